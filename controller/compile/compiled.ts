@@ -1,0 +1,46 @@
+import type { ModelRoute } from '../../crds/types.gen.ts'
+import type { EndpointSet } from '../../table/endpoints.ts'
+import type { Route } from '../../table/route.ts'
+import type { Problem } from '../sources/snapshot.ts'
+
+/** What one reading of the world compiles into. Items that did not change keep their identity from one to the next. */
+export type Compiled = Readonly<{
+  /** By gateway name: every gateway that a route names, plus `default`. */
+  fleets: ReadonlyMap<string, Fleet>
+  /** By `namespace/name`. */
+  routes: ReadonlyMap<string, RouteOutcome>
+  policies: ReadonlyMap<string, PolicyOutcome>
+}>
+
+export type Fleet = Readonly<{
+  routes: ReadonlyMap<string, Route>
+  endpoints: ReadonlyMap<string, EndpointSet>
+}>
+
+/** The verdict of a condition, before a time is put on it. */
+export type Verdict = Readonly<{ status: 'True' | 'False' | 'Unknown'; reason: string; message: string }>
+
+export type RouteOutcome = Readonly<{
+  generation: number
+  gateways: readonly string[]
+  problems: readonly Problem[]
+  accepted: Verdict
+  resolvedRefs: Verdict
+  /** Only when some rules hold and some do not. */
+  partiallyInvalid?: Verdict
+  /** `infer: stable=95 canary=5`, in percent. */
+  weights: string
+  rules: readonly Readonly<{
+    name: string
+    backends: readonly Readonly<{ variant: string; effectiveWeight: number; endpoints: number }>[]
+  }>[]
+  /** What is in force: the spec with each invalid rule replaced by its last good version. Absent: nothing of it is. */
+  inForce?: ModelRoute['spec']
+}>
+
+export type PolicyOutcome = Readonly<{
+  generation: number
+  problems: readonly Problem[]
+  accepted: Verdict
+  targets: readonly Readonly<{ name: string; sectionName?: string; accepted: boolean; reason: string }>[]
+}>

@@ -1,0 +1,90 @@
+import type { ModelRoute, RateLimitPolicy } from '../../crds/types.gen.ts'
+
+/** The world at one moment. Maps are by `namespace/name`; one that did not change keeps its identity, as do objects. */
+export type Snapshot = Readonly<{
+  modelRoutes: ReadonlyMap<string, Resource<ModelRoute>>
+  rateLimitPolicies: ReadonlyMap<string, Resource<RateLimitPolicy>>
+  services: ReadonlyMap<string, Service>
+  /** By the Service they belong to (`namespace/service`), each list sorted by slice name. */
+  endpointSlices: ReadonlyMap<string, readonly EndpointSlice[]>
+  /** Empty while the cluster does not have the kind. */
+  inferenceServices: ReadonlyMap<string, InferenceService>
+  referenceGrants: ReadonlyMap<string, ReferenceGrant>
+  /** The spec last in force, by route: what an invalid rule falls back to after a restart. */
+  revisions: ReadonlyMap<string, Revision>
+}>
+
+/**
+ * A resource of ours as it was read: `object` only where it satisfies the schema, and what is wrong where it does not.
+ * An object that cannot even be named (a file that does not parse) is no resource; the source reports it itself.
+ */
+export type Resource<T> = Readonly<{
+  namespace: string
+  name: string
+  generation: number
+  /** Sorts by age. RFC 3339 from a cluster, the place in the files otherwise. */
+  created: string
+  uid: string
+  object?: T
+  problems: readonly Problem[]
+}>
+
+export type Problem = Readonly<{
+  /** From the object's root: `spec.rules[0].backendRefs[1].port`. Empty: the whole object. */
+  field: string
+  /** A condition's reason: `Invalid`, `UnsupportedValue`, `BackendNotFound`, … */
+  reason: string
+  message: string
+  severity: 'error' | 'warning'
+}>
+
+export type Revision = Readonly<{ revision: number; spec: ModelRoute['spec'] }>
+
+/** What we read of kinds that are not ours; any other field of theirs is left alone. */
+type Meta = Readonly<{
+  name: string
+  namespace: string
+  uid?: string
+  labels?: Readonly<Record<string, string>>
+  annotations?: Readonly<Record<string, string>>
+}>
+
+export type Service = Readonly<{
+  metadata: Meta
+  spec: Readonly<{
+    type?: string
+    clusterIP?: string
+    externalName?: string
+    ports?: readonly Readonly<{ name?: string; port: number; targetPort?: number | string; protocol?: string }>[]
+  }>
+}>
+
+export type EndpointSlice = Readonly<{
+  metadata: Meta
+  addressType: string
+  ports?: readonly Readonly<{ name?: string; port?: number; protocol?: string }>[]
+  endpoints?: readonly Readonly<{
+    addresses: readonly string[]
+    conditions?: Readonly<{ ready?: boolean; serving?: boolean; terminating?: boolean }>
+    zone?: string
+    targetRef?: Readonly<{ kind?: string; namespace?: string; name?: string }>
+  }>[]
+}>
+
+export type InferenceService = Readonly<{
+  metadata: Meta
+  spec?: Readonly<Record<string, unknown>>
+  status?: Readonly<{
+    url?: string
+    address?: Readonly<{ url?: string }>
+    conditions?: readonly Readonly<{ type: string; status: string; message?: string }>[]
+  }>
+}>
+
+export type ReferenceGrant = Readonly<{
+  metadata: Meta
+  spec: Readonly<{
+    from: readonly Readonly<{ group: string; kind: string; namespace: string }>[]
+    to: readonly Readonly<{ group: string; kind: string; name?: string }>[]
+  }>
+}>

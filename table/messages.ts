@@ -1,0 +1,73 @@
+import * as v from 'valibot'
+
+/**
+ * What a proxy and a controller say to each other: a JSON document a line, over one stream that the proxy opened.
+ *
+ *     proxy → hello                                what it is, and what it already has in force
+ *     controller → snapshot | delta  (routes)      each answered by ack; endpoint sets before the routes that name them
+ *     controller → snapshot | delta  (endpoints)
+ *     proxy → ack                                  in force, less the items it refused (and kept the last good one of)
+ *     proxy → resync                               a base or a version did not fit: send a snapshot
+ */
+
+/** Raised when an older reader would misunderstand; a proxy refuses what it does not know and keeps its table. */
+export const SCHEMA = 1
+
+const text = v.pipe(v.string(), v.minLength(1))
+const Resource = v.picklist(['routes', 'endpoints'])
+export type Resource = v.InferOutput<typeof Resource>
+
+const Hello = v.strictObject({
+  type: v.literal('hello'),
+  schema: v.number(),
+  node: text,
+  gateway: text,
+  /** False: another controller feeds this proxy, and this one only hears its acknowledgements. */
+  subscribe: v.boolean(),
+  /** The versions in force; null before the first. */
+  versions: v.strictObject({ routes: v.nullable(text), endpoints: v.nullable(text) }),
+})
+
+const Refusal = v.strictObject({ id: text, message: v.string() })
+export type Refusal = v.InferOutput<typeof Refusal>
+
+const Ack = v.strictObject({
+  type: v.literal('ack'),
+  resource: Resource,
+  version: text,
+  refused: v.array(Refusal),
+})
+
+const Resync = v.strictObject({ type: v.literal('resync'), resource: Resource, why: v.string() })
+
+/** Items are parsed one by one by their reader, so that one bad item refuses only itself. */
+const Snapshot = v.strictObject({
+  type: v.literal('snapshot'),
+  schema: v.number(),
+  resource: Resource,
+  version: text,
+  items: v.array(v.unknown()),
+})
+
+const Delta = v.strictObject({
+  type: v.literal('delta'),
+  schema: v.number(),
+  resource: Resource,
+  base: text,
+  version: text,
+  upsert: v.array(v.unknown()),
+  remove: v.array(text),
+})
+
+export const FromProxy = v.variant('type', [Hello, Ack, Resync])
+export const FromController = v.variant('type', [Snapshot, Delta])
+export type FromProxy = v.InferOutput<typeof FromProxy>
+export type FromController = v.InferOutput<typeof FromController>
+
+/** One end of a connection, whatever carries it. Messages arrive in order; after `onClose` none do. */
+export interface Link<Out, In> {
+  send(message: Out): void
+  onMessage(listener: (message: In) => void): void
+  onClose(listener: (why: string) => void): void
+  close(): void
+}

@@ -1,0 +1,120 @@
+import * as v from 'valibot'
+
+/**
+ * The routing table's item: one route of one fleet, ready to run. JSON only, and tied to no resource kind: whatever is
+ * compiled into it (ModelRoute today, Gateway API routes later), a proxy sees only this.
+ *
+ * Objects are strict: a field this proxy does not know means that the controller asks for something it cannot do, so
+ * the route is refused, visibly, and its last good version goes on serving.
+ */
+
+const list = <T extends v.GenericSchema>(item: T) => v.pipe(v.array(item), v.readonly())
+const text = v.pipe(v.string(), v.minLength(1))
+const milliseconds = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+
+/** How a header or query parameter is compared. `Regex` is RE2 syntax and matches the whole value. */
+const StringMatch = v.pipe(
+  v.variant('type', [
+    v.strictObject({ type: v.picklist(['Exact', 'Prefix', 'Regex']), name: text, value: v.string() }),
+    v.strictObject({ type: v.literal('Present'), name: text }),
+  ]),
+  v.readonly(),
+)
+
+/** `Prefix` matches whole path elements: `/v1` matches `/v1` and `/v1/x`, not `/v1x`. */
+const PathMatch = v.pipe(
+  v.strictObject({ type: v.picklist(['Exact', 'Prefix', 'Regex']), value: text }),
+  v.readonly(),
+)
+
+/** All of its parts must hold. */
+const Match = v.pipe(
+  v.strictObject({
+    path: PathMatch,
+    method: v.exactOptional(text),
+    /** Names are lower case. */
+    headers: list(StringMatch),
+    query: list(StringMatch),
+    /** The model that the request names; without `version`, any version of it. */
+    model: v.exactOptional(v.pipe(v.strictObject({ name: text, version: v.exactOptional(text) }), v.readonly())),
+  }),
+  v.readonly(),
+)
+
+/** Where a variant's requests go. */
+const Target = v.pipe(
+  v.variant('kind', [
+    /** The endpoint set with this id, pushed apart from the routes. `host`: the Host to send when it is not the caller's. */
+    v.strictObject({ kind: v.literal('endpoints'), set: text, host: v.exactOptional(text) }),
+    /** An origin resolved by DNS. `loopback`: may resolve to this machine (files only; a cluster never says so). */
+    v.strictObject({ kind: v.literal('url'), url: text, loopback: v.boolean() }),
+    /** Answers 500 for its share, so that a broken reference shows at its weight instead of moving the load. */
+    v.strictObject({ kind: v.literal('unresolved'), why: text }),
+  ]),
+  v.readonly(),
+)
+
+const Variant = v.pipe(
+  v.strictObject({
+    name: text,
+    /** The effective share, in millionths of its rule and priority. */
+    weight: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000)),
+    /** Higher is a fallback. */
+    priority: v.pipe(v.number(), v.integer(), v.minValue(0)),
+    target: Target,
+    /** What to ask the server for, where it differs from what the request named. */
+    model: v.exactOptional(v.pipe(v.strictObject({ name: v.exactOptional(text), version: v.exactOptional(text) }), v.readonly())),
+  }),
+  v.readonly(),
+)
+
+/** Milliseconds; an absent one is no limit. `request` covers all tries, `backendRequest` one of them. */
+const Timeouts = v.pipe(
+  v.strictObject({
+    request: v.exactOptional(milliseconds),
+    backendRequest: v.exactOptional(milliseconds),
+    connect: v.exactOptional(milliseconds),
+    firstByte: v.exactOptional(milliseconds),
+    streamIdle: v.exactOptional(milliseconds),
+  }),
+  v.readonly(),
+)
+
+const Rule = v.pipe(
+  v.strictObject({
+    name: text,
+    /** Any of them; never empty. */
+    matches: v.pipe(v.array(Match), v.minLength(1), v.readonly()),
+    variants: list(Variant),
+    /** The first that holds chooses the variant, past the weights. `header` is lower case. */
+    overrides: list(v.pipe(v.strictObject({ header: text, value: v.string(), variant: text }), v.readonly())),
+    balance: v.picklist(['RoundRobin', 'LeastRequest']),
+    timeouts: Timeouts,
+  }),
+  v.readonly(),
+)
+
+export const RouteSchema = v.pipe(
+  v.strictObject({
+    /** `namespace/name`. */
+    id: text,
+    /** Connections, caches and counters are never shared between two of these. */
+    tenant: text,
+    generation: v.pipe(v.number(), v.integer()),
+    /** Sorts by age: of two matches equally specific, the one of the smaller `created` wins, then the smaller id. */
+    created: v.string(),
+    /** Lower case; empty = any; `*.example.com` = any name below it. */
+    hostnames: list(text),
+    rules: list(Rule),
+  }),
+  v.readonly(),
+)
+
+export type StringMatch = v.InferOutput<typeof StringMatch>
+export type PathMatch = v.InferOutput<typeof PathMatch>
+export type Match = v.InferOutput<typeof Match>
+export type Target = v.InferOutput<typeof Target>
+export type Variant = v.InferOutput<typeof Variant>
+export type Timeouts = v.InferOutput<typeof Timeouts>
+export type Rule = v.InferOutput<typeof Rule>
+export type Route = v.InferOutput<typeof RouteSchema>

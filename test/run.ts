@@ -1,0 +1,21 @@
+import { spawn } from 'node:child_process'
+import { globSync } from 'node:fs'
+
+/**
+ * `npm test`: everything that needs nothing but this repository. Tests that need a cluster, model servers or a
+ * browser end in `.e2e.ts` and have runners of their own; they are named here, so that nobody takes this for all.
+ */
+
+const files = globSync('{bench,cli,controller,crds,dataplane,examples,table,test}/**/*.test.ts').sort()
+const elsewhere: Record<string, string> = {
+  'npm run test:cluster': 'a real Kubernetes control plane (builds it with Go, needs root for a network namespace)',
+  'npm run test:servers': 'real Triton and llama.cpp servers (installs them with pip)',
+}
+
+const child = spawn(process.execPath, ['--test', '--test-timeout=120000', ...files], { stdio: 'inherit' })
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
+child.on('exit', (code, signal) => {
+  console.log('\nnot run here:')
+  for (const [command, needs] of Object.entries(elsewhere)) console.log(`  ${command}: ${needs}`)
+  process.exitCode = signal ? 1 : (code ?? 1)
+})
