@@ -1,0 +1,119 @@
+// Real model servers: Triton and llama.cpp's, on models small enough to start in seconds.
+//
+//   const triton = await startTriton()      // model `add`, versions 1 (A + B) and 2 (1000 + A + B)
+//   await fetch(`${triton.http}/v2/models/add/versions/1/infer`, …)
+//   await triton.stop()
+//
+// They listen on free ports of `host`, and die with the test process. Where a test must not listen on loopback (a real
+// API server refuses it in EndpointSlices), `host` is an address of the test's network namespace.
+import { execFile } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { Process, temporaryFolder } from '../cluster/process.ts'
+import { until } from '../cluster/wait.ts'
+import { ensureVenv, type Venv } from './venv.ts'
+
+const here = import.meta.dirname
+
+export type Triton = Readonly<{
+  /** `http://127.0.0.1:41234`: the Open Inference Protocol over REST. */
+  http: string
+  /** `127.0.0.1:41235` */
+  grpc: string
+  /** The page that Prometheus would read. */
+  metrics: string
+  pid: number
+  stop(): Promise<void>
+}>
+
+export async function startTriton(options: { host?: string; models?: string } = {}): Promise<Triton> {
+  const { host = '127.0.0.1', models = join(here, 'models') } = options
+  const venv = await ensureVenv('triton')
+  const home = join(venv.sitePackages, 'pytriton/tritonserver')
+  const [http, grpc, metrics] = await freePorts(host, 3)
+  const url = `http://${host}:${http}`
+  const program = new Process({
+    name: 'tritonserver',
+    command: join(home, 'bin/tritonserver'),
+    log: join(temporaryFolder('triton'), 'tritonserver.log'),
+    args: [
+      `--model-repository=${models}`, `--backend-directory=${tritonBackends(venv, home)}`,
+      `--http-address=${host}`, `--http-port=${http}`, `--grpc-address=${host}`, `--grpc-port=${grpc}`,
+      `--metrics-address=${host}`, `--metrics-port=${metrics}`,
+      '--http-thread-count=2', '--allow-gpu-metrics=false', '--exit-timeout-secs=2',
+    ],
+    env: {
+      ...process.env,
+      // The python backend starts the `python3` it finds, which must be the one the wheel's libraries belong to.
+      PATH: `${join(venv.folder, 'bin')}:${process.env['PATH'] ?? ''}`,
+      PYTHONPATH: venv.sitePackages,
+      PYTHONDONTWRITEBYTECODE: '1',
+      LD_LIBRARY_PATH: `${join(venv.sitePackages, 'nvidia_pytriton.libs')}:${venv.libraries}`,
+    },
+  })
+  const pid = await ready(program, `${url}/v2/health/ready`)
+  return { http: url, grpc: `${host}:${grpc}`, metrics: `http://${host}:${metrics}/metrics`, pid, stop: () => stop(program) }
+}
+
+export type Llama = Readonly<{ url: string; model: string; pid: number; stop(): Promise<void> }>
+
+/** `model` is the name that the server gives its model: two servers of two names tell themselves apart. */
+export async function startLlama(options: { host?: string; model?: string } = {}): Promise<Llama> {
+  const { host = '127.0.0.1', model = 'tiny' } = options
+  const venv = await ensureVenv('llama')
+  const folder = temporaryFolder('llama')
+  const file = join(folder, 'tiny.gguf')
+  await promisify(execFile)(venv.python, [join(here, 'llama/make_model.py'), file])
+  const [port] = await freePorts(host, 1)
+  const url = `http://${host}:${port}`
+  const program = new Process({
+    name: 'llama.cpp', command: venv.python, log: join(folder, 'llama.log'),
+    args: [join(here, 'llama/serve.py'), file, host, String(port), model],
+  })
+  const pid = await ready(program, `${url}/health`)
+  return { url, model, pid, stop: () => stop(program) }
+}
+
+/** The wheel keeps one stub for each Python version apart; the server wants the right one beside its backend. */
+function tritonBackends(venv: Venv, home: string): string {
+  const folder = join(venv.folder, 'triton-backends')
+  const stub = join(folder, 'python/triton_python_backend_stub')
+  if (!existsSync(stub)) {
+    mkdirSync(folder, { recursive: true })
+    cpSync(join(home, 'backends/python'), join(folder, 'python'), { recursive: true })
+    cpSync(join(home, 'python_backend_stubs', venv.version, 'triton_python_backend_stub'), stub)
+  }
+  return folder
+}
+
+async function ready(program: Process, url: string): Promise<number> {
+  program.start()
+  await until(`${program.name} to be ready`, async () => {
+    if (!program.running) throw new Error(`${program.name} is not running`)
+    const response = await fetch(url)
+    await response.body?.cancel()
+    return response.ok
+  }, { timeout: 60_000, describe: () => program.tail() })
+  const { pid } = program
+  if (pid === undefined) throw new Error(`${program.name} answered and is gone`)
+  return pid
+}
+
+async function stop(program: Process): Promise<void> {
+  const late = setTimeout(() => void program.kill('SIGKILL'), 5_000)
+  await program.kill('SIGTERM')
+  clearTimeout(late)
+}
+
+/** Ports that were free a moment ago, taken together so that they differ. */
+async function freePorts(host: string, count: number): Promise<number[]> {
+  const servers = await Promise.all(Array.from({ length: count }, () =>
+    new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
+      const server = createServer().once('error', reject).listen(0, host, () => resolve(server))
+    })))
+  const ports = servers.map((server) => (server.address() as AddressInfo).port)
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
+  return ports
+}

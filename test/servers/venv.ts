@@ -1,0 +1,65 @@
+// Python environments for the real model servers, installed once and kept outside the repository.
+//
+//   const venv = await ensureVenv('triton')
+//   venv.python, venv.sitePackages, venv.folder
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+/** Exact versions: what the tests see must not change by itself. */
+const requirements = {
+  // NVIDIA's wheel carries the whole server, which runs on a CPU.
+  triton: ['nvidia-pytriton==0.7.0'],
+  llama: ['xllamacpp==2026.10.11549', 'gguf==0.19.0', 'numpy'],
+} as const
+
+export type VenvName = keyof typeof requirements
+export const venvNames = ['triton', 'llama'] as const satisfies readonly VenvName[]
+
+export type Venv = Readonly<{
+  folder: string
+  python: string
+  sitePackages: string
+  /** `3.11` */
+  version: string
+  /** Where the interpreter keeps its shared library. */
+  libraries: string
+}>
+
+const cache = process.env['MODELROUTE_CACHE'] ||
+  join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'modelroute')
+
+/** Why the servers cannot be had here, or false: for `test(name, { skip: await cannotRun() }, …)`. In CI it throws. */
+export async function cannotRun(): Promise<string | false> {
+  const why = process.platform !== 'linux' || process.arch !== 'x64'
+    ? `the model servers' wheels are for Linux on x64, and this is ${process.platform} on ${process.arch}`
+    : await run('python3', ['-c', 'import ensurepip, venv']).then(
+      () => false as const, () => 'the model servers need python3 with its venv module')
+  if (why !== false && process.env['CI'] === 'true') throw new Error(why)
+  return why
+}
+
+/** Installs what is missing: minutes the first time, and nothing after. One at a time across processes. */
+export async function ensureVenv(name: VenvName): Promise<Venv> {
+  const folder = join(cache, `venv-${name}`)
+  const python = join(folder, 'bin/python')
+  // Written last, so that an installation that was cut off is done again.
+  const stamp = join(folder, 'installed.txt')
+  const wanted = requirements[name].join('\n')
+  if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted) {
+    mkdirSync(cache, { recursive: true })
+    process.stderr.write(`installing ${requirements[name].join(', ')} (once; kept in ${folder})\n`)
+    const script = 'python3 -m venv "$1" && shift && exec nice -n 15 "$@"'
+    const pip = [python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...requirements[name]]
+    await run('flock', [`${folder}.lock`, 'sh', '-c', script, 'sh', folder, ...pip])
+    writeFileSync(stamp, wanted)
+  }
+  const facts = 'import site, sys, sysconfig as c; ' +
+    'print(site.getsitepackages()[0], "%d.%d" % sys.version_info[:2], c.get_config_var("LIBDIR"), sep="\\n")'
+  const [sitePackages = '', version = '', libraries = ''] = (await run(python, ['-c', facts])).stdout.trim().split('\n')
+  return { folder, python, sitePackages, version, libraries }
+}
