@@ -34,12 +34,15 @@ export async function startTriton(options: { host?: string; models?: string } = 
   const home = join(venv.sitePackages, 'pytriton/tritonserver')
   const [http, grpc, metrics] = await freePorts(host, 3)
   const url = `http://${host}:${http}`
+  // A copy, because the python backend writes its bytecode beside the models.
+  const folder = temporaryFolder('triton')
+  cpSync(models, join(folder, 'models'), { recursive: true })
   const program = new Process({
     name: 'tritonserver',
     command: join(home, 'bin/tritonserver'),
-    log: join(temporaryFolder('triton'), 'tritonserver.log'),
+    log: join(folder, 'tritonserver.log'),
     args: [
-      `--model-repository=${models}`, `--backend-directory=${tritonBackends(venv, home)}`,
+      `--model-repository=${join(folder, 'models')}`, `--backend-directory=${tritonBackends(venv, home)}`,
       `--http-address=${host}`, `--http-port=${http}`, `--grpc-address=${host}`, `--grpc-port=${grpc}`,
       `--metrics-address=${host}`, `--metrics-port=${metrics}`,
       '--http-thread-count=2', '--allow-gpu-metrics=false', '--exit-timeout-secs=2',
@@ -49,7 +52,6 @@ export async function startTriton(options: { host?: string; models?: string } = 
       // The python backend starts the `python3` it finds, which must be the one the wheel's libraries belong to.
       PATH: `${join(venv.folder, 'bin')}:${process.env['PATH'] ?? ''}`,
       PYTHONPATH: venv.sitePackages,
-      PYTHONDONTWRITEBYTECODE: '1',
       LD_LIBRARY_PATH: `${join(venv.sitePackages, 'nvidia_pytriton.libs')}:${venv.libraries}`,
     },
   })
