@@ -7,7 +7,12 @@ const digest = (text: string) => createHash('sha256').update(text).digest('hex')
 
 /** The item as it travels decides: the same JSON text, the same hash. */
 export function hashOf(item: unknown): string {
-  return digest(JSON.stringify(item))
+  return hashOfText(JSON.stringify(item))
+}
+
+/** For a caller that has the item's JSON text already. */
+export function hashOfText(text: string): string {
+  return digest(text)
 }
 
 /** The same items, the same version, whatever the order they came in. */

@@ -1,0 +1,99 @@
+import type { Resource, Text, Update } from '../../table/messages.ts'
+import { SCHEMA } from '../../table/messages.ts'
+import type { Hashes } from '../../table/version.ts'
+import { hashOfText, versionOf } from '../../table/version.ts'
+
+/** How many past versions a delta can start from, and an acknowledgement can be understood of. */
+const KEPT_VERSIONS = 32
+
+type Entry = Readonly<{ text: string; hash: string }>
+
+/** An item is serialised and hashed once in its life, whichever fleets and versions it is part of. */
+const entries = new WeakMap<object, Entry>()
+
+function entryOf(item: object): Entry {
+  let entry = entries.get(item)
+  if (entry === undefined) {
+    const text = JSON.stringify(item)
+    entry = { text, hash: hashOfText(text) }
+    entries.set(item, entry)
+  }
+  return entry
+}
+
+/** One resource of one fleet: what is published now, and the last versions of it by their hashes. */
+export class Ledger {
+  readonly resource: Resource
+  hashes: Hashes = new Map()
+  version = versionOf(this.hashes)
+  #source: ReadonlyMap<string, object> = new Map()
+  #items: ReadonlyMap<string, object> = new Map()
+  readonly #past = new Map<string, Hashes>([[this.version, this.hashes]])
+  #snapshot: Text<Update> | undefined
+  readonly #deltas = new Map<string, Text<Update>>()
+
+  constructor(resource: Resource) {
+    this.resource = resource
+  }
+
+  /** Takes the items over; false when they are what was published already. */
+  publish(items: ReadonlyMap<string, object>): boolean {
+    if (items === this.#source) return false
+    this.#source = items
+    const before = this.#items
+    const hashes = new Map<string, string>()
+    let changed = items.size !== before.size
+    for (const [id, item] of items) {
+      const hash = entryOf(item).hash
+      hashes.set(id, hash)
+      changed ||= before.get(id) !== item && this.hashes.get(id) !== hash
+    }
+    this.#items = items
+    if (!changed) return false
+    this.hashes = hashes
+    this.version = versionOf(hashes)
+    this.#past.delete(this.version)
+    this.#past.set(this.version, hashes)
+    for (const version of this.#past.keys()) {
+      if (this.#past.size <= KEPT_VERSIONS) break
+      this.#past.delete(version)
+    }
+    this.#snapshot = undefined
+    this.#deltas.clear()
+    return true
+  }
+
+  /** What that version held, or undefined when it is none of the last. */
+  at(version: string): Hashes | undefined {
+    return this.#past.get(version)
+  }
+
+  /** What takes a proxy from `base` to the present: a delta where the base is known, the whole otherwise. */
+  update(base: string | null): Text<Update> {
+    const held = base === null ? undefined : this.#past.get(base)
+    if (base === null || held === undefined) return (this.#snapshot ??= this.#encodeSnapshot())
+    let delta = this.#deltas.get(base)
+    if (delta === undefined) {
+      delta = this.#encodeDelta(base, held)
+      this.#deltas.set(base, delta)
+    }
+    return delta
+  }
+
+  #encodeSnapshot(): Text<Update> {
+    const items = [...this.#items.values()].map((item) => entryOf(item).text)
+    return `${this.#head('snapshot')},"items":[${items.join(',')}]}`
+  }
+
+  #encodeDelta(base: string, held: Hashes): Text<Update> {
+    const upsert: string[] = []
+    for (const [id, item] of this.#items) if (held.get(id) !== this.hashes.get(id)) upsert.push(entryOf(item).text)
+    const remove = [...held.keys()].filter((id) => !this.hashes.has(id))
+    const change = `"base":"${base}","upsert":[${upsert.join(',')}],"remove":${JSON.stringify(remove)}`
+    return `${this.#head('delta')},${change}}`
+  }
+
+  #head(type: 'snapshot' | 'delta'): string {
+    return `{"type":"${type}","schema":${SCHEMA},"resource":"${this.resource}","version":"${this.version}"`
+  }
+}

@@ -1,0 +1,134 @@
+import { once } from 'node:events'
+import type { Http2Server, Http2SecureServer, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
+import { createSecureServer, createServer } from 'node:http2'
+import { isIPv6 } from 'node:net'
+import { heartbeat } from '../../table/heartbeat.ts'
+import { PROXY_LINE, streamLink } from '../../table/link.ts'
+import { isLoopback } from '../../table/loopback.ts'
+import type { FromController, FromProxy, Link } from '../../table/messages.ts'
+import { encode, FromProxy as FromProxySchema } from '../../table/messages.ts'
+import type { TlsFiles } from './credentials.ts'
+import { readCredentials, watchCredentials } from './credentials.ts'
+import type { Log } from './session.ts'
+
+export const STREAM_PATH = '/v1/stream'
+
+export type PushServerOptions = {
+  host: string
+  /** 0 takes a free one. */
+  port: number
+  /** Takes a proxy's stream over (`Publisher.accept`). */
+  accept: (link: Link<FromController, FromProxy>) => void
+  tls?: TlsFiles | undefined
+  /** Allows a listener beyond loopback that does not ask proxies for a certificate. */
+  insecure?: boolean | undefined
+  log?: Log | undefined
+  /** A peer is dead after three of these without an answer, in milliseconds. */
+  pingMs?: number
+  /** A connection must have opened its stream by then, in milliseconds. */
+  openMs?: number
+  /** How often the certificate files are looked at, in milliseconds. */
+  reloadMs?: number
+  /** Bytes of one line of a proxy's. */
+  maxLineBytes?: number
+}
+
+export type PushServer = { url: string; close(): Promise<void> }
+
+/** Bytes; what a proxy may send before it is read. It says little. */
+const WINDOW = 256 * 1024
+
+function admissible({ host, tls, insecure }: PushServerOptions): void {
+  if (insecure === true || isLoopback(host)) return
+  if (tls === undefined) {
+    throw new Error(
+      `the push channel would be plain on ${host}: give --tls-cert, --tls-key and --client-ca, ` +
+        'listen on 127.0.0.1, or allow it with --insecure',
+    )
+  }
+  if (tls.clientCa === undefined) {
+    throw new Error(
+      `the push channel on ${host} would give the table to anyone: give --client-ca, by which proxies' certificates ` +
+        'are checked, or allow it with --insecure',
+    )
+  }
+}
+
+/** Listens for proxies: HTTP/2, one stream each (`POST /v1/stream`), a JSON document a line in both directions. */
+export async function listenPush(options: PushServerOptions): Promise<PushServer> {
+  admissible(options)
+  const { accept, log = () => {}, tls, pingMs = 3_000, openMs = 10_000, maxLineBytes = PROXY_LINE } = options
+  const settings = { enablePush: false, maxConcurrentStreams: 4, initialWindowSize: WINDOW }
+  const sessions = new Set<ServerHttp2Session>()
+  let server: Http2Server | Http2SecureServer
+  let watcher: { close(): void } | undefined
+
+  if (tls === undefined) {
+    server = createServer({ settings })
+  } else {
+    const secure = { minVersion: 'TLSv1.3', requestCert: tls.clientCa !== undefined, rejectUnauthorized: true } as const
+    const credentials = await readCredentials(tls)
+    const tlsServer = createSecureServer({ settings, handshakeTimeout: openMs, ...secure, ...credentials })
+    watcher = watchCredentials(
+      tls,
+      credentials,
+      options.reloadMs ?? 5_000,
+      (next) => {
+        tlsServer.setSecureContext({ ...secure, ...next })
+        log('info', 'push: certificate files reloaded')
+      },
+      (why) => log('error', 'push: certificate files cannot be used; the last ones stay', { why }),
+    )
+    tlsServer.on('tlsClientError', (error: Error) => log('warn', 'push: TLS handshake failed', { why: error.message }))
+    server = tlsServer
+  }
+
+  function open(stream: ServerHttp2Stream, headers: IncomingHttpHeaders & { ':path'?: string; ':method'?: string }): void {
+    const known = headers[':path'] === STREAM_PATH
+    if (!known || headers[':method'] !== 'POST') {
+      stream.on('error', () => {})
+      stream.respond({ ':status': known ? 405 : 404, ...(known && { allow: 'POST' }) }, { endStream: true })
+      return void stream.resume()
+    }
+    stream.respond({ ':status': 200, 'content-type': 'application/x-ndjson' })
+    const farewell = (why: string) => encode<FromController>({ type: 'goodbye', why })
+    accept(streamLink(stream, { schema: FromProxySchema, maxLineBytes, farewell }))
+  }
+
+  server.on('session', (session: ServerHttp2Session) => {
+    sessions.add(session)
+    let opened = false
+    session.once('stream', () => (opened = true))
+    const timer = setTimeout(() => opened || session.destroy(), openMs).unref()
+    session.once('close', () => {
+      clearTimeout(timer)
+      sessions.delete(session)
+    })
+    heartbeat(session, pingMs)
+  })
+  server.on('sessionError', (error: Error) => log('warn', 'push: connection failed', { why: error.message }))
+  server.on('stream', open)
+  server.listen(options.port, options.host)
+  try {
+    await once(server, 'listening')
+  } catch (error) {
+    watcher?.close()
+    throw error
+  }
+  server.on('error', (error: Error) => log('error', 'push: listener failed', { why: error.message }))
+
+  const bound = server.address()
+  const { address, port } = typeof bound === 'object' && bound !== null ? bound : { address: options.host, port: options.port }
+  return {
+    url: `${tls === undefined ? 'http' : 'https'}://${isIPv6(address) ? `[${address}]` : address}:${port}`,
+    async close() {
+      watcher?.close()
+      const closed = once(server, 'close')
+      server.close()
+      for (const session of sessions) session.close()
+      const timer = setTimeout(() => sessions.forEach((session) => session.destroy()), 1_000)
+      await closed
+      clearTimeout(timer)
+    },
+  }
+}

@@ -1,0 +1,177 @@
+import type { Ack, FromController, FromProxy, Hello, Link, Resource, Resync } from '../../table/messages.ts'
+import { encode, SCHEMA } from '../../table/messages.ts'
+import type { Hashes } from '../../table/version.ts'
+import type { Ledger } from './ledger.ts'
+
+export type Log = (level: 'info' | 'warn' | 'error', message: string, fields?: Readonly<Record<string, unknown>>) => void
+
+/** The two resources of one fleet. */
+export type Ledgers = Readonly<Record<Resource, Ledger>>
+
+/** What a session needs of its publisher. */
+export type Board = {
+  /** Undefined until the sources were read for the first time: half a world must not be sent. */
+  ledgers(gateway: string): Ledgers | undefined
+  changed(): void
+  log: Log
+}
+
+type State = {
+  /** What the proxy holds, or will once it has what is under way; null asks for a snapshot. */
+  sent: string | null
+  /** Sent and not answered. At most one, so that a slow reader costs the memory of one message a resource. */
+  outstanding: string | undefined
+  /** That message was a snapshot: refusing it whole cannot be healed by sending it again. */
+  whole: boolean
+  /** Has had an answer to its hello. */
+  greeted: boolean
+  acked: string | null
+  /** Items of the acknowledged version that are not in force, and why. */
+  refused: ReadonlyMap<string, string>
+  /** The version that the proxy refused as a whole, and why. */
+  held: { version: string; why: string } | undefined
+}
+
+const fresh = (): State => ({
+  sent: null,
+  outstanding: undefined,
+  whole: false,
+  greeted: false,
+  acked: null,
+  refused: new Map(),
+  held: undefined,
+})
+
+const NOTHING: Hashes = new Map()
+/** Endpoint sets first: a route must never be in force before the endpoints it names. */
+const ORDER: readonly Resource[] = ['endpoints', 'routes']
+
+/** One proxy's stream: what it was sent, what it acknowledged, and what it is owed. */
+export class Session {
+  hello: Hello | undefined
+  readonly states: Record<Resource, State> = { routes: fresh(), endpoints: fresh() }
+  /** The routes in force by the last acknowledgement, each with its hash. */
+  #inForce: Hashes = NOTHING
+  #resolved = true
+  readonly #link: Link<FromController, FromProxy>
+  readonly #board: Board
+
+  constructor(link: Link<FromController, FromProxy>, board: Board) {
+    this.#link = link
+    this.#board = board
+  }
+
+  handle(message: FromProxy): void {
+    if (message.type === 'hello') return this.#greet(message)
+    if (this.hello === undefined) return this.dismiss('a proxy says hello first')
+    if (message.type === 'ack') this.#acknowledged(message)
+    else this.#resync(message)
+    this.pump()
+    this.#board.changed()
+  }
+
+  /** Closes with a reason that the proxy logs. */
+  dismiss(why: string): void {
+    this.#link.send(encode<FromController>({ type: 'goodbye', why }))
+    this.#link.close(why)
+  }
+
+  /** Sends what the proxy lacks; what is published while a message is under way goes out as one, after its answer. */
+  pump(): void {
+    const hello = this.hello
+    const ledgers = hello?.subscribe ? this.#board.ledgers(hello.gateway) : undefined
+    if (ledgers === undefined) return
+    const { routes, endpoints } = this.states
+    if (routes.outstanding !== undefined || endpoints.outstanding !== undefined) return
+    for (const resource of ORDER) {
+      const state = this.states[resource]
+      const { version } = ledgers[resource]
+      if (state.greeted && state.sent === version) continue
+      if (state.held?.version === version) continue
+      state.held = undefined
+      state.whole = state.sent === null || ledgers[resource].at(state.sent) === undefined
+      this.#link.send(ledgers[resource].update(state.sent))
+      state.sent = version
+      state.outstanding = version
+      state.greeted = true
+    }
+  }
+
+  /** The hashes of the routes in force: those of the acknowledged version, less what was refused of it. */
+  inForce(): Hashes {
+    if (!this.#resolved) this.#resolve()
+    return this.#inForce
+  }
+
+  /** Routes refused, and why. A version refused as a whole refuses each route that it would have changed. */
+  refused(): ReadonlyMap<string, string> {
+    const { held, refused } = this.states.routes
+    const wanted = this.hello && held && this.#board.ledgers(this.hello.gateway)?.routes
+    if (held === undefined || wanted?.version !== held.version) return refused
+    const inForce = this.inForce()
+    return new Map([...wanted.hashes].filter(([id, hash]) => inForce.get(id) !== hash).map(([id]) => [id, held.why]))
+  }
+
+  #greet(hello: Hello): void {
+    if (hello.schema !== SCHEMA) {
+      return this.dismiss(`schema ${hello.schema} is not spoken here: this controller speaks ${SCHEMA}`)
+    }
+    const first = this.hello === undefined
+    if (!first && (hello.node !== this.hello?.node || hello.gateway !== this.hello.gateway)) {
+      return this.dismiss('a second hello may only change the subscription')
+    }
+    this.hello = hello
+    for (const resource of ORDER) {
+      const state = this.states[resource]
+      state.sent = hello.versions[resource]
+      state.outstanding = undefined
+      state.greeted = false
+      state.held = undefined
+    }
+    const fields = { node: hello.node, gateway: hello.gateway, subscribe: hello.subscribe }
+    if (first) this.#board.log('info', 'proxy connected', fields)
+    this.pump()
+    this.#board.changed()
+  }
+
+  #acknowledged({ resource, version, refused }: Ack): void {
+    const state = this.states[resource]
+    if (state.outstanding === version) state.outstanding = undefined
+    const news = refused.filter(({ id, message }) => state.refused.get(id) !== message)
+    for (const { id, message } of news) {
+      this.#board.log('warn', 'proxy refused an item', { node: this.hello?.node, resource, id, why: message })
+    }
+    // Before the state moves on: what was in force until now is what a refused route falls back to.
+    if (resource === 'routes') this.inForce()
+    state.acked = version
+    state.refused = new Map(refused.map(({ id, message }) => [id, message]))
+    if (resource === 'routes') this.#resolve()
+  }
+
+  #resync({ resource, why }: Resync): void {
+    const state = this.states[resource]
+    this.#board.log('warn', 'proxy asked for a snapshot', { node: this.hello?.node, resource, why })
+    if (state.outstanding !== undefined && state.whole) state.held = { version: state.outstanding, why }
+    state.outstanding = undefined
+    state.sent = null
+  }
+
+  /** A replica that is behind hears of versions that it has yet to compile; it knows them when it gets there. */
+  #resolve(): void {
+    const { acked, refused } = this.states.routes
+    const known = acked === null ? NOTHING : this.hello && this.#board.ledgers(this.hello.gateway)?.routes.at(acked)
+    this.#resolved = known !== undefined
+    if (known === undefined) return
+    if (refused.size === 0) {
+      this.#inForce = known
+      return
+    }
+    const inForce = new Map(known)
+    for (const id of refused.keys()) {
+      const last = this.#inForce.get(id)
+      if (last === undefined) inForce.delete(id)
+      else inForce.set(id, last)
+    }
+    this.#inForce = inForce
+  }
+}

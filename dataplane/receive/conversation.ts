@@ -1,0 +1,70 @@
+import type { Ack, FromController, FromProxy, Link } from '../../table/messages.ts'
+import { encode, SCHEMA } from '../../table/messages.ts'
+import type { Log, Store } from '../store.ts'
+
+export type Identity = Readonly<{
+  node: string
+  /** New with each process. */
+  instance: string
+  gateway: string
+}>
+
+export type ConversationOptions = {
+  store: Store
+  identity: Identity
+  subscribe: boolean
+  log?: Log
+  /** What is in force changed, or was confirmed: other controllers are to hear of it. */
+  onAck?: (ack: Ack) => void
+}
+
+export interface Conversation {
+  /** Asks this controller for the table, from what is in force now, or no longer. */
+  subscribe(wanted: boolean): void
+  readonly subscribed: boolean
+  /** It has sent something since the subscription began. */
+  readonly heard: boolean
+  tell(ack: Ack): void
+}
+
+/** Talks to one controller over a link: says what is in force, and feeds the store while subscribed. */
+export function converse(link: Link<FromProxy, FromController>, options: ConversationOptions): Conversation {
+  const { store, identity, log = () => {}, onAck = () => {} } = options
+  let subscribed = false
+  let heard = false
+
+  const send = (message: FromProxy) => link.send(encode(message))
+
+  function hello(subscribe: boolean): void {
+    subscribed = subscribe
+    heard = false
+    send({ type: 'hello', schema: SCHEMA, ...identity, subscribe, versions: store.versions })
+  }
+
+  link.onMessage((message) => {
+    if (message.type === 'goodbye') {
+      log('warn', 'the controller closes the stream', { why: message.why })
+      link.close(message.why)
+      return
+    }
+    // From before the subscription ended; another controller feeds the table now.
+    if (!subscribed) return
+    heard = true
+    const answer = store.handle(message)
+    send(answer)
+    if (answer.type === 'ack') onAck(answer)
+  })
+  hello(options.subscribe)
+  for (const ack of store.acks) send(ack)
+
+  return {
+    subscribe: hello,
+    tell: send,
+    get subscribed() {
+      return subscribed
+    },
+    get heard() {
+      return heard
+    },
+  }
+}

@@ -1,0 +1,184 @@
+import { randomUUID } from 'node:crypto'
+import type { Ack } from '../../table/messages.ts'
+import type { Log, Store } from '../store.ts'
+import type { Conversation, Identity } from './conversation.ts'
+import { converse } from './conversation.ts'
+import type { ClientTls, Target } from './dial.ts'
+import { controllerUrl, dial, targetsOf } from './dial.ts'
+
+export type ReceiverOptions = {
+  store: Store
+  /** `--controller`: `https://host:port`. */
+  controllers: readonly string[]
+  gateway: string
+  node: string
+  tls?: ClientTls | undefined
+  insecure?: boolean | undefined
+  log?: Log | undefined
+  /** All in milliseconds. */
+  timing?: Partial<typeof TIMING>
+}
+
+const TIMING = {
+  /** Between two looks at which addresses a controller's name has. */
+  resolve: 5_000,
+  backoffMin: 200,
+  backoffMax: 5_000,
+  /** A controller is dead after three of these without an answer. */
+  ping: 2_000,
+  /** How long a subscribed controller may say nothing at all (it is still starting) while there is another. */
+  silent: 2_000,
+}
+
+export type Receiver = {
+  /** One entry an address. `feeding`: the one that the table comes from. */
+  controllers(): readonly Readonly<{ url: string; address: string; open: boolean; feeding: boolean }>[]
+  close(): void
+}
+
+type Peer = {
+  target: Target
+  /** Present from the answer to the request until the stream closes. */
+  conversation: Conversation | undefined
+  openedAt: number
+  failures: number
+  lastFailure: string | undefined
+  hangUp: () => void
+}
+
+/**
+ * Keeps a stream to every controller there is. One of them feeds the table; all of them hear what is in force, because
+ * any of them may be the leader, which writes the statuses.
+ */
+export function startReceiver(options: ReceiverOptions): Receiver {
+  const { store, log = () => {}, tls, insecure = false } = options
+  const timing = { ...TIMING, ...options.timing }
+  const identity: Identity = { node: options.node, gateway: options.gateway, instance: randomUUID() }
+  const urls = options.controllers.map((text) => controllerUrl(text, insecure))
+  const peers = new Map<string, Peer>()
+  let wanted = new Set<string>()
+  let feeder: Peer | undefined
+  let silence: NodeJS.Timeout | undefined
+  let closed = false
+  const unresolved = new Map<string, string>()
+
+  const keyOf = ({ url, address }: Target) => `${url.origin} ${address}`
+  const fieldsOf = ({ target }: Peer) => ({ controller: target.url.origin, address: target.address })
+
+  function feedFrom(next: Peer | undefined): void {
+    if (feeder !== next) feeder?.conversation?.subscribe(false)
+    feeder = next
+    clearTimeout(silence)
+    if (next?.conversation === undefined) return
+    if (!next.conversation.subscribed) next.conversation.subscribe(true)
+    log('info', 'subscribed', fieldsOf(next))
+    silence = setTimeout(rotate, timing.silent).unref()
+  }
+
+  /** A controller that has yet to read its sources says nothing; another may have. */
+  function rotate(): void {
+    if (feeder?.conversation?.heard) return
+    const open = [...peers.values()].filter((peer) => peer.conversation !== undefined)
+    const next = open[(open.findIndex((peer) => peer === feeder) + 1) % open.length]
+    if (next !== undefined && next !== feeder) feedFrom(next)
+    else silence = setTimeout(rotate, timing.silent).unref()
+  }
+
+  function spread(from: Peer, ack: Ack): void {
+    for (const peer of peers.values()) if (peer !== from) peer.conversation?.tell(ack)
+  }
+
+  function onClosed(key: string, peer: Peer, why: string): void {
+    const { conversation } = peer
+    // One that ends each conversation at once must not be dialled in a tight loop, however well it connects.
+    const useful = conversation !== undefined && (conversation.heard || Date.now() - peer.openedAt >= timing.backoffMax)
+    peer.failures = useful ? 0 : peer.failures + 1
+    if (why !== peer.lastFailure) log('warn', 'no connection to the controller', { ...fieldsOf(peer), why })
+    peer.lastFailure = why
+    peer.conversation = undefined
+    if (feeder === peer) feedFrom([...peers.values()].find((other) => other.conversation !== undefined))
+    if (closed || !wanted.has(key)) return void peers.delete(key)
+    const most = Math.min(timing.backoffMax, timing.backoffMin * 2 ** Math.min(peer.failures, 16))
+    const timer = setTimeout(() => void call(key, peer), most * (0.5 + Math.random() / 2))
+    peer.hangUp = () => clearTimeout(timer)
+  }
+
+  async function call(key: string, peer: Peer): Promise<void> {
+    let gone = false
+    peer.hangUp = () => (gone = true)
+    try {
+      const link = await dial(peer.target, {
+        tls,
+        insecure,
+        pingMs: timing.ping,
+        onOpen() {
+          peer.openedAt = Date.now()
+          peer.lastFailure = undefined
+          const subscribe = feeder === undefined
+          const onAck = (ack: Ack) => spread(peer, ack)
+          peer.conversation = converse(link, { store, identity, subscribe, log, onAck })
+          if (subscribe) feedFrom(peer)
+        },
+        onAlive() {
+          if (peer === feeder && peer.conversation?.heard) store.confirm()
+        },
+      })
+      link.onClose((why) => onClosed(key, peer, why))
+      peer.hangUp = () => link.close()
+      if (gone) link.close()
+    } catch (error) {
+      onClosed(key, peer, error instanceof Error ? error.message : String(error))
+    }
+  }
+
+  async function look(): Promise<void> {
+    const found = new Map<string, Target>()
+    let complete = true
+    const told = await Promise.allSettled(urls.map(targetsOf))
+    told.forEach((result, index) => {
+      const controller = urls[index]?.origin ?? ''
+      if (result.status === 'fulfilled') {
+        unresolved.delete(controller)
+        for (const target of result.value) found.set(keyOf(target), target)
+        return
+      }
+      complete = false
+      const why = String(result.reason)
+      if (unresolved.get(controller) !== why) log('warn', 'the controller has no address', { controller, why })
+      unresolved.set(controller, why)
+    })
+    if (closed) return
+    // A failed look-up says nothing about where they were.
+    wanted = new Set(complete ? found.keys() : [...wanted, ...found.keys()])
+    for (const [key, target] of found) {
+      if (peers.has(key)) continue
+      const peer = { target, conversation: undefined, openedAt: 0, failures: 0, lastFailure: undefined, hangUp: () => {} }
+      peers.set(key, peer)
+      void call(key, peer)
+    }
+  }
+
+  function relook(): void {
+    void look().finally(() => {
+      if (!closed) resolver = setTimeout(relook, timing.resolve)
+    })
+  }
+  let resolver: NodeJS.Timeout | undefined
+  relook()
+
+  return {
+    controllers: () =>
+      [...peers.values()].map((peer) => ({
+        url: peer.target.url.origin,
+        address: peer.target.address,
+        open: peer.conversation !== undefined,
+        feeding: peer === feeder && peer.conversation !== undefined,
+      })),
+    close() {
+      closed = true
+      clearTimeout(resolver)
+      clearTimeout(silence)
+      for (const peer of peers.values()) peer.hangUp()
+    },
+  }
+}
