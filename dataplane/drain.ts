@@ -1,0 +1,64 @@
+import type { Server } from 'node:http'
+import { Server as NetServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+export type DrainOptions = Readonly<{
+  /** Milliseconds in which it is known not to be ready, and still takes what comes. */
+  delay: number
+  /** Milliseconds after that for what is in flight, streams too. */
+  timeout: number
+}>
+
+/** The end of a server's life, in the order in which nobody notices. */
+export type Drain = Readonly<{
+  /** From the first moment on: `/readyz` says 503 and every answer says `Connection: close`. */
+  draining: () => boolean
+  /** Resolves when the last connection is gone; true when none had to be cut. */
+  drain(options: DrainOptions): Promise<boolean>
+}>
+
+/** A client may have sent its next request just before it could see that the connection is idle no more. */
+const lingerMax = 500
+const every = 50
+
+export function createDrain(): Drain & Readonly<{ add(server: Server): void }> {
+  const servers: Server[] = []
+  let ending: Promise<boolean> | undefined
+
+  async function run({ delay, timeout }: DrainOptions): Promise<boolean> {
+    await sleep(delay)
+    const closed = Promise.all(servers.map(stopAccepting))
+    // Server.close() of node:http would cut idle connections at this very moment (nodejs/node#60617).
+    const deadline = performance.now() + timeout
+    await Promise.race([closed, sleep(Math.min(lingerMax, timeout))])
+    const uncut = await whileOpen(closed, deadline)
+    for (const server of servers) server.closeAllConnections()
+    await closed
+    // Ends node:http's own check of its connections.
+    for (const server of servers) server.close()
+    return uncut
+  }
+
+  /** Closes what falls idle, until nothing is left (true) or the deadline. */
+  async function whileOpen(closed: Promise<unknown>, deadline: number): Promise<boolean> {
+    while (performance.now() < deadline) {
+      for (const server of servers) server.closeIdleConnections()
+      if (await Promise.race([closed.then(() => true), sleep(every, false)])) return true
+    }
+    return false
+  }
+
+  return {
+    add: (server) => { servers.push(server) },
+    draining: () => ending !== undefined,
+    drain: (options) => ending ??= run(options),
+  }
+}
+
+/** Takes no new connection; resolves when the last one is gone. */
+function stopAccepting(server: Server): Promise<void> {
+  if (!server.listening) return Promise.resolve()
+  const { promise, resolve } = Promise.withResolvers<void>()
+  NetServer.prototype.close.call(server, () => resolve())
+  return promise
+}

@@ -1,0 +1,6 @@
+import type { Filter } from './filter.ts'
+import { forwarded } from './forwarded/forwarded.ts'
+import { requestId } from './request_id/request_id.ts'
+
+/** Every filter, in the order in which a request meets them. */
+export const filters: readonly Filter[] = [requestId, forwarded]

@@ -1,0 +1,71 @@
+import { comparePrecedence, type Candidate, type Matchable } from './match.ts'
+
+/**
+ * The candidates of one host and path, in order of precedence. Those that ask for a model or for a header's exact
+ * value are found by it, so that thousands of routes that differ in nothing else cost one look-up and not a scan.
+ */
+export type Bucket = Readonly<{
+  rest: readonly Ranked[]
+  byModel: ReadonlyMap<string, readonly Ranked[]>
+  byHeader: ReadonlyMap<string, ReadonlyMap<string, readonly Ranked[]>>
+}>
+
+/** `slot`: which of the table's rules it chooses. */
+export type Ranked = Readonly<{ candidate: Candidate; slot: number; rank: number }>
+
+export function createBucket(entries: readonly Readonly<{ candidate: Candidate; slot: number }>[]): Bucket {
+  const rest: Ranked[] = []
+  const byModel = new Map<string, Ranked[]>()
+  const byHeader = new Map<string, Map<string, Ranked[]>>()
+  const sorted = [...entries].sort((a, b) => comparePrecedence(a.candidate, b.candidate))
+  for (const [rank, { candidate, slot }] of sorted.entries()) {
+    listFor(candidate).push({ candidate, slot, rank })
+  }
+  return { rest, byModel, byHeader }
+
+  function listFor({ model, headers }: Candidate): Ranked[] {
+    if (model !== undefined) return entry(byModel, model.name, () => [])
+    const exact = headers.find((test) => test.exact !== undefined)
+    if (exact?.exact === undefined) return rest
+    return entry(entry(byHeader, exact.name, () => new Map<string, Ranked[]>()), exact.exact, () => [])
+  }
+}
+
+/** The first in order of precedence that `accept` takes. */
+export function searchBucket(bucket: Bucket, request: Matchable, accept: Accept): Ranked | undefined {
+  let best = searchList(bucket.rest, request, accept, undefined)
+  if (bucket.byModel.size > 0) {
+    const named = request.model()
+    if (named !== undefined) best = searchList(bucket.byModel.get(named.name), request, accept, best)
+  }
+  for (const [name, values] of bucket.byHeader) {
+    const value = request.header(name)
+    if (value !== undefined) best = searchList(values.get(value), request, accept, best)
+  }
+  return best
+}
+
+export type Accept = (candidate: Candidate, request: Matchable) => boolean
+
+function searchList(
+  list: readonly Ranked[] | undefined,
+  request: Matchable,
+  accept: Accept,
+  best: Ranked | undefined,
+): Ranked | undefined {
+  if (list === undefined) return best
+  for (const ranked of list) {
+    if (best !== undefined && ranked.rank > best.rank) return best
+    if (accept(ranked.candidate, request)) return ranked
+  }
+  return best
+}
+
+export function entry<K, V>(map: Map<K, V>, key: K, create: () => V): V {
+  let value = map.get(key)
+  if (value === undefined) {
+    value = create()
+    map.set(key, value)
+  }
+  return value
+}

@@ -1,0 +1,34 @@
+/**
+ * Every code a reply, the log and the metrics can carry. Callers script against them, so a code never changes its
+ * meaning or its status. docs/errors.md explains each; errors.test.ts holds the two together.
+ */
+export const errors = {
+  invalid_request: { status: 400, title: 'The request is not valid' },
+  no_route: { status: 404, title: 'No route matches the request' },
+  method_not_allowed: { status: 405, title: 'The method is not allowed here' },
+  unsupported_translation: { status: 422, title: 'The request cannot be put into the terms of the backend' },
+  headers_too_large: { status: 431, title: 'The request headers are too large or too many' },
+  backend_unresolved: { status: 500, title: 'The backend does not resolve' },
+  upstream_connect_failed: { status: 502, title: 'The backend could not be reached' },
+  upstream_reset: { status: 502, title: 'The backend broke the connection' },
+  upstream_protocol: { status: 502, title: 'The backend answered with something that is not valid HTTP' },
+  no_endpoints: { status: 503, title: 'The backend has no ready endpoint' },
+  overloaded: { status: 503, title: 'The gateway or the backend has more requests than it can take' },
+  timeout: { status: 504, title: 'The request took too long' },
+  /** Never sent: nobody is left to read it. The status is what the log and the metrics show. */
+  client_closed: { status: 499, title: 'The client left before the response was complete' },
+} as const satisfies Record<string, { status: number; title: string }>
+
+export type ErrorCode = keyof typeof errors
+
+/** Why a request is not served. `detail` is for the caller: it names nothing that the caller may not know. */
+export type Failure = Readonly<{
+  code: ErrorCode
+  detail: string
+  /** 405 only. */
+  allow?: readonly string[]
+}>
+
+export function failure(code: ErrorCode, detail: string): Failure {
+  return { code, detail }
+}

@@ -1,0 +1,93 @@
+/**
+ * What a header is to a gateway. One lookup a header decides whether it travels on (RFC 9110 section 7.6.1), frames
+ * the message, or claims something that only the gateway may say.
+ */
+export const Kind = {
+  endToEnd: 0,
+  hopByHop: 1,
+  host: 2,
+  contentLength: 3,
+  transferEncoding: 4,
+  connection: 5,
+  upgrade: 6,
+  expect: 7,
+  /** `Content_Length`: a server that folds `_` into `-` (CGI, WSGI) would frame the message by it. */
+  lookalike: 8,
+  /** The headers in which the gateway tells the backend who calls; from a caller they are a lie. */
+  identity: 9,
+  /** Where the request came from. No hop before us is trusted, so what they say is replaced. */
+  forwarded: 10,
+  requestId: 11,
+} as const
+
+export type Kind = (typeof Kind)[keyof typeof Kind]
+export type KnownHeader = Readonly<{ name: string; kind: Kind }>
+
+const kinds = new Map<string, Kind>([
+  ['connection', Kind.connection],
+  ['content-length', Kind.contentLength],
+  ['expect', Kind.expect],
+  ['forwarded', Kind.forwarded],
+  ['host', Kind.host],
+  // Cleared for HTTP/2, which maps onto the same names.
+  ['http2-settings', Kind.hopByHop],
+  ['keep-alive', Kind.hopByHop],
+  ['proxy-authenticate', Kind.hopByHop],
+  ['proxy-authorization', Kind.hopByHop],
+  ['proxy-connection', Kind.hopByHop],
+  ['te', Kind.hopByHop],
+  ['trailer', Kind.hopByHop],
+  ['transfer-encoding', Kind.transferEncoding],
+  ['upgrade', Kind.upgrade],
+  ['x-modelroute-consumer', Kind.identity],
+  ['x-modelroute-groups', Kind.identity],
+  ['x-modelroute-tier', Kind.identity],
+  ['x-real-ip', Kind.forwarded],
+  ['x-request-id', Kind.requestId],
+])
+
+function kindOf(name: string): Kind {
+  const dashed = name.replaceAll('_', '-')
+  const kind = dashed.startsWith('x-forwarded-') ? Kind.forwarded : kinds.get(dashed) ?? Kind.endToEnd
+  if (dashed === name || kind === Kind.identity || kind === Kind.forwarded) return kind
+  return kind === Kind.contentLength || kind === Kind.transferEncoding ? Kind.lookalike : Kind.endToEnd
+}
+
+/** Bounded, because callers choose the names. */
+const interned = new Map<string, KnownHeader>()
+const internedMax = 1024
+
+/** Lower-cases and classifies a header name as it came over the wire. */
+export function known(raw: string): KnownHeader {
+  const found = interned.get(raw)
+  if (found !== undefined) return found
+  const name = raw.toLowerCase()
+  const header = { name, kind: kindOf(name) }
+  if (interned.size < internedMax) interned.set(raw, header)
+  return header
+}
+
+/** Headers as a flat list of lower-case names and values, in the order they came: `[name, value, name, value, …]`. */
+export type FlatHeaders = string[]
+
+/** The value of a header; of one that occurs more than once, the list (RFC 9110 section 5.3). */
+export function valueOf(headers: readonly string[], name: string): string | undefined {
+  let value: string | undefined
+  for (let i = 0; i < headers.length; i += 2) {
+    if (headers[i] === name) value = value === undefined ? headers[i + 1] : `${value},${headers[i + 1]}`
+  }
+  return value
+}
+
+/** Takes the headers out for which `drop` holds, in place. */
+export function removeHeaders(headers: FlatHeaders, drop: (name: string) => boolean): void {
+  let kept = 0
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? ''
+    if (drop(name)) continue
+    headers[kept] = name
+    headers[kept + 1] = headers[i + 1] ?? ''
+    kept += 2
+  }
+  headers.length = kept
+}

@@ -1,0 +1,139 @@
+import { createBucket, entry, searchBucket, type Accept, type Bucket, type Ranked } from './bucket.ts'
+import { restHolds, type Candidate, type Matchable } from './match.ts'
+
+/**
+ * Every match of every route, arranged so that a request meets few of them: by host, then exact paths in a map,
+ * prefixes in a tree by path element. Regular expressions can only be tried one after the other.
+ */
+export type Index = Readonly<{
+  exact: ReadonlyMap<string, HostIndex>
+  /** By the suffix with its dot: `.example.com`. */
+  wildcard: ReadonlyMap<string, HostIndex>
+  any: HostIndex | undefined
+}>
+
+type HostIndex = Readonly<{
+  exact: ReadonlyMap<string, Bucket>
+  regex: Bucket | undefined
+  prefixes: PrefixNode
+}>
+
+type PrefixNode = Readonly<{ bucket: Bucket | undefined; children: ReadonlyMap<string, PrefixNode> }>
+
+export type Entry = Readonly<{ candidate: Candidate; slot: number }>
+export type IndexedRoute = Readonly<{ hostnames: readonly string[]; entries: readonly Entry[] }>
+
+export function createIndex(routes: Iterable<IndexedRoute>): Index {
+  const exact = new Map<string, Entry[]>()
+  const wildcard = new Map<string, Entry[]>()
+  const any: Entry[] = []
+  for (const { hostnames, entries } of routes) {
+    if (hostnames.length === 0) any.push(...entries)
+    for (const name of new Set(hostnames)) {
+      const list = name.startsWith('*.') ? entry(wildcard, name.slice(1), () => []) : entry(exact, name, () => [])
+      list.push(...entries)
+    }
+  }
+  const build = (map: Map<string, Entry[]>) => new Map([...map].map(([name, entries]) => [name, createHost(entries)]))
+  return { exact: build(exact), wildcard: build(wildcard), any: any.length > 0 ? createHost(any) : undefined }
+}
+
+type Growing = { entries: Entry[]; children: Map<string, Growing> }
+
+function createHost(entries: readonly Entry[]): HostIndex {
+  const exact = new Map<string, Entry[]>()
+  const regex: Entry[] = []
+  const root: Growing = { entries: [], children: new Map() }
+  for (const item of entries) {
+    const { pathType, path } = item.candidate
+    if (pathType === 'Exact') entry(exact, path, () => []).push(item)
+    else if (pathType === 'Regex') regex.push(item)
+    else prefixNode(root, path).entries.push(item)
+  }
+  return {
+    exact: new Map([...exact].map(([path, items]) => [path, createBucket(items)])),
+    regex: regex.length > 0 ? createBucket(regex) : undefined,
+    prefixes: freeze(root),
+  }
+}
+
+function prefixNode(root: Growing, path: string): Growing {
+  let node = root
+  for (const element of path.split('/')) {
+    if (element !== '') node = entry(node.children, element, () => ({ entries: [], children: new Map() }))
+  }
+  return node
+}
+
+function freeze(node: Growing): PrefixNode {
+  return {
+    bucket: node.entries.length > 0 ? createBucket(node.entries) : undefined,
+    children: new Map([...node.children].map(([element, child]) => [element, freeze(child)])),
+  }
+}
+
+/** The match that serves the request, in the order of api.md "Precedence". */
+export function findMatch(index: Index, request: Matchable): Ranked | undefined {
+  return search(index, request, accepts)
+}
+
+/** The methods that would have been served where nothing but the method differs; empty when something else does. */
+export function methodsServed(index: Index, request: Matchable): readonly string[] {
+  const methods = new Set<string>()
+  search(index, request, (candidate) => {
+    if (candidate.method !== undefined && pathHolds(candidate, request) && restHolds(candidate, request)) {
+      methods.add(candidate.method)
+    }
+    return false
+  })
+  return [...methods].sort()
+}
+
+function accepts(candidate: Candidate, request: Matchable): boolean {
+  return (candidate.method === undefined || candidate.method === request.method)
+    && restHolds(candidate, request)
+    && pathHolds(candidate, request)
+}
+
+function pathHolds(candidate: Candidate, request: Matchable): boolean {
+  return candidate.pathType !== 'Regex' || candidate.pathHolds(request.path)
+}
+
+function search(index: Index, request: Matchable, accept: Accept): Ranked | undefined {
+  const { host } = request
+  if (host !== '') {
+    const exact = index.exact.get(host)
+    const found = exact && searchHost(exact, request, accept)
+    if (found) return found
+    if (index.wildcard.size > 0) {
+      // The longest suffix first: `*.b.example.com` before `*.example.com`.
+      for (let dot = host.indexOf('.'); dot > 0; dot = host.indexOf('.', dot + 1)) {
+        const wildcard = index.wildcard.get(host.slice(dot))
+        const below = wildcard && searchHost(wildcard, request, accept)
+        if (below) return below
+      }
+    }
+  }
+  return index.any && searchHost(index.any, request, accept)
+}
+
+function searchHost(host: HostIndex, request: Matchable, accept: Accept): Ranked | undefined {
+  const exact = host.exact.get(request.path)
+  return (exact && searchBucket(exact, request, accept))
+    ?? (host.regex && searchBucket(host.regex, request, accept))
+    ?? searchPrefixes(host.prefixes, request, accept, 1)
+}
+
+/** The deepest node first: the longest prefix wins. `from` is where the next path element begins. */
+function searchPrefixes(node: PrefixNode, request: Matchable, accept: Accept, from: number): Ranked | undefined {
+  if (node.children.size > 0) {
+    const { path } = request
+    const slash = path.indexOf('/', from)
+    const child = node.children.get(slash === -1 ? path.slice(from) : path.slice(from, slash))
+    if (child !== undefined) {
+      const found = searchPrefixes(child, request, accept, slash === -1 ? path.length + 1 : slash + 1)
+      if (found !== undefined) return found
+    }
+  }
+  return node.bucket && searchBucket(node.bucket, request, accept)
+}

@@ -1,0 +1,125 @@
+import type { Match, Route, StringMatch } from '../../table/route.ts'
+import type { NamedModel } from '../protocols/model.ts'
+import type { Pattern, Patterns } from './patterns.ts'
+import { normalizePath } from './target.ts'
+
+/** What matching may ask of a request. Everything but method, host and path is worked out only when it is asked for. */
+export interface Matchable {
+  readonly method: string
+  /** Lower case, no port; empty when the request names none. */
+  readonly host: string
+  readonly path: string
+  header(name: string): string | undefined
+  /** The first value of a query parameter. */
+  parameter(name: string): string | undefined
+  model(): NamedModel | undefined
+}
+
+export type Test = Readonly<{ name: string; exact: string | undefined; holds: Pattern }>
+
+/** One match of a rule, ready to run, and where it ranks. */
+export type Candidate = Readonly<{
+  route: string
+  created: string
+  rule: number
+  match: number
+  pathType: 'Exact' | 'Prefix' | 'Regex'
+  path: string
+  pathHolds: Pattern
+  method: string | undefined
+  headers: readonly Test[]
+  query: readonly Test[]
+  model: Match['model']
+}>
+
+/** The candidates of a route, in order of rule and match; or why one of them cannot run. */
+export function compileMatches(route: Route, patterns: Patterns): readonly Candidate[] | string {
+  const candidates: Candidate[] = []
+  for (const [rule, { name, matches }] of route.rules.entries()) {
+    for (const [match, source] of matches.entries()) {
+      const compiled = compileMatch(source, patterns)
+      if (typeof compiled === 'string') return `rule ${name}, match ${match}: ${compiled}`
+      candidates.push({ ...compiled, route: route.id, created: route.created, rule, match })
+    }
+  }
+  return candidates
+}
+
+const never: Pattern = () => false
+const always: Pattern = () => true
+
+function compileMatch(match: Match, patterns: Patterns) {
+  const { type, value } = match.path
+  let path = value
+  let pathHolds = never
+  if (type === 'Regex') {
+    const pattern = patterns.compile(value)
+    if (typeof pattern === 'string') return pattern
+    pathHolds = pattern
+  } else {
+    const normal = normalizePath(value)
+    if (typeof normal !== 'string') return `path ${value}: ${normal.detail}`
+    path = normal
+  }
+  const headers = compileTests(match.headers, patterns)
+  if (typeof headers === 'string') return headers
+  const query = compileTests(match.query, patterns)
+  if (typeof query === 'string') return query
+  return { pathType: type, path, pathHolds, method: match.method, headers, query, model: match.model }
+}
+
+function compileTests(sources: readonly StringMatch[], patterns: Patterns): readonly Test[] | string {
+  const tests: Test[] = []
+  for (const source of sources) {
+    const holds = compileTest(source, patterns)
+    if (typeof holds === 'string') return `${source.name}: ${holds}`
+    tests.push({ name: source.name, exact: source.type === 'Exact' ? source.value : undefined, holds })
+  }
+  return tests
+}
+
+function compileTest(source: StringMatch, patterns: Patterns): Pattern | string {
+  if (source.type === 'Present') return always
+  const { value } = source
+  if (source.type === 'Regex') return patterns.compile(value)
+  return source.type === 'Exact' ? (text) => text === value : (text) => text.startsWith(value)
+}
+
+/** Whether everything but path and method holds; the index has already looked at the path. */
+export function restHolds(candidate: Candidate, request: Matchable): boolean {
+  const { model, headers, query } = candidate
+  if (model !== undefined) {
+    const named = request.model()
+    if (named?.name !== model.name || (model.version !== undefined && named.version !== model.version)) return false
+  }
+  for (const test of headers) {
+    const value = request.header(test.name)
+    if (value === undefined || !test.holds(value)) return false
+  }
+  for (const test of query) {
+    const value = request.parameter(test.name)
+    if (value === undefined || !test.holds(value)) return false
+  }
+  return true
+}
+
+/**
+ * Which of two candidates for the same host and path comes first: method, number of headers, of query parameters,
+ * model, version; then the oldest route, its id, rule order (Gateway API, HTTPRouteRule.matches).
+ */
+export function comparePrecedence(a: Candidate, b: Candidate): number {
+  return Number(b.method !== undefined) - Number(a.method !== undefined)
+    || b.headers.length - a.headers.length
+    || b.query.length - a.query.length
+    || Number(b.model !== undefined) - Number(a.model !== undefined)
+    || Number(b.model?.version !== undefined) - Number(a.model?.version !== undefined)
+    || compareText(a.created, b.created)
+    || compareText(a.route, b.route)
+    || a.rule - b.rule
+    || a.match - b.match
+}
+
+function compareText(a: string, b: string): number {
+  if (a === b) return 0
+  return a < b ? -1 : 1
+}

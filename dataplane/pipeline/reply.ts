@@ -1,0 +1,72 @@
+import { STATUS_CODES } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Protocol } from '../protocols/path.ts'
+import { errors, type Failure } from './errors.ts'
+
+/** The body of an error, in the form that the caller's own libraries look for. */
+export function errorBody(protocol: Protocol, failure: Failure, requestId: string): { type: string; body: string } {
+  const { status, title } = errors[failure.code]
+  if (protocol === 'OpenAI') {
+    const type = status < 500 ? 'invalid_request_error' : 'server_error'
+    return json({ error: { message: failure.detail, type, param: null, code: failure.code } })
+  }
+  if (protocol !== 'HTTP') return json({ error: failure.detail })
+  // RFC 9457. Without a type it would be about:blank, whose title is the status's own; ours says more.
+  return {
+    type: 'application/problem+json',
+    body: JSON.stringify({
+      type: `urn:modelroute:error:${failure.code}`, title, status, detail: failure.detail, code: failure.code, request_id: requestId,
+    }),
+  }
+}
+
+const json = (value: unknown) => ({ type: 'application/json', body: JSON.stringify(value) })
+
+/** Answers with an error. Only before anything of a response has been sent. */
+export function replyError(
+  response: ServerResponse,
+  failure: Failure,
+  protocol: Protocol,
+  requestId: string,
+  extra: readonly string[] = [],
+): void {
+  const { status } = errors[failure.code]
+  const { type, body } = errorBody(protocol, failure, requestId)
+  const headers = [
+    'content-type', type,
+    'content-length', String(Buffer.byteLength(body)),
+    'cache-control', 'no-store',
+    'x-modelroute-error', failure.code,
+    'x-request-id', requestId,
+    ...extra,
+  ]
+  if (failure.allow) headers.push('allow', failure.allow.join(', '))
+  if (status === 503) headers.push('retry-after', '1')
+  response.writeHead(status, headers)
+  response.end(body)
+  discardRest(response.req, response)
+}
+
+/** An error as bytes, for what is so broken that there is no response object: see server.ts. */
+export function rawError(failure: Failure, requestId: string): string {
+  const { status } = errors[failure.code]
+  const { type, body } = errorBody('HTTP', failure, requestId)
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: ${type}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`
+    + `x-modelroute-error: ${failure.code}\r\nx-request-id: ${requestId}\r\nconnection: close\r\n\r\n${body}`
+}
+
+/** How long a client may go on sending a body that nobody wants any more (nginx: lingering_close). */
+const lingerMax = 30_000
+
+/**
+ * Reads on and throws away what is left of a request that has been answered. Closing at once would reset the
+ * connection, and the client, still sending, would never see the answer.
+ */
+export function discardRest(request: IncomingMessage, response: ServerResponse): void {
+  if (request.complete || request.destroyed || !response.shouldKeepAlive) return
+  const timer = setTimeout(() => request.socket.destroy(), lingerMax)
+  timer.unref()
+  request.once('close', () => clearTimeout(timer))
+  request.on('data', () => {})
+  request.resume()
+}

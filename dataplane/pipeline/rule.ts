@@ -1,0 +1,107 @@
+import type { Match, Route, Rule, Variant } from '../../table/route.ts'
+import { filters } from '../filters/index.ts'
+import type { FilterFunction } from '../filters/filter.ts'
+import type { Series, SeriesSet } from '../telemetry/series.ts'
+import { createLeastRequest } from '../upstream/pick/least_request.ts'
+import type { Pick } from '../upstream/pick/pick.ts'
+import { createRoundRobin } from '../upstream/pick/round_robin.ts'
+import type { BuiltTarget } from '../upstream/groups.ts'
+import { createSplitter, type Splitter, type SplitState } from '../upstream/split.ts'
+import type { FlatHeaders } from './headers.ts'
+
+export type BuiltVariant = Readonly<{
+  name: string
+  target: BuiltTarget
+  pick: Pick
+  model: Variant['model']
+}>
+
+export type BuiltRule = Readonly<{
+  route: string
+  name: string
+  filters: readonly FilterFunction[]
+  variants: readonly BuiltVariant[]
+  timeouts: Rule['timeouts']
+  /** The shortest of the timeouts, but for connecting, which the connection keeps: how often an exchange looks at its clock. Undefined: never. */
+  tick: number | undefined
+  choose(headers: FlatHeaders): BuiltVariant | undefined
+  /** Where a request that came by this match is counted. */
+  series(match: Match['model'], variant: BuiltVariant | undefined): Series
+}>
+
+/** What of a rule outlives the table that holds it, by route, rule and variant. */
+export type RuleState = Readonly<{ split: SplitState; turns: Map<string, { next: number }> }>
+
+export type RuleDeps = Readonly<{
+  state: RuleState
+  series: SeriesSet
+  target(variant: Variant): BuiltTarget
+}>
+
+export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
+  const variants = rule.variants.map((variant) => buildVariant(variant, rule, deps))
+  const byName = new Map(variants.map((variant) => [variant.name, variant]))
+  const split: Splitter = createSplitter(rule.variants, deps.state.split)
+  const { timeouts } = rule
+  const { connect: _, ...clocked } = timeouts
+  const limits = Object.values(clocked)
+  const seriesOf = seriesByMatch(route.id, rule.name, deps.series)
+
+  return {
+    route: route.id,
+    name: rule.name,
+    filters: filters.map((filter) => filter.build({ route, rule })).filter((run) => run !== undefined),
+    variants,
+    timeouts,
+    tick: limits.length > 0 ? Math.min(...limits) : undefined,
+    choose(headers) {
+      for (const { header, value, variant } of rule.overrides) {
+        for (let i = 0; i < headers.length; i += 2) {
+          if (headers[i] === header && headers[i + 1] === value) return byName.get(variant)
+        }
+      }
+      const position = split()
+      return position === undefined ? undefined : variants[position]
+    },
+    series: seriesOf,
+  }
+}
+
+function buildVariant(variant: Variant, rule: Rule, { state, target }: RuleDeps): BuiltVariant {
+  let turn = state.turns.get(variant.name)
+  if (turn === undefined) {
+    turn = { next: 0 }
+    state.turns.set(variant.name, turn)
+  }
+  return {
+    name: variant.name,
+    target: target(variant),
+    pick: rule.balance === 'RoundRobin' ? createRoundRobin(turn) : createLeastRequest(turn),
+    model: variant.model,
+  }
+}
+
+/** Made at first use: a rule has more matches times variants than are ever seen. */
+function seriesByMatch(route: string, rule: string, set: SeriesSet): BuiltRule['series'] {
+  const found = new Map<Match['model'], Map<string, Series>>()
+  return (match, variant) => {
+    let byVariant = found.get(match)
+    if (byVariant === undefined) {
+      byVariant = new Map()
+      found.set(match, byVariant)
+    }
+    const name = variant?.name ?? ''
+    let series = byVariant.get(name)
+    if (series === undefined) {
+      series = set.get({
+        route,
+        rule,
+        variant: name,
+        model: match?.name ?? variant?.model?.name ?? '',
+        model_version: variant?.model?.version ?? match?.version ?? '',
+      })
+      byVariant.set(name, series)
+    }
+    return series
+  }
+}

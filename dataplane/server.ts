@@ -1,0 +1,90 @@
+import { createServer, IncomingMessage, ServerResponse, type Server } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import express from 'express'
+import { randomUUID } from 'node:crypto'
+import { failure } from './pipeline/errors.ts'
+import type { Gateway } from './pipeline/gateway.ts'
+import { rawError } from './pipeline/reply.ts'
+
+/** Bytes of a request's head; more is answered with 431. */
+export const headBytesMax = 16_384
+
+/**
+ * The public port: one Express app with the gateway as its first handler.
+ *
+ * Express sets the prototype of each request and response to its own, which makes every later property access slow. The
+ * server is therefore given classes whose prototypes are the app's already, so that setting it changes nothing.
+ */
+export function createDoor(gateway: Gateway): Server {
+  class Request extends IncomingMessage {}
+  class Response extends ServerResponse {}
+  const app = express()
+  app.disable('x-powered-by')
+  app.disable('etag')
+  adopt(Request.prototype, express.request, app)
+  adopt(Response.prototype, express.response, app)
+  Object.assign(app, { request: Request.prototype, response: Response.prototype })
+  app.use((request, response) => gateway(request, response))
+
+  const server = createServer({
+    IncomingMessage: Request,
+    ServerResponse: Response,
+    maxHeaderSize: headBytesMax,
+    // A missing Host is answered by the gateway, like everything else that is wrong with a request.
+    requireHostHeader: false,
+    headersTimeout: 10_000,
+    // A body may take as long as its rule allows.
+    requestTimeout: 0,
+    connectionsCheckingInterval: 1000,
+    // Above the 60 s of the usual load balancers, which must be the ones to close.
+    keepAliveTimeout: 75_000,
+    noDelay: true,
+  }, app)
+  // Node drops what is beyond its limit without a word; all of them are wanted, to be counted.
+  server.maxHeadersCount = 0
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => gateway(request, response, true))
+  server.on('clientError', refuseUnparsed)
+  server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
+    socket.end(rawError(failure('method_not_allowed', 'CONNECT is not served here.'), randomUUID()))
+  })
+  return server
+}
+
+/** Puts Express's request or response methods on a prototype of our own. */
+function adopt(prototype: object, methods: object, app: object): void {
+  const { constructor: _, ...properties } = Object.getOwnPropertyDescriptors(methods)
+  Object.defineProperties(prototype, properties)
+  Object.defineProperty(prototype, 'app', { value: app, configurable: true, enumerable: true, writable: true })
+}
+
+/** What Node's parser gave up on. Nothing that follows on such a connection can be trusted. */
+function refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): void {
+  // Where node:http keeps the answer that a connection is waiting for.
+  const current: unknown = Reflect.get(socket, '_httpMessage')
+  // An answer would be read as part of, or in place of, the one to the request before.
+  const answerable = !(current instanceof ServerResponse) || (!current.headersSent && !current.req.complete)
+  if (!socket.writable || !answerable || error.code === 'ECONNRESET') {
+    socket.destroy()
+    return
+  }
+  const why = error.code === 'HPE_HEADER_OVERFLOW'
+    ? failure('headers_too_large', `The request's head has more than ${headBytesMax} bytes.`)
+    : failure('invalid_request', 'The request is not valid HTTP.')
+  socket.end(rawError(why, randomUUID()))
+}
+
+/** Starts listening; port 0 takes a free one. */
+export async function listen(server: Server, host: string, port: number): Promise<{ url: string }> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', reject)
+  server.listen(port, host, () => {
+    server.off('error', reject)
+    resolve()
+  })
+  await promise
+  const bound = server.address()
+  if (bound === null || typeof bound === 'string') throw new Error('not bound to a port')
+  const { address, family, port: taken } = bound
+  return { url: `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}` }
+}

@@ -1,0 +1,50 @@
+import { STATUS_CODES } from 'node:http'
+import type { Exchange } from '../pipeline/exchange.ts'
+import type { Log } from './log.ts'
+import type { SeriesSet } from './series.ts'
+
+/** Called once for each request, when its last byte is out or its connection gone. */
+export type Recorder = Readonly<{ record(exchange: Exchange, status: number): void }>
+
+export function createRecorder({ log, series }: { log: Log; series: SeriesSet }): Recorder {
+  const unmatched = series.get({ route: '', rule: '', variant: '', model: '', model_version: '' })
+  return {
+    record(exchange, status) {
+      const endedAt = performance.now()
+      const counted = exchange.series ?? unmatched
+      counted.count(status in STATUS_CODES || status === 499 ? status : 0, exchange.error ?? '')
+      counted.request.observe((endedAt - exchange.startedAt) / 1000)
+      if (exchange.upstreamStartedAt > 0) {
+        const upstreamEnd = exchange.upstreamEndedAt || endedAt
+        counted.upstream.observe((upstreamEnd - exchange.upstreamStartedAt) / 1000)
+        if (exchange.firstByteAt > 0) counted.firstByte.observe((exchange.firstByteAt - exchange.startedAt) / 1000)
+      }
+      if (log.enabled('info')) log.write('info', 'request', accessFields(exchange, status, endedAt))
+    },
+  }
+}
+
+/** The path without its query: keys and prompts travel there. */
+function accessFields(exchange: Exchange, status: number, endedAt: number): Record<string, unknown> {
+  const { rule, variant, error, cause, firstByteAt, startedAt } = exchange
+  return {
+    request_id: exchange.requestId,
+    method: exchange.method,
+    host: exchange.host,
+    path: exchange.path,
+    route: rule?.route,
+    rule: rule?.name,
+    variant: variant?.name,
+    endpoint: exchange.endpoint || undefined,
+    status,
+    code: error,
+    cause: cause || undefined,
+    duration_ms: milliseconds(endedAt - startedAt),
+    first_byte_ms: firstByteAt > 0 ? milliseconds(firstByteAt - startedAt) : undefined,
+    bytes_in: exchange.bytesIn,
+    bytes_out: exchange.bytesOut,
+    table: exchange.tableVersion,
+  }
+}
+
+const milliseconds = (value: number) => Math.round(value * 1000) / 1000

@@ -1,0 +1,72 @@
+/** Upper bounds in seconds: a local model answers in a millisecond, a long generation in minutes. */
+export const durationBuckets = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300,
+] as const
+
+/** Counts by bucket, in a typed array: observing is a short scan and two additions, with nothing allocated. */
+export class Durations {
+  /** Not cumulative; the last one counts what is above every bound. */
+  readonly counts = new Float64Array(durationBuckets.length + 1)
+  sum = 0
+
+  observe(seconds: number): void {
+    let bucket = 0
+    while (bucket < durationBuckets.length && seconds > (durationBuckets[bucket] ?? 0)) bucket++
+    this.counts[bucket] = (this.counts[bucket] ?? 0) + 1
+    this.sum += seconds
+  }
+}
+
+export type SeriesLabels = Readonly<{
+  route: string
+  rule: string
+  variant: string
+  /** From the table only: a caller must not be able to make up a series. */
+  model: string
+  model_version: string
+}>
+
+/** All that is counted for one rule, variant and model. */
+export class Series {
+  readonly labels: SeriesLabels
+  readonly request = new Durations()
+  readonly upstream = new Durations()
+  readonly firstByte = new Durations()
+  inFlight = 0
+  /** `200`, or `502 upstream_reset`: status and error code. */
+  readonly outcomes = new Map<string, number>()
+
+  constructor(labels: SeriesLabels) {
+    this.labels = labels
+  }
+
+  count(status: number, error: string): void {
+    const outcome = `${status} ${error}`
+    this.outcomes.set(outcome, (this.outcomes.get(outcome) ?? 0) + 1)
+  }
+}
+
+/** The series in existence. They outlive table swaps; those of a route that left the table go with it. */
+export class SeriesSet {
+  readonly #series = new Map<string, Series>()
+
+  get(labels: SeriesLabels): Series {
+    const key = `${labels.route}\n${labels.rule}\n${labels.variant}\n${labels.model}\n${labels.model_version}`
+    let series = this.#series.get(key)
+    if (series === undefined) {
+      series = new Series(labels)
+      this.#series.set(key, series)
+    }
+    return series
+  }
+
+  retain(keep: (labels: SeriesLabels) => boolean): void {
+    for (const [key, series] of this.#series) {
+      if (!keep(series.labels)) this.#series.delete(key)
+    }
+  }
+
+  values(): Iterable<Series> {
+    return this.#series.values()
+  }
+}

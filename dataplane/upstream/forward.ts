@@ -1,0 +1,285 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Dispatcher } from 'undici'
+import { failure, type Failure } from '../pipeline/errors.ts'
+import type { Exchange } from '../pipeline/exchange.ts'
+import type { FlatHeaders } from '../pipeline/headers.ts'
+import { discardRest, replyError } from '../pipeline/reply.ts'
+import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
+import { gatherBody, gatherMax, RequestBody } from './body.ts'
+import type { Group } from './groups.ts'
+import { failureOf, type Phase } from './outcome.ts'
+import type { Upstream } from './pool.ts'
+import { responseHead, trailersOf } from './response.ts'
+
+type Controller = Dispatcher.DispatchController
+
+/** Where a request goes, once its variant is chosen. */
+export type Destination = Readonly<{
+  rule: BuiltRule
+  variant: BuiltVariant
+  group: Group
+  path: string
+  headers: FlatHeaders
+}>
+
+/**
+ * Sends one request on and its answer back, streaming both ways. It is undici's handler itself: the callbacks below
+ * come in the order start, response start, data…, end or error; an error can come at any point, also first.
+ *
+ * Times (Gateway API, HTTPRouteTimeouts): `request` counts from the arrival, `backendRequest` from the first byte sent
+ * to the backend, both to the last byte of the answer. An open-ended answer (events, gRPC) meets both with its
+ * headers; from then on, as for every answer, `streamIdle` bounds the time in which nothing moves.
+ */
+export class Forwarding implements Dispatcher.DispatchHandler {
+  readonly #exchange: Exchange
+  readonly #to: Destination
+  #upstream: Upstream | undefined
+  #controller: Controller | undefined
+  #phase: Phase = 'connecting'
+  /** The whole of a small body. */
+  #body: Buffer | undefined
+  /** The way of a larger one to the try in hand. */
+  #stream: RequestBody | undefined
+  /** Nothing more is to be sent to the client; whatever the backend still says is dropped. */
+  #over = false
+  #retried = false
+
+  #timer: NodeJS.Timeout | undefined
+  /** `performance.now()` by which the answer must have begun, or been completed. */
+  #deadline = Number.POSITIVE_INFINITY
+  #moved = 0
+
+  /** Bytes of the answer's body still to come; undefined where the length is not known. */
+  #left: number | undefined
+  #waitsForDrain = false
+
+  constructor(exchange: Exchange, to: Destination) {
+    this.#exchange = exchange
+    this.#to = to
+  }
+
+  start(): void {
+    const { request, response, received, startedAt } = this.#exchange
+    const { tick, timeouts } = this.#to.rule
+    if (timeouts.request !== undefined) this.#deadline = startedAt + timeouts.request
+    if (tick !== undefined) this.#timer = setTimeout(onTick, tick, this)
+    if (received.expectsContinue && received.bodyLength !== 0) response.writeContinue()
+    const { bodyLength } = received
+    if (bodyLength === 'chunked' || bodyLength > gatherMax || bodyLength === 0) {
+      this.#dispatch(undefined)
+      return
+    }
+    gatherBody(request, bodyLength, (body) => {
+      this.#exchange.bytesIn = body.length
+      this.#body = body
+      if (!this.#over) this.#dispatch(undefined)
+    })
+  }
+
+  /** The client is gone, or has been answered: called exactly once, when the response closes. */
+  clientClosed(): void {
+    this.#over = true
+    if (this.#timer !== undefined) clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (this.#phase !== 'connecting' && this.#exchange.upstreamEndedAt === 0) this.#abort()
+  }
+
+  #dispatch(except: Upstream | undefined): void {
+    const { rule, variant, group, path, headers } = this.#to
+    const upstream = variant.pick(group.members, except)
+    if (upstream === undefined) {
+      this.#fail(failure('no_endpoints', 'The backend has no ready endpoint.'), '')
+      return
+    }
+    if (upstream.full) {
+      this.#fail(failure('overloaded', 'The backend has more requests waiting than it can take.'), '')
+      return
+    }
+    const exchange = this.#exchange
+    this.#upstream = upstream
+    this.#controller = undefined
+    exchange.upstreamEndedAt = 0
+    exchange.endpoint = upstream.label
+    exchange.upstreamStartedAt = performance.now()
+    upstream.begin()
+    upstream.pool(rule.timeouts.connect).dispatch({ path, method: exchange.method, headers, body: this.#bodyOfTry() }, this)
+  }
+
+  #bodyOfTry(): Buffer | RequestBody | null {
+    if (this.#body !== undefined) return this.#body
+    const exchange = this.#exchange
+    if (exchange.received.bodyLength === 0) return null
+    // Two at once would each pause the request for the other.
+    this.#stream?.destroy()
+    this.#stream = new RequestBody(exchange.request, (bytes) => {
+      exchange.bytesIn += bytes
+      this.#moved = performance.now()
+    })
+    return this.#stream
+  }
+
+  onRequestStart(controller: Controller): void {
+    this.#controller = controller
+    this.#phase = 'sent'
+    if (this.#over) {
+      this.#abort()
+      return
+    }
+    const { backendRequest } = this.#to.rule.timeouts
+    if (backendRequest !== undefined) this.#due(this.#exchange.upstreamStartedAt + backendRequest)
+  }
+
+  onRequestSent(): void {
+    const { firstByte } = this.#to.rule.timeouts
+    if (firstByte !== undefined && this.#phase === 'sent') this.#due(performance.now() + firstByte)
+  }
+
+  onResponseStart(controller: Controller, status: number, _headers: IncomingHttpHeaders): void {
+    // Interim answers (103 Early Hints) are for the hop they were sent to.
+    if (status < 200 || this.#over) return
+    const exchange = this.#exchange
+    const { response, request } = exchange
+    const { headers, length, stream } = responseHead(controller.rawHeaders, status, {
+      requestId: exchange.requestId,
+      variant: this.#to.variant.name,
+      modelVersion: exchange.modelVersion,
+    })
+    this.#phase = 'answering'
+    exchange.firstByteAt = this.#moved = performance.now()
+    this.#restartClock(stream)
+    try {
+      response.writeHead(status, headers)
+    } catch {
+      // Node refuses what it could not send safely: a control character in a value, a status like 099.
+      this.#phase = 'sent'
+      this.#abort()
+      this.#fail(failure('upstream_protocol', 'The backend answered with something that is not valid HTTP.'), 'header')
+      return
+    }
+    const bodyless = request.method === 'HEAD' || status === 204 || status === 304
+    this.#left = bodyless ? 0 : length
+    // A body that comes with its headers goes out with them; a first event that lets itself be waited for must not
+    // hold the headers back.
+    if (!bodyless && length !== 0) process.nextTick(flushHeaders, this)
+  }
+
+  flush(): void {
+    if (this.#exchange.bytesOut === 0 && !this.#over) this.#exchange.response.flushHeaders()
+  }
+
+  onResponseData(controller: Controller, chunk: Buffer): void {
+    if (this.#over) return
+    const exchange = this.#exchange
+    const { response } = exchange
+    exchange.bytesOut += chunk.length
+    this.#moved = performance.now()
+    if (this.#left !== undefined) {
+      this.#left -= chunk.length
+      if (this.#left === 0) {
+        response.end(chunk)
+        return
+      }
+    }
+    if (!response.write(chunk)) {
+      controller.pause()
+      if (!this.#waitsForDrain) {
+        this.#waitsForDrain = true
+        response.on('drain', () => {
+          this.#moved = performance.now()
+          this.#controller?.resume()
+        })
+      }
+    }
+  }
+
+  onResponseEnd(controller: Controller, _trailers: IncomingHttpHeaders): void {
+    this.#endTry()
+    this.#stream?.destroy()
+    if (this.#over) return
+    const { response, request } = this.#exchange
+    if (!response.writableEnded) {
+      const trailers = this.#left === undefined ? trailersOf(controller.rawTrailers) : []
+      if (trailers.length > 0) response.addTrailers(trailers)
+      response.end()
+    }
+    // The backend did not wait for the whole request.
+    discardRest(request, response)
+  }
+
+  onResponseError(_controller: Controller | null, error: Error): void {
+    const failed = this.#upstream
+    this.#endTry()
+    if (this.#over) return
+    if (this.#phase === 'connecting' && !this.#retried) {
+      // No connection, so nothing was sent: any other endpoint may have the request, whatever it is.
+      this.#retried = true
+      if (this.#to.group.members.some((member) => member !== failed)) {
+        this.#dispatch(failed)
+        return
+      }
+    }
+    this.#fail(failureOf(error, this.#phase), error.message)
+  }
+
+  #endTry(): void {
+    this.#exchange.upstreamEndedAt = performance.now()
+    this.#upstream?.end()
+    this.#upstream = undefined
+  }
+
+  /** Answers with an error; where an answer has begun, breaks it off, so that it cannot be taken for a whole one. */
+  #fail(why: Failure, cause: string): void {
+    if (this.#over) return
+    this.#over = true
+    const exchange = this.#exchange
+    const { response } = exchange
+    exchange.error = why.code
+    exchange.cause = cause
+    this.#stream?.destroy()
+    if (response.headersSent || this.#phase === 'answering') {
+      response.destroy()
+      return
+    }
+    replyError(response, why, exchange.protocol, exchange.requestId, ['x-modelroute-variant', this.#to.variant.name])
+  }
+
+  #abort(): void {
+    this.#controller?.abort(new Error('aborted by the gateway'))
+  }
+
+  #due(at: number): void {
+    if (at < this.#deadline) this.#deadline = at
+  }
+
+  #restartClock(stream: boolean): void {
+    const { request, backendRequest } = this.#to.rule.timeouts
+    const { startedAt, upstreamStartedAt } = this.#exchange
+    this.#deadline = stream
+      ? Number.POSITIVE_INFINITY
+      : Math.min(startedAt + (request ?? Number.POSITIVE_INFINITY), upstreamStartedAt + (backendRequest ?? Number.POSITIVE_INFINITY))
+  }
+
+  /** One timer a request: it wakes no later than the first limit could pass, looks, and sleeps until the next. */
+  tick(): void {
+    const { streamIdle } = this.#to.rule.timeouts
+    const now = performance.now()
+    const idleAt = this.#phase === 'answering' && streamIdle !== undefined ? this.#moved + streamIdle : Number.POSITIVE_INFINITY
+    const due = Math.min(this.#deadline, idleAt)
+    if (now < due) {
+      const { tick = 0 } = this.#to.rule
+      this.#timer = setTimeout(onTick, Math.max(1, Math.min(due - now, tick)), this)
+      return
+    }
+    const detail = this.#upstream ? 'The backend did not answer in time.' : 'The request was not complete in time.'
+    this.#fail(failure('timeout', detail), idleAt <= now ? 'stream idle' : '')
+    this.#abort()
+  }
+}
+
+function onTick(forwarding: Forwarding): void {
+  forwarding.tick()
+}
+
+function flushHeaders(forwarding: Forwarding): void {
+  forwarding.flush()
+}

@@ -1,0 +1,163 @@
+import { isIP } from 'node:net'
+import { buildConnector, Pool } from 'undici'
+import { guardedLookup, mayReach, AddressRefused } from './guard.ts'
+import type { Member } from './pick/pick.ts'
+
+/** Bounds of what one endpoint is given at once. */
+export type PoolLimits = Readonly<{
+  /** Connections to an endpoint. */
+  connections: number
+  /** Requests that may wait for one of them; more are refused with `overloaded`. */
+  pending: number
+}>
+
+export const poolLimits: PoolLimits = { connections: 256, pending: 1024 }
+
+const connectDefault = 10_000
+/** Longer waits than this are one Node timer cannot hold. */
+const connectMax = 2_147_483_647
+
+/** Where to connect to, and what a connection there may lead to. */
+export type Address = Readonly<{
+  /** `http://10.0.0.7:8080` */
+  origin: string
+  /** Of a URL: its address is checked when connecting. Absent for an endpoint, which is an address already. */
+  guard?: Readonly<{ loopback: boolean }>
+}>
+
+/**
+ * One endpoint as one tenant sees it. Connections are never shared between tenants: a hostile backend could leave an
+ * answer on one for whoever comes next (CVE-2026-6733).
+ */
+export class Upstream implements Member {
+  inFlight = 0
+  #closed = false
+  /** `10.0.0.7:8080`; what the log says. */
+  readonly label: string
+  readonly #address: Address
+  readonly #limits: PoolLimits
+  /** By connect timeout, which belongs to the connection and not to the request. Nearly always one. */
+  readonly #pools = new Map<number, Pool>()
+
+  constructor(address: Address, limits: PoolLimits) {
+    this.#address = address
+    this.#limits = limits
+    this.label = new URL(address.origin).host
+  }
+
+  get full(): boolean {
+    return this.inFlight >= this.#limits.connections + this.#limits.pending
+  }
+
+  pool(connectTimeout: number | undefined): Pool {
+    const timeout = Math.min(connectTimeout ?? connectDefault, connectMax)
+    let pool = this.#pools.get(timeout)
+    if (pool === undefined) {
+      pool = createPool(this.#address, timeout, this.#limits.connections)
+      this.#pools.set(timeout, pool)
+    }
+    return pool
+  }
+
+  begin(): void {
+    this.inFlight++
+  }
+
+  end(): void {
+    this.inFlight--
+    if (this.#closed && this.inFlight === 0) this.#closePools()
+  }
+
+  /**
+   * For an endpoint that is in no table any more. What is in flight is finished; a request of the table before, if it
+   * still comes, is served too.
+   */
+  close(): void {
+    this.#closed = true
+    this.#closePools()
+  }
+
+  #closePools(): void {
+    for (const pool of this.#pools.values()) {
+      // Fails only where it has been closed before.
+      pool.close().catch(() => {})
+    }
+    this.#pools.clear()
+  }
+
+  async destroy(): Promise<void> {
+    await Promise.all([...this.#pools.values()].map((pool) => pool.destroy()))
+  }
+}
+
+function createPool({ origin, guard }: Address, timeout: number, connections: number): Pool {
+  return new Pool(origin, {
+    connections,
+    pipelining: 1,
+    connect: createConnector(timeout, guard),
+    allowH2: false,
+    strictContentLength: true,
+    // Times are kept by the exchange, which knows the rule's; 0 = none here.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    // Below the 5 s after which common servers (Node, uvicorn) close an idle connection; a Keep-Alive header overrides it.
+    keepAliveTimeout: 4000,
+  })
+}
+
+function createConnector(timeout: number, guard: Address['guard']): buildConnector.connector {
+  const lookup = guard && guardedLookup(guard.loopback)
+  const connect = buildConnector({ timeout, allowH2: false, ...(lookup ? { lookup } : {}) })
+  return (options, callback) => {
+    const host = options.hostname.replace(/^\[|\]$/g, '')
+    if (guard && isIP(host) !== 0 && !mayReach(host, guard.loopback)) {
+      callback(new AddressRefused(`${host} is an address that a URL may not lead to`), null)
+      return
+    }
+    connect(options, (...result) => {
+      const [error, socket] = result
+      // undici takes a reset of a response without a length for its end. Under another code it is the error it is.
+      if (error === null) socket.prependListener('error', renameReset)
+      callback(...result)
+    })
+  }
+}
+
+function renameReset(error: NodeJS.ErrnoException): void {
+  if (error.code === 'ECONNRESET') error.code = 'UPSTREAM_RESET'
+}
+
+/** All endpoints in use, by tenant and address. They outlive the table: a swap must not cost a connection. */
+export class Upstreams {
+  readonly #limits: PoolLimits
+  #live = new Map<string, Upstream>()
+
+  constructor(limits: PoolLimits = poolLimits) {
+    this.#limits = limits
+  }
+
+  get(tenant: string, address: Address): Upstream {
+    const key = `${tenant} ${address.origin} ${address.guard ? `url ${address.guard.loopback}` : ''}`
+    let upstream = this.#live.get(key)
+    if (upstream === undefined) {
+      upstream = new Upstream(address, this.#limits)
+      this.#live.set(key, upstream)
+    }
+    return upstream
+  }
+
+  /** Closes every endpoint that is not in `used`. */
+  retain(used: ReadonlySet<Upstream>): void {
+    for (const [key, upstream] of this.#live) {
+      if (used.has(upstream)) continue
+      this.#live.delete(key)
+      upstream.close()
+    }
+  }
+
+  async destroy(): Promise<void> {
+    const all = [...this.#live.values()]
+    this.#live = new Map()
+    await Promise.all(all.map((upstream) => upstream.destroy()))
+  }
+}
