@@ -1,0 +1,128 @@
+import type { Snapshot } from '../sources/snapshot.ts'
+import type { Compiled, PolicyOutcome, RouteOutcome } from './compiled.ts'
+import { createClaims } from './conflicts.ts'
+import { createDrafts, type Drafts } from './drafts.ts'
+import { assemble, withSets } from './fleets.ts'
+import { settle, type Settled, withEndpoints } from './outcomes.ts'
+import { compilePolicy } from './policies.ts'
+import { createSets, type Sets } from './sets.ts'
+import type { CompileOptions } from './spec.ts'
+import type { SetSource } from './targets.ts'
+
+export type { CompileOptions } from './spec.ts'
+
+/**
+ * Turns snapshots of the world into routing tables and verdicts: no clock, no I/O, sorted output. The same snapshot
+ * gives the same result whatever was compiled before, with one exception: the last good version of a rule that is
+ * invalid now is the one that this compiler last had in force, or, where it has none, the recorded revision.
+ *
+ *     route → draft (by itself) → settled (against the older routes) → outcome (with its endpoints)
+ *
+ * Each step runs again only for what changed, and whatever comes out equal keeps its identity.
+ */
+export function createCompiler(options: CompileOptions): (snapshot: Snapshot) => Compiled {
+  const draft = createDrafts(options)
+  const settleAll = createSettlement()
+  const collect = createSets(options)
+  const judge = createPolicies()
+  let users: ReadonlyMap<string, readonly string[]> = new Map()
+  let wanted: ReadonlyMap<string, SetSource> = new Map()
+  let compiled: Compiled | undefined
+
+  return (snapshot) => {
+    const drafts = draft(snapshot)
+    const { settled, affected } = settleAll(drafts)
+    if (affected.size > 0) ({ users, wanted } = usersOf(settled))
+    const sets = collect(wanted, snapshot)
+
+    const stale = new Set(affected)
+    for (const id of sets.changed) for (const user of users.get(id) ?? []) stale.add(user)
+    const routes = outcomesOf(drafts.ids, settled, sets, stale, compiled?.routes)
+    const list = () => drafts.ids.flatMap((id) => settled.get(id) ?? [])
+    const fleets =
+      compiled && affected.size === 0
+        ? withSets(compiled.fleets, sets)
+        : assemble(list(), sets, options, compiled?.fleets)
+    compiled = { fleets, routes, policies: judge(snapshot) }
+    return compiled
+  }
+}
+
+/** Drafts after the conflicts among them. */
+function createSettlement(): (drafts: Drafts) => { settled: ReadonlyMap<string, Settled>; affected: ReadonlySet<string> } {
+  const claims = createClaims()
+  const settled = new Map<string, Settled>()
+  return ({ byId, touched }) => {
+    const affected = new Set(touched)
+    for (const id of touched) for (const other of claims.put(id, byId.get(id))) affected.add(other)
+    for (const id of affected) {
+      const draft = byId.get(id)
+      if (draft) settled.set(id, keep(settled.get(id), settle(draft, claims.losses(id))))
+      else settled.delete(id)
+    }
+    return { settled, affected }
+  }
+}
+
+/** A route compiled anew into the same item keeps the old one, so that nobody takes it for a change. */
+function keep(before: Settled | undefined, after: Settled): Settled {
+  if (!before?.item || !after.item) return after
+  return JSON.stringify(before.item) === JSON.stringify(after.item) ? { ...after, item: before.item } : after
+}
+
+function usersOf(settled: ReadonlyMap<string, Settled>) {
+  const users = new Map<string, string[]>()
+  const wanted = new Map<string, SetSource>()
+  for (const [id, { sets }] of settled) {
+    for (const { source } of sets) {
+      const known = users.get(source.id)
+      if (!known) users.set(source.id, [id])
+      else if (known.at(-1) !== id) known.push(id)
+      wanted.set(source.id, source)
+    }
+  }
+  return { users, wanted }
+}
+
+function outcomesOf(
+  ids: readonly string[],
+  settled: ReadonlyMap<string, Settled>,
+  sets: Sets,
+  stale: ReadonlySet<string>,
+  before: ReadonlyMap<string, RouteOutcome> | undefined,
+): ReadonlyMap<string, RouteOutcome> {
+  if (before && stale.size === 0) return before
+  const outcomes = new Map<string, RouteOutcome>()
+  for (const id of ids) {
+    const known = before?.get(id)
+    const route = settled.get(id)
+    if (known && !stale.has(id)) outcomes.set(id, known)
+    else if (route) outcomes.set(id, keepOutcome(known, withEndpoints(route, sets.byId)))
+  }
+  return outcomes
+}
+
+function keepOutcome(before: RouteOutcome | undefined, after: RouteOutcome): RouteOutcome {
+  return before && JSON.stringify(before) === JSON.stringify(after) ? before : after
+}
+
+function createPolicies(): (snapshot: Snapshot) => ReadonlyMap<string, PolicyOutcome> {
+  let outcomes: ReadonlyMap<string, PolicyOutcome> = new Map()
+  let before: Snapshot | undefined
+  return (snapshot) => {
+    const { modelRoutes, rateLimitPolicies } = snapshot
+    if (before?.modelRoutes === modelRoutes && before.rateLimitPolicies === rateLimitPolicies) return outcomes
+    before = snapshot
+    const known = outcomes
+    outcomes = new Map(
+      [...rateLimitPolicies.keys()].sort().flatMap((id) => {
+        const policy = rateLimitPolicies.get(id)
+        if (!policy) return []
+        const after = compilePolicy(policy, modelRoutes)
+        const same = JSON.stringify(known.get(id)) === JSON.stringify(after)
+        return [[id, (same && known.get(id)) || after] as const]
+      }),
+    )
+    return outcomes
+  }
+}

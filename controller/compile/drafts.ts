@@ -1,0 +1,55 @@
+import type { ModelRoute } from '../../crds/types.gen.ts'
+import type { Resource, Snapshot } from '../sources/snapshot.ts'
+import { compileRoute, type RouteDraft } from './routes.ts'
+import type { CompileOptions } from './spec.ts'
+import { changed, type Lookup, observed, sameWorld, worldOf } from './world.ts'
+
+export type Drafts = Readonly<{
+  /** Sorted, so that nothing downstream depends on the order in which the world was read. */
+  ids: readonly string[]
+  byId: ReadonlyMap<string, RouteDraft>
+  /** Compiled anew, or gone. */
+  touched: ReadonlySet<string>
+}>
+
+type Entry = Readonly<{ resource: Resource<ModelRoute>; draft: RouteDraft; lookups: readonly Lookup[] }>
+
+/** Compiles a route when it, or something it looked at, changed; otherwise what was compiled before still stands. */
+export function createDrafts(options: CompileOptions): (snapshot: Snapshot) => Drafts {
+  const entries = new Map<string, Entry>()
+  const byId = new Map<string, RouteDraft>()
+  let ids: readonly string[] = []
+  let before: Snapshot | undefined
+
+  return (snapshot) => {
+    const routes = snapshot.modelRoutes
+    const sameElsewhere = before !== undefined && sameWorld(before, snapshot)
+    if (sameElsewhere && before?.modelRoutes === routes) return { ids, byId, touched: new Set() }
+    before = snapshot
+
+    const touched = new Set<string>()
+    for (const id of ids) {
+      if (routes.has(id)) continue
+      entries.delete(id)
+      byId.delete(id)
+      touched.add(id)
+    }
+    if (ids.length !== routes.size || touched.size > 0) ids = [...routes.keys()].sort()
+
+    const world = worldOf(snapshot)
+    for (const id of ids) {
+      const resource = routes.get(id)
+      const known = entries.get(id)
+      if (!resource) continue
+      if (known?.resource === resource && (sameElsewhere || !changed(known.lookups, world))) continue
+      // Deleted and made again is another route, which was never in force.
+      const good = known?.resource.uid === resource.uid ? known.draft.good : undefined
+      const eyes = observed(world)
+      const draft = compileRoute(id, resource, { world: eyes.world, options, good })
+      entries.set(id, { resource, draft, lookups: eyes.lookups })
+      byId.set(id, draft)
+      touched.add(id)
+    }
+    return { ids, byId, touched }
+  }
+}

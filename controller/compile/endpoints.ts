@@ -1,0 +1,108 @@
+import { isIPv4, isIPv6 } from 'node:net'
+import type { Endpoint, EndpointSet } from '../../table/endpoints.ts'
+import type { EndpointSlice, Service, Snapshot } from '../sources/snapshot.ts'
+import { unreadiness } from './inference.ts'
+import { clusterIP, tcp } from './services.ts'
+import type { CompileOptions } from './spec.ts'
+import type { SetSource } from './targets.ts'
+
+export type CompiledSet = Readonly<{
+  set: EndpointSet
+  /** Why it may hold less than somebody expects. */
+  note?: string
+}>
+
+/** What a set is made of; the same parts, the same set. */
+export type SetParts = readonly unknown[]
+
+export function partsOf(source: SetSource, snapshot: Snapshot): SetParts {
+  return [
+    snapshot.services.get(source.service),
+    source.mode === 'Pods' ? snapshot.endpointSlices.get(source.service) : undefined,
+    source.inferenceService === undefined ? undefined : snapshot.inferenceServices.get(source.inferenceService),
+  ]
+}
+
+export function compileSet(source: SetSource, snapshot: Snapshot, options: CompileOptions): CompiledSet {
+  const empty: EndpointSet = { id: source.id, endpoints: [] }
+  if (source.inferenceService !== undefined) {
+    const note = unreadiness(source.inferenceService, snapshot.inferenceServices.get(source.inferenceService))
+    if (note !== undefined) return { set: empty, note }
+  }
+  const service = snapshot.services.get(source.service)
+  if (!service) return { set: empty }
+  if (source.mode === 'ServiceIP') {
+    const address = clusterIP(service)
+    return { set: address === undefined ? empty : { ...empty, endpoints: [{ address, port: source.port }] } }
+  }
+  return fromSlices(source, service, snapshot.endpointSlices.get(source.service) ?? [], options)
+}
+
+function fromSlices(
+  source: SetSource,
+  service: Service,
+  slices: readonly EndpointSlice[],
+  options: CompileOptions,
+): CompiledSet {
+  const portName = service.spec.ports?.find((port) => tcp(port) && port.port === source.port)?.name ?? ''
+  const endpoints = new Map<string, Endpoint>()
+  let unmanaged = 0
+  let nameless = 0
+  for (const slice of slices) {
+    if (!(options.allowUnmanagedEndpointSlices || managed(slice))) unmanaged++
+    else if (slice.addressType === 'FQDN') nameless++
+    else collect(slice, portName, options, endpoints)
+  }
+  const notes = [
+    ...(unmanaged ? [`${unmanaged} EndpointSlices of Service ${source.service} are not Kubernetes' own and ignored (--allow-unmanaged-endpointslices)`] : []),
+    ...(nameless ? [`${nameless} EndpointSlices of Service ${source.service} hold DNS names and are ignored`] : []),
+  ]
+  const set = { id: source.id, endpoints: [...endpoints.values()].sort(byAddress) }
+  return { set, ...(notes.length ? { note: notes.join('; ') } : {}) }
+}
+
+/** KEP-752: the label says who writes a slice. Anybody else's may name any address in the cluster. */
+function managed(slice: EndpointSlice): boolean {
+  return slice.metadata.labels?.['endpointslice.kubernetes.io/managed-by'] === 'endpointslice-controller.k8s.io'
+}
+
+/** While a slice fills up or moves, an endpoint may stand in two of them; it counts once. */
+function collect(
+  slice: EndpointSlice,
+  portName: string,
+  options: CompileOptions,
+  endpoints: Map<string, Endpoint>,
+): void {
+  const port = slice.ports?.find((candidate) => tcp(candidate) && (candidate.name ?? '') === portName)?.port
+  if (port === undefined) return
+  const valid = slice.addressType === 'IPv6' ? isIPv6 : isIPv4
+  for (const { addresses, conditions, zone, targetRef } of slice.endpoints ?? []) {
+    // An unknown readiness counts as ready (EndpointConditions); a terminating pod finishes and starts nothing.
+    if (conditions?.ready === false || conditions?.terminating === true) continue
+    const pod = targetRef?.kind === 'Pod' && (targetRef.namespace ?? slice.metadata.namespace) === slice.metadata.namespace
+    if (!(pod || options.allowUnmanagedEndpointSlices)) continue
+    // All addresses of one endpoint are the same pod, and kube-proxy takes the first too.
+    const address = addresses[0]
+    if (address === undefined || !valid(address)) continue
+    const key = `${address} ${port}`
+    const known = endpoints.get(key)
+    if (known && (known.zone ?? '') <= (zone ?? '')) continue
+    endpoints.set(key, { address, port, ...(zone === undefined ? {} : { zone }) })
+  }
+}
+
+function byAddress(a: Endpoint, b: Endpoint): number {
+  if (a.address === b.address) return a.port - b.port
+  return a.address < b.address ? -1 : 1
+}
+
+export function sameSet(a: EndpointSet, b: EndpointSet): boolean {
+  return (
+    a.id === b.id &&
+    a.endpoints.length === b.endpoints.length &&
+    a.endpoints.every((endpoint, at) => {
+      const other = b.endpoints[at]
+      return endpoint.address === other?.address && endpoint.port === other.port && endpoint.zone === other.zone
+    })
+  )
+}

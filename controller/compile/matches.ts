@@ -1,0 +1,119 @@
+import type { Match, PathMatch, StringMatch } from '../../table/route.ts'
+import type { Problem } from '../sources/snapshot.ts'
+import { normalisePath, withoutTrailingSlash } from './paths.ts'
+import { invalid, quote, unsupported, warning } from './problems.ts'
+import { regexFault } from './regexes.ts'
+import type { MatchSpec } from './spec.ts'
+
+/** A match, and where in the spec it stands. */
+export type PlacedMatch = Readonly<{ match: Match; place: string }>
+
+const everything: Match = { path: { type: 'Prefix', value: '/' }, headers: [], query: [] }
+
+/**
+ * Every match in its one canonical spelling, so that equal ones are equal as JSON. `problems` with severity error make
+ * the rule invalid.
+ */
+export function compileMatches(
+  specs: readonly MatchSpec[] | undefined,
+  place: string,
+  problems: Problem[],
+): readonly PlacedMatch[] {
+  if (!specs || specs.length === 0) return [{ match: everything, place }]
+  const placed = new Map<string, PlacedMatch>()
+  for (const [at, spec] of specs.entries()) {
+    const here = `${place}.matches[${at}]`
+    const match = compileMatch(spec, here, problems)
+    const key = JSON.stringify(match)
+    if (!placed.has(key)) placed.set(key, { match, place: here })
+  }
+  return [...placed.values()]
+}
+
+function compileMatch(spec: MatchSpec, place: string, problems: Problem[]): Match {
+  const path = compilePath(spec.path, `${place}.path`, problems)
+  if (spec.model && !canNameModel(path)) {
+    const message = `the model is read from V1 and V2 paths (/v1/models/NAME, /v2/models/NAME) and ${quote(path.value)} is none; remove model`
+    problems.push(unsupported(`${place}.model`, message))
+  }
+  return {
+    path,
+    ...(spec.method === undefined ? {} : { method: spec.method }),
+    headers: compileStrings(spec.headers, `${place}.headers`, true, problems),
+    query: compileStrings(spec.queryParams, `${place}.queryParams`, false, problems),
+    ...(spec.model === undefined ? {} : { model: modelOf(spec.model) }),
+  }
+}
+
+function modelOf(spec: NonNullable<MatchSpec['model']>): NonNullable<Match['model']> {
+  return { name: spec.name, ...(spec.version === undefined ? {} : { version: spec.version }) }
+}
+
+function compilePath(spec: MatchSpec['path'], place: string, problems: Problem[]): PathMatch {
+  if (!spec) return everything.path
+  if (spec.type === 'RegularExpression') {
+    const fault = regexFault(spec.value)
+    if (fault !== undefined) problems.push(invalid(`${place}.value`, fault))
+    return { type: 'Regex', value: spec.value }
+  }
+  const normal = normalisePath(spec.value)
+  if ('fault' in normal) {
+    problems.push(invalid(`${place}.value`, `${quote(spec.value)}: ${normal.fault}`))
+    return everything.path
+  }
+  if (spec.type === 'Exact') return { type: 'Exact', value: normal.path }
+  return { type: 'Prefix', value: withoutTrailingSlash(normal.path) }
+}
+
+/**
+ * Of equivalent names only the first counts, as Gateway API says. Sorted by name: which was written first means
+ * nothing otherwise, and equal matches of two routes have to look equal.
+ */
+function compileStrings(
+  specs: MatchSpec['headers'],
+  place: string,
+  header: boolean,
+  problems: Problem[],
+): readonly StringMatch[] {
+  const byName = new Map<string, StringMatch>()
+  for (const [at, spec] of (specs ?? []).entries()) {
+    const name = header ? spec.name.toLowerCase() : spec.name
+    const compiled = compileString(spec, name, `${place}[${at}]`, header, problems)
+    if (!byName.has(name)) byName.set(name, compiled)
+    else problems.push(warning(`${place}[${at}]`, 'Invalid', `${quote(name)} stands above already; only the first counts`))
+  }
+  return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+function compileString(
+  spec: NonNullable<MatchSpec['headers']>[number],
+  name: string,
+  place: string,
+  header: boolean,
+  problems: Problem[],
+): StringMatch {
+  if (spec.type === 'Present') return { type: 'Present', name }
+  const value = spec.value ?? ''
+  if (spec.value === undefined) problems.push(invalid(`${place}.value`, 'is required unless type is Present'))
+  if (spec.type === 'RegularExpression') {
+    const fault = regexFault(value)
+    if (fault !== undefined) problems.push(invalid(`${place}.value`, fault))
+    return { type: 'Regex', name, value }
+  }
+  // RFC 9110 section 5.5: no request can carry such a value, so the match would never hold.
+  // oxlint-disable-next-line no-control-regex
+  if (header && /[^\t\u0020-\u007e\u0080-\u00ff]/.test(value)) {
+    problems.push(invalid(`${place}.value`, 'holds characters that no header value can have'))
+  }
+  return { type: spec.type ?? 'Exact', name, value }
+}
+
+const families = ['/v1/models', '/v2/models', '/v2/repository/models']
+
+/** Whether any path that this match admits can be one that names a model. */
+function canNameModel(path: PathMatch): boolean {
+  if (path.type === 'Regex') return true
+  if (families.some((family) => path.value.startsWith(`${family}/`))) return true
+  if (path.type === 'Exact') return false
+  return path.value === '/' || families.some((family) => family === path.value || family.startsWith(`${path.value}/`))
+}

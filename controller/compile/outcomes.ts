@@ -1,0 +1,172 @@
+import type { EndpointSet } from '../../table/endpoints.ts'
+import type { Route, Target } from '../../table/route.ts'
+import type { Problem } from '../sources/snapshot.ts'
+import type { RouteOutcome, Verdict } from './compiled.ts'
+import type { Loss } from './conflicts.ts'
+import { summary, warning } from './problems.ts'
+import type { RouteDraft } from './routes.ts'
+import type { SetSource } from './targets.ts'
+import { percent } from './weights.ts'
+
+/** A route after the conflicts: what goes into the table, and what is said about it. */
+export type Settled = Readonly<{
+  /** Absent: nothing of the route is served. */
+  item?: Route
+  sets: readonly Readonly<{ source: SetSource; place: string }>[]
+  outcome: Omit<RouteOutcome, 'rules'>
+}>
+
+export function settle(draft: RouteDraft, losses: readonly Loss[]): Settled {
+  const lost = new Set(losses.filter(({ whole }) => whole).map(({ rule, match }) => `${rule} ${match}`))
+  const served = draft.gateways.length > 0
+  const rules = draft.rules.flatMap((rule, at) => {
+    const matches = rule.matches.filter((_, index) => !lost.has(`${at} ${index}`))
+    return served && matches.length > 0 ? [{ ...rule, matches }] : []
+  })
+  const { resource } = draft
+  const item: Route = {
+    id: draft.id,
+    tenant: resource.namespace,
+    generation: resource.generation,
+    created: resource.created,
+    hostnames: draft.hostnames,
+    rules: rules.map(({ matches, rest }) => ({
+      name: rest.name,
+      matches: matches.map(({ match }) => match),
+      variants: rest.variants,
+      overrides: rest.overrides,
+      balance: rest.balance,
+      timeouts: rest.timeouts,
+    })),
+  }
+  const conflicts = losses.map((loss) => conflictOf(draft, loss))
+  const problems = [...draft.problems, ...conflicts]
+  const alive = new Set(rules.map(({ rest }) => rest.name))
+  const accepted = acceptance(draft, alive, conflicts, problems)
+  const partiallyInvalid = accepted.status === 'True' ? partial(draft, alive, losses, conflicts) : undefined
+  return {
+    ...(rules.length > 0 ? { item } : {}),
+    sets: rules.flatMap(({ sets }) => sets),
+    outcome: {
+      generation: resource.generation,
+      gateways: draft.gateways,
+      problems,
+      accepted,
+      resolvedRefs: resolution(draft, problems),
+      ...(partiallyInvalid ? { partiallyInvalid } : {}),
+      weights: rules.length > 0 ? weightsOf(item) : '',
+      ...(rules.length > 0 && draft.good ? { inForce: draft.good } : {}),
+    },
+  }
+}
+
+/** Adds what depends on the endpoints, which change far more often than everything else. */
+export function withEndpoints(
+  settled: Settled,
+  sets: ReadonlyMap<string, Readonly<{ set: EndpointSet; note?: string }>>,
+): RouteOutcome {
+  const { outcome, item } = settled
+  const count = (target: Target): number => {
+    if (target.kind === 'endpoints') return sets.get(target.set)?.set.endpoints.length ?? 0
+    return target.kind === 'url' ? 1 : 0
+  }
+  const notes = settled.sets.flatMap(({ source, place }) => {
+    const compiled = sets.get(source.id)
+    if (compiled?.note === undefined) return []
+    const reason = compiled.set.endpoints.length > 0 ? 'EndpointsIgnored' : 'NoEndpoints'
+    return [warning(place, reason, compiled.note)]
+  })
+  const { resolvedRefs } = outcome
+  const message = [resolvedRefs.message, ...new Set(notes.map((note) => note.message))].join('; ')
+  return {
+    ...outcome,
+    problems: notes.length > 0 ? [...outcome.problems, ...notes] : outcome.problems,
+    resolvedRefs: notes.length > 0 ? { ...resolvedRefs, message: message.slice(0, 4096) } : resolvedRefs,
+    rules: (item?.rules ?? []).map(({ name, variants }) => ({
+      name,
+      backends: variants.map((variant) => ({
+        variant: variant.name,
+        effectiveWeight: variant.weight,
+        endpoints: count(variant.target),
+      })),
+    })),
+  }
+}
+
+function conflictOf(draft: RouteDraft, { rule, match, winner, whole, hosts }: Loss): Problem {
+  const field = draft.rules[rule]?.matches[match]?.place ?? ''
+  const where = hosts.length === 1 && hosts[0] === '*' ? '' : ` on ${hosts.join(', ')}`
+  const what = whole ? 'dropped' : 'not in force there'
+  const message = `${what}: the older route ${winner} has the same match${where}; change one of the two`
+  return { field, reason: 'Conflicted', message, severity: 'error' }
+}
+
+const kept = '. The last good version stays in force'
+
+function acceptance(
+  draft: RouteDraft,
+  alive: ReadonlySet<string>,
+  conflicts: readonly Problem[],
+  problems: readonly Problem[],
+): Verdict {
+  const refuse = (reason: string, why: readonly Problem[]): Verdict => {
+    return { status: 'False', reason, message: `${summary(why)}${alive.size > 0 ? kept : ''}` }
+  }
+  if (draft.refused) return refuse(draft.refused.reason, draft.refused.problems)
+  const nowhere = problems.filter(({ reason, severity }) => reason === 'NoMatchingGateway' && severity === 'error')
+  if (nowhere.length > 0) return refuse('NoMatchingGateway', nowhere)
+  const failed = new Set(draft.failed.map(({ name }) => name))
+  if ([...alive].some((name) => !failed.has(name))) return { status: 'True', reason: 'Accepted', message: 'Accepted' }
+  const why = [...draft.failed.flatMap(({ problems }) => problems.filter(costsRule)), ...conflicts]
+  return refuse(why[0]?.reason ?? 'Invalid', why)
+}
+
+const referenceReasons = new Set(['BackendNotFound', 'RefNotPermitted', 'InvalidKind'])
+
+function costsRule({ reason }: Problem): boolean {
+  return !referenceReasons.has(reason)
+}
+
+/** The prefixes are those that Gateway API prescribes for this condition. */
+function partial(
+  draft: RouteDraft,
+  alive: ReadonlySet<string>,
+  losses: readonly Loss[],
+  conflicts: readonly Problem[],
+): Verdict | undefined {
+  const failures = draft.failed.map(({ name, kept, problems }) => {
+    const why = summary(problems.filter(costsRule))
+    return kept ? `Fall Back to the last good version of rule ${name}: ${why}` : `Dropped Rule ${name}: ${why}`
+  })
+  const drops = losses.flatMap(({ rule }, at) => {
+    const name = draft.rules[rule]?.rest.name ?? ''
+    const conflict = conflicts[at]
+    const what = alive.has(name) ? `Dropped Rule ${name} in part` : `Dropped Rule ${name}`
+    return conflict ? [`${what}: ${summary([conflict])}`] : []
+  })
+  const all = [...failures, ...drops]
+  if (all.length === 0) return undefined
+  const reason = draft.failed[0]?.problems.find(costsRule)?.reason ?? 'Conflicted'
+  const shown = all.slice(0, 8)
+  if (all.length > shown.length) shown.push(`and ${all.length - shown.length} more`)
+  return { status: 'True', reason, message: shown.join('; ') }
+}
+
+function resolution(draft: RouteDraft, problems: readonly Problem[]): Verdict {
+  const open = problems.filter(({ reason }) => referenceReasons.has(reason))
+  if (open[0]) return { status: 'False', reason: open[0].reason, message: summary(open) }
+  if (draft.refused && draft.rules.length === 0) {
+    const message = 'The route is not accepted, so its references were not looked at'
+    return { status: 'Unknown', reason: draft.refused.reason, message }
+  }
+  return { status: 'True', reason: 'ResolvedRefs', message: 'Every reference is resolved' }
+}
+
+/** As much as the status field holds. */
+function weightsOf(item: Route): string {
+  const rules = item.rules.map(({ name, variants }) => {
+    return `${name}: ${variants.map((variant) => `${variant.name}=${percent(variant.weight)}`).join(' ')}`
+  })
+  const text = rules.join('; ')
+  return text.length > 4096 ? `${text.slice(0, 4095)}…` : text
+}

@@ -1,0 +1,34 @@
+import type { Problem } from '../sources/snapshot.ts'
+
+/** Reasons of the condition Accepted that a part of a spec can earn; the rest of its route goes on. */
+export type RefusalReason = 'UnsupportedValue' | 'Invalid' | 'Conflicted'
+/** Reasons of the condition ResolvedRefs. */
+export type ReferenceReason = 'BackendNotFound' | 'RefNotPermitted' | 'InvalidKind'
+
+export function invalid(field: string, message: string): Problem {
+  return { field, reason: 'Invalid', message, severity: 'error' }
+}
+
+export function unsupported(field: string, message: string): Problem {
+  return { field, reason: 'UnsupportedValue', message, severity: 'error' }
+}
+
+export function unresolved(field: string, reason: ReferenceReason, message: string): Problem {
+  return { field, reason, message, severity: 'error' }
+}
+
+export function warning(field: string, reason: string, message: string): Problem {
+  return { field, reason, message, severity: 'warning' }
+}
+
+/** A condition's message is read in a terminal: the first few problems, and how many more there are. */
+export function summary(problems: readonly Problem[]): string {
+  const shown = problems.slice(0, 8).map((problem) => `${problem.field || 'object'}: ${problem.message}`)
+  if (problems.length > shown.length) shown.push(`and ${problems.length - shown.length} more`)
+  return shown.join('; ')
+}
+
+/** Bounds what untrusted text (a name, a pattern) adds to a message. */
+export function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
+}

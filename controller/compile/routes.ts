@@ -1,0 +1,133 @@
+import type { ModelRoute } from '../../crds/types.gen.ts'
+import type { Problem, Resource } from '../sources/snapshot.ts'
+import { compileHostnames } from './hostnames.ts'
+import { compileRule, type RuleDraft } from './rules.ts'
+import type { CompileOptions, RouteSpec, RuleSpec } from './spec.ts'
+import type { BackendContext } from './targets.ts'
+import { unsupportedInRoute } from './unsupported.ts'
+import { warning } from './problems.ts'
+import type { World } from './world.ts'
+
+/** One route taken by itself: everything but the conflicts with others and the endpoints behind it. */
+export type RouteDraft = Readonly<{
+  id: string
+  resource: Resource<ModelRoute>
+  gateways: readonly string[]
+  hostnames: readonly string[]
+  rules: readonly RuleDraft[]
+  /** Rules of the manifest that do not hold. `kept`: the last good version is among `rules`. */
+  failed: readonly Readonly<{ name: string; kept: boolean; problems: readonly Problem[] }>[]
+  /** The whole manifest does not hold; `rules` are those of the last good one. */
+  refused?: Readonly<{ reason: string; problems: readonly Problem[] }>
+  problems: readonly Problem[]
+  /** What to fall back to from now on: the manifest, less its invalid rules, plus their last good versions. */
+  good?: RouteSpec
+}>
+
+export type RouteContext = Readonly<{
+  world: World
+  options: CompileOptions
+  /** The spec that this compiler last had in force; what was recorded before it started counts where there is none. */
+  good: RouteSpec | undefined
+}>
+
+export function compileRoute(id: string, resource: Resource<ModelRoute>, context: RouteContext): RouteDraft {
+  const spec = resource.object?.spec
+  const refused = spec ? unsupportedInRoute(spec) : { problems: [], guarded: false }
+  const problems = [...resource.problems, ...refused.problems]
+  if (spec && refused.problems.length === 0) return fromManifest(id, resource, spec, context)
+
+  const reason = spec ? 'UnsupportedValue' : 'Invalid'
+  const base = { id, resource, refused: { reason, problems: errorsOf(problems) }, failed: [] }
+  const good = lastGood(id, context)
+  if (!good || refused.guarded || unsupportedInRoute(good).problems.length > 0) {
+    // Who turns a protection on does not want the unprotected version to go on.
+    return { ...base, gateways: [], hostnames: [], rules: [], problems, ...(good ? { good } : {}) }
+  }
+  const kept = good.rules.map((rule) => compileRule(rule, '', rulesContext(resource, context)))
+  problems.push(...kept.flatMap((result) => result.problems).map((problem) => ofLastGood(problem, '')))
+  return { ...base, ...reach(good, context.options, problems), rules: kept.flatMap((result) => result.draft ?? []), problems, good }
+}
+
+function fromManifest(
+  id: string,
+  resource: Resource<ModelRoute>,
+  spec: RouteSpec,
+  context: RouteContext,
+): RouteDraft {
+  const inner = rulesContext(resource, context)
+  const problems: Problem[] = [...resource.problems]
+  const rules: RuleDraft[] = []
+  const inForce: RuleSpec[] = []
+  const failed: { name: string; kept: boolean; problems: readonly Problem[] }[] = []
+  for (const [at, rule] of spec.rules.entries()) {
+    const place = `spec.rules[${at}]`
+    const result = compileRule(rule, place, inner)
+    problems.push(...result.problems)
+    if (result.draft) {
+      rules.push(result.draft)
+      inForce.push(rule)
+      continue
+    }
+    const older = result.guarded ? undefined : lastGood(id, context)?.rules.find(({ name }) => name === rule.name)
+    const fallback = older && compileRule(older, place, inner)
+    if (older && fallback?.draft) {
+      rules.push({ ...fallback.draft, matches: fallback.draft.matches.map(({ match }) => ({ match, place })) })
+      inForce.push(older)
+      problems.push(...fallback.problems.map((problem) => ofLastGood(problem, place)))
+    }
+    failed.push({ name: rule.name, kept: fallback?.draft !== undefined, problems: errorsOf(result.problems) })
+  }
+  problems.push(...shadowed(rules))
+  const good = failed.length === 0 ? spec : { ...spec, rules: inForce }
+  const where = reach(spec, context.options, problems)
+  return { id, resource, ...where, rules, failed, problems, ...(inForce.length ? { good } : {}) }
+}
+
+function rulesContext(resource: Resource<ModelRoute>, { world, options }: RouteContext): BackendContext {
+  return { namespace: resource.namespace, world, options }
+}
+
+function lastGood(id: string, { good, world }: RouteContext): RouteSpec | undefined {
+  return good ?? world.revision(id)?.spec
+}
+
+/** Which fleets and hosts a route is for. */
+function reach(
+  spec: RouteSpec,
+  options: CompileOptions,
+  problems: Problem[],
+): { gateways: readonly string[]; hostnames: readonly string[] } {
+  const named = [...new Set(spec.gatewayNames?.length ? spec.gatewayNames : ['default'])].sort()
+  const gateways = named.filter((name) => options.gateways?.includes(name) ?? true)
+  const severity = gateways.length > 0 ? 'warning' : 'error'
+  for (const name of named.filter((name) => !gateways.includes(name))) {
+    const message = `there is no gateway ${name}; there are ${options.gateways?.join(', ') || 'none'}`
+    problems.push({ field: 'spec.gatewayNames', reason: 'NoMatchingGateway', message, severity })
+  }
+  return { gateways, hostnames: compileHostnames(spec.hostnames) }
+}
+
+function errorsOf(problems: readonly Problem[]): readonly Problem[] {
+  return problems.filter(({ severity }) => severity === 'error')
+}
+
+/** A problem of the version that stays in force: its places are not those of the manifest. */
+function ofLastGood(problem: Problem, field: string): Problem {
+  return { ...problem, field, message: `in the last good version, which stays in force: ${problem.message}` }
+}
+
+/** Of equal matches in one route the earlier rule takes every request. */
+function shadowed(rules: readonly RuleDraft[]): readonly Problem[] {
+  const taken = new Map<string, string>()
+  const problems: Problem[] = []
+  for (const { matches, rest } of rules) {
+    for (const { match, place } of matches) {
+      const key = JSON.stringify(match)
+      const owner = taken.get(key)
+      if (owner === undefined) taken.set(key, rest.name)
+      else problems.push(warning(place, 'Conflicted', `rule ${owner} above has the same match and takes its requests`))
+    }
+  }
+  return problems
+}

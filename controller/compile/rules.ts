@@ -1,0 +1,86 @@
+import type { Rule, Variant } from '../../table/route.ts'
+import type { Problem } from '../sources/snapshot.ts'
+import { compileBackend } from './backends.ts'
+import { composeFaults } from './compose.ts'
+import { compileMatches, type PlacedMatch } from './matches.ts'
+import { invalid, quote } from './problems.ts'
+import type { BackendRef, RuleSpec } from './spec.ts'
+import type { BackendContext, SetSource } from './targets.ts'
+import { compileTimeouts } from './timeouts.ts'
+import { unsupportedInRule } from './unsupported.ts'
+import { shares } from './weights.ts'
+
+/** A rule that holds, before other routes had their say about its matches. */
+export type RuleDraft = Readonly<{
+  matches: readonly PlacedMatch[]
+  rest: Omit<Rule, 'matches'>
+  /** The endpoint sets that its variants name, and where the references to them stand. */
+  sets: readonly Readonly<{ source: SetSource; place: string }>[]
+}>
+
+export type RuleResult = Readonly<{
+  /** Absent: the rule is invalid. */
+  draft?: RuleDraft
+  problems: readonly Problem[]
+  /** It asks for protection that does not exist yet, so no older version of it may go on in its place. */
+  guarded: boolean
+}>
+
+export function compileRule(spec: RuleSpec, place: string, context: BackendContext): RuleResult {
+  const refused = unsupportedInRule(spec, place)
+  const problems: Problem[] = [...refused.problems]
+  if (spec.compose) problems.push(...composeFaults(spec.compose, `${place}.compose`))
+  else if (!spec.backendRefs?.length) problems.push(invalid(`${place}.backendRefs`, 'a rule needs a backendRef'))
+
+  const matches = compileMatches(spec.matches, place, problems)
+  const sets: { source: SetSource; place: string }[] = []
+  const variants = compileVariants(spec.backendRefs ?? [], `${place}.backendRefs`, context, sets, problems)
+  const names = new Set(variants.map((variant) => variant.name))
+  const overrides = (spec.overrides ?? []).map(({ header, value, variant }, at) => {
+    if (!names.has(variant)) {
+      problems.push(invalid(`${place}.overrides[${at}].variant`, `${quote(variant)} is no variant of this rule`))
+    }
+    return { header: header.toLowerCase(), value, variant }
+  })
+  const timeouts = compileTimeouts(spec.timeouts, `${place}.timeouts`, problems)
+  const policy = spec.loadBalancing?.policy
+
+  if (problems.some(breaksRule)) return { problems, guarded: refused.guarded }
+  const balance = policy === 'RoundRobin' ? 'RoundRobin' : 'LeastRequest'
+  const rest = { name: spec.name, variants, overrides, balance, timeouts } as const
+  return { draft: { matches, rest, sets }, problems, guarded: false }
+}
+
+/** A reference that leads nowhere costs its own share only; a wrong or unknown value costs the rule. */
+function breaksRule(problem: Problem): boolean {
+  return problem.severity === 'error' && (problem.reason === 'Invalid' || problem.reason === 'UnsupportedValue')
+}
+
+function compileVariants(
+  refs: readonly BackendRef[],
+  place: string,
+  context: BackendContext,
+  sets: { source: SetSource; place: string }[],
+  problems: Problem[],
+): readonly Variant[] {
+  const weights = shares(refs.map((ref) => ref.weight ?? 1))
+  if (refs.length > 0 && !weights) {
+    problems.push(invalid(place, 'every weight is 0, so nobody would take the requests; give one variant a weight'))
+  }
+  return refs.map((ref, at) => {
+    const here = `${place}[${at}]`
+    const { target, source } = compileBackend(ref, here, context, problems)
+    if (source) sets.push({ source, place: here })
+    return {
+      name: ref.variant,
+      weight: weights?.[at] ?? 0,
+      priority: 0,
+      target,
+      ...(ref.model === undefined ? {} : { model: modelOf(ref.model) }),
+    }
+  })
+}
+
+function modelOf({ name, version }: NonNullable<BackendRef['model']>): NonNullable<Variant['model']> {
+  return { ...(name === undefined ? {} : { name }), ...(version === undefined ? {} : { version }) }
+}

@@ -1,0 +1,21 @@
+import type { ModelRoute, RateLimitPolicy } from '../../crds/types.gen.ts'
+
+/** Short names for the parts of the users' contract that the compiler takes apart. */
+export type RouteSpec = ModelRoute['spec']
+export type RuleSpec = RouteSpec['rules'][number]
+export type MatchSpec = NonNullable<RuleSpec['matches']>[number]
+export type BackendRef = NonNullable<RuleSpec['backendRefs']>[number]
+export type TimeoutsSpec = NonNullable<RuleSpec['timeouts']>
+export type ComposeSpec = NonNullable<RuleSpec['compose']>
+export type PolicySpec = RateLimitPolicy['spec']
+
+export type CompileOptions = Readonly<{
+  /** What URL backends may name: `host`, `*.suffix`, either with `:port`. */
+  allowUrls: readonly string[]
+  /** Files on one's own machine may name it as a backend; manifests of a cluster may not. */
+  allowLoopback: boolean
+  /** Trust EndpointSlices that no controller of Kubernetes wrote: their author chooses any address. */
+  allowUnmanagedEndpointSlices: boolean
+  /** When given, a route that names none of them is `NoMatchingGateway`. */
+  gateways?: readonly string[]
+}>

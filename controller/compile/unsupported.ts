@@ -1,0 +1,128 @@
+import type { Problem } from '../sources/snapshot.ts'
+import { quote, unsupported } from './problems.ts'
+
+/**
+ * Fields of the schema whose behaviour is still to come. A route that has one is told so, and the field is never
+ * ignored. This is the one place: a feature removes its lines. `[]` stands for every item of a list; `admits` are the
+ * values that do work.
+ */
+export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy', readonly UnsupportedField[]>> = {
+  ModelRoute: [
+    { path: 'spec.tls' },
+    { path: 'spec.auth' },
+    { path: 'spec.authorization' },
+    { path: 'spec.cors' },
+    { path: 'spec.rules[].matches[].model.type', admits: ['Exact'] },
+    { path: 'spec.rules[].matches[].body' },
+    { path: 'spec.rules[].matches[].principal' },
+    { path: 'spec.rules[].matches[].countries' },
+    { path: 'spec.rules[].matches[].sourceCIDRs' },
+    { path: 'spec.rules[].matches[].when' },
+    { path: 'spec.rules[].auth' },
+    { path: 'spec.rules[].authorization' },
+    { path: 'spec.rules[].backendRefs[].priority', admits: [0] },
+    { path: 'spec.rules[].backendRefs[].protocol', admits: ['Passthrough'] },
+    { path: 'spec.rules[].backendRefs[].tls' },
+    { path: 'spec.rules[].backendRefs[].credentials' },
+    { path: 'spec.rules[].split.by', admits: ['Random'] },
+    { path: 'spec.rules[].split.name' },
+    { path: 'spec.rules[].rollout' },
+    { path: 'spec.rules[].mirror' },
+    { path: 'spec.rules[].timeouts.deadlineHeader' },
+    { path: 'spec.rules[].retry' },
+    { path: 'spec.rules[].hedge' },
+    { path: 'spec.rules[].fallbackResponse' },
+    { path: 'spec.rules[].loadBalancing.policy', admits: ['RoundRobin', 'LeastRequest'] },
+    { path: 'spec.rules[].loadBalancing.hashOn' },
+    { path: 'spec.rules[].loadBalancing.name' },
+    { path: 'spec.rules[].loadBalancing.slowStart' },
+    { path: 'spec.rules[].loadBalancing.zoneAware' },
+    { path: 'spec.rules[].health' },
+    { path: 'spec.rules[].circuitBreaker' },
+    { path: 'spec.rules[].wakeUp' },
+    { path: 'spec.rules[].sizeLimits' },
+    { path: 'spec.rules[].validation' },
+    { path: 'spec.rules[].transform' },
+    { path: 'spec.rules[].compose' },
+    { path: 'spec.rules[].batching' },
+    { path: 'spec.rules[].cache' },
+    { path: 'spec.rules[].plugins' },
+    { path: 'spec.rules[].logging' },
+  ],
+  RateLimitPolicy: [{ path: 'spec.limits' }],
+}
+
+export type UnsupportedField = Readonly<{ path: string; admits?: readonly (string | number)[] }>
+
+/**
+ * A list in which these stand unsupported is never replaced by an older version without them: who adds `auth` to a
+ * route wants it guarded from then on, and to go on serving the open one would be the opposite.
+ */
+const guards = new Set(['auth', 'authorization'])
+
+type Node = { children: Map<string, Node>; field?: UnsupportedField }
+
+const trees = { ModelRoute: treeOf(unsupportedFields.ModelRoute), RateLimitPolicy: treeOf(unsupportedFields.RateLimitPolicy) }
+
+/** What of a spec is unsupported outside of its rules. */
+export function unsupportedInRoute(spec: unknown): Refused {
+  const below = new Map(nodeAt(trees.ModelRoute, 'spec').children)
+  below.delete('rules[]')
+  return walk(spec, { children: below }, 'spec')
+}
+
+/** What of one rule is unsupported; `place` is where the rule stands. */
+export function unsupportedInRule(rule: unknown, place: string): Refused {
+  return walk(rule, nodeAt(nodeAt(trees.ModelRoute, 'spec'), 'rules[]'), place)
+}
+
+export function unsupportedInPolicy(spec: unknown): Refused {
+  return walk(spec, nodeAt(trees.RateLimitPolicy, 'spec'), 'spec')
+}
+
+/** `guarded`: one of them would have kept somebody out. */
+export type Refused = Readonly<{ problems: readonly Problem[]; guarded: boolean }>
+
+function walk(value: unknown, node: Node, place: string): Refused {
+  const problems: Problem[] = []
+  let guarded = false
+  const visit = (value: unknown, node: Node, place: string): void => {
+    if (typeof value !== 'object' || value === null) return
+    for (const [name, child] of node.children) {
+      const list = name.endsWith('[]')
+      const key = list ? name.slice(0, -2) : name
+      const inner: unknown = Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined
+      if (inner === undefined) continue
+      if (child.field && !(child.field.admits as readonly unknown[] | undefined)?.includes(inner)) {
+        problems.push(unsupported(`${place}.${key}`, explain(key, inner, child.field)))
+        guarded ||= guards.has(key)
+      } else if (!list) visit(inner, child, `${place}.${key}`)
+      else if (Array.isArray(inner)) inner.forEach((item, at) => visit(item, child, `${place}.${key}[${at}]`))
+    }
+  }
+  visit(value, node, place)
+  return { problems, guarded }
+}
+
+function explain(key: string, value: unknown, field: UnsupportedField): string {
+  if (!field.admits) return `${key} is not supported by this version; remove it`
+  return `${key} ${quote(String(value))} is not supported by this version; use ${field.admits.join(' or ')}`
+}
+
+function treeOf(fields: readonly UnsupportedField[]): Node {
+  const root: Node = { children: new Map() }
+  for (const field of fields) {
+    let node = root
+    for (const segment of field.path.split('.')) {
+      let next = node.children.get(segment)
+      if (!next) node.children.set(segment, (next = { children: new Map() }))
+      node = next
+    }
+    node.field = field
+  }
+  return root
+}
+
+function nodeAt(node: Node, segment: string): Node {
+  return node.children.get(segment) ?? { children: new Map() }
+}

@@ -1,0 +1,50 @@
+import type { Problem } from '../sources/snapshot.ts'
+import { invalid, quote, unsupported } from './problems.ts'
+import type { CompileOptions } from './spec.ts'
+import type { Backend } from './targets.ts'
+
+/** An origin outside of the cluster, when the operator admits its host. */
+export function compileUrl(text: string, place: string, options: CompileOptions, problems: Problem[]): Backend {
+  const refuse = (problem: Problem): Backend => {
+    problems.push(problem)
+    return { target: { kind: 'unresolved', why: problem.message } }
+  }
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (!url) return refuse(invalid(place, `${quote(text)} is no URL; write one such as https://models.example.com`))
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    return refuse(invalid(place, `${quote(url.protocol)} is not followed; use http: or https:`))
+  }
+  // Never echoed: what stands before the @ is somebody's password.
+  if (url.username || url.password) return refuse(invalid(place, 'holds credentials; remove them from the URL'))
+  if (/[?#]/.test(text)) return refuse(invalid(place, 'a backend is an origin; remove the query and the fragment'))
+  if (url.pathname !== '/') {
+    return refuse(unsupported(place, `a backend is an origin and the request brings its path; remove ${quote(url.pathname)}`))
+  }
+  if (!hostAllowed(url, options)) {
+    const flag = isLoopback(url.hostname) ? 'a URL on this machine is for serve and controller -f only' : `--allow-url ${url.hostname} admits it`
+    return refuse(unsupported(place, `host ${quote(url.host)} is not allowed; ${flag}`))
+  }
+  return { target: { kind: 'url', url: url.origin, loopback: options.allowLoopback } }
+}
+
+/** Exact hosts, `*.suffix` for anything below, each with `:port` or for any port. */
+export function hostAllowed(url: URL, options: CompileOptions): boolean {
+  if (isLoopback(url.hostname)) return options.allowLoopback
+  const port = url.port || (url.protocol === 'https:' ? '443' : '80')
+  return options.allowUrls.some((entry) => {
+    const [, host = '', entryPort] = /^(.*?)(?::([0-9]+))?$/.exec(entry.toLowerCase()) ?? []
+    if (entryPort !== undefined && entryPort !== port) return false
+    return host.startsWith('*.') ? url.hostname.endsWith(host.slice(1)) : url.hostname === host
+  })
+}
+
+/** The URL parser has already brought every spelling of an address (`127.1`, `0x7f000001`) to one. */
+function isLoopback(hostname: string): boolean {
+  return (
+    hostname === 'localhost' ||
+    hostname.endsWith('.localhost') ||
+    hostname === '[::1]' ||
+    /^127\.[0-9]+\.[0-9]+\.[0-9]+$/.test(hostname) ||
+    /^\[::ffff:7f[0-9a-f]{2}:[0-9a-f]+\]$/.test(hostname)
+  )
+}

@@ -1,0 +1,23 @@
+/** What the effective weights of a rule add up to. */
+export const WHOLE = 1_000_000
+
+/**
+ * Shares in millionths that add up to exactly one, by largest remainder; of equal remainders the earlier one wins.
+ * Null when all weights are zero: nobody would take the requests.
+ */
+export function shares(weights: readonly number[]): readonly number[] | null {
+  const sum = weights.reduce((total, weight) => total + weight, 0)
+  if (sum <= 0) return null
+  // Weights are at most a million each, so the products stay far below 2^53 and are exact.
+  const floors = weights.map((weight) => Math.floor((weight * WHOLE) / sum))
+  const remainders = weights.map((weight, at) => ({ at, left: (weight * WHOLE) % sum }))
+  remainders.sort((a, b) => b.left - a.left || a.at - b.at)
+  const missing = WHOLE - floors.reduce((total, share) => total + share, 0)
+  for (const { at } of remainders.slice(0, missing)) floors[at] = (floors[at] ?? 0) + 1
+  return floors
+}
+
+/** `95`, `33.3333`. */
+export function percent(share: number): string {
+  return String(share / 10_000)
+}
