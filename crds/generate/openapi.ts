@@ -59,13 +59,12 @@ function shape(node: Node): Json {
         ...(node.keys.length === 0 ? {} : { 'x-kubernetes-list-map-keys': node.keys }),
         items: openApi(node.items),
       }
-    case 'object':
-      return {
-        type: 'object',
-        ...(node.minFields === undefined ? {} : { minProperties: node.minFields }),
-        ...requiredOf(node.fields),
-        properties: Object.fromEntries(Object.entries(node.fields).map(([name, field]) => [name, openApi(field)])),
-      }
+  }
+  return {
+    type: 'object',
+    ...(node.minFields === undefined ? {} : { minProperties: node.minFields }),
+    ...requiredOf(node.fields),
+    properties: Object.fromEntries(Object.entries(node.fields).map(([name, field]) => [name, openApi(field)])),
   }
 }
 

@@ -70,11 +70,9 @@ function typeOf(node: Node): string {
       return 'Readonly<Record<string, string>>'
     case 'object':
       return node.name
-    case 'list': {
-      const item = typeOf(node.items)
-      return `readonly ${item.includes(' | ') ? `(${item})` : item}[]`
-    }
   }
+  const item = typeOf(node.items)
+  return `readonly ${item.includes(' | ') ? `(${item})` : item}[]`
 }
 
 const WIDTH = 116

@@ -1,3 +1,4 @@
+import { isObject } from './fault.ts'
 import type { Fault } from './fault.ts'
 
 /**
@@ -18,17 +19,18 @@ export function oversize(root: unknown): Fault | undefined {
     const next: unknown[] = []
     for (const value of level) {
       if (typeof value === 'string') characters += value.length
-      else if (typeof value === 'object' && value !== null) {
-        if (Array.isArray(value)) values += value.length
+      else if (Array.isArray(value)) {
+        values += value.length
         if (values > MAX_VALUES) break
-        for (const key of Object.keys(value)) {
-          if (!Array.isArray(value)) {
-            characters += key.length
-            values += 1
-          }
-          next.push((value as Record<string, unknown>)[key])
+        for (const inside of value) next.push(inside)
+      } else if (isObject(value)) {
+        for (const [key, inside] of Object.entries(value)) {
+          values += 1
+          characters += key.length
+          next.push(inside)
         }
       }
+      if (values > MAX_VALUES) break
     }
     if (values > MAX_VALUES) return { field: '', message: `has more than ${MAX_VALUES} values` }
     if (characters > MAX_CHARACTERS) return { field: '', message: `has more than ${MAX_CHARACTERS} characters` }

@@ -4,7 +4,7 @@ export type Fault = Readonly<{ field: string; message: string }>
 /** More than anyone reads; the rest shows once these are mended. */
 export const MAX_FAULTS = 100
 
-const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_-]*$/
+const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_-]{0,62}$/
 
 /** The field below `parent`; `labels["a/b"]` where the name would not read as one. */
 export function below(parent: string, name: string): string {
@@ -17,8 +17,8 @@ const SHOWN = 64
 /** A value from a stranger, fit for one line of a log: escaped, and short. */
 export function quote(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > SHOWN ? `${value.slice(0, SHOWN)}…` : value)
-  if (typeof value === 'object') return kindOf(value)
-  return String(value)
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
+  return kindOf(value)
 }
 
 /** What a value is, in words: `a number`. */
@@ -60,4 +60,8 @@ function distance(a: string, b: string): number {
     row = next
   }
   return row[b.length] ?? 0
+}
+
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
 }

@@ -1,4 +1,4 @@
-import { MAX_FAULTS, quote } from './fault.ts'
+import { MAX_FAULTS, isObject } from './fault.ts'
 import { compileRule } from './cel.ts'
 import type { ListNode, Node, ObjectNode } from '../schema/node.ts'
 import type { Fault } from './fault.ts'
@@ -35,9 +35,9 @@ function fields(node: ObjectNode): Check | undefined {
   })
   if (checks.length === 0) return undefined
   return (value, field, walk) => {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return
+    if (!isObject(value)) return
     for (const { name, check } of checks) {
-      if (Object.hasOwn(value, name)) check((value as Record<string, unknown>)[name], `${field}.${name}`, walk)
+      if (Object.hasOwn(value, name)) check(value[name], `${field}.${name}`, walk)
     }
   }
 }
@@ -53,23 +53,28 @@ function items(node: ListNode): Check | undefined {
 }
 
 function unique(node: ListNode, list: readonly unknown[], field: string, walk: Walk): void {
-  const seen = new Map<unknown, number>()
+  const seen = new Map<string, number>()
   list.forEach((item, i) => {
-    const key = node.merge === 'set' ? item : keyOf(item, node.keys)
+    const key = node.merge === 'set' ? setKey(item) : mapKey(item, node.keys)
     if (key === undefined) return
     const first = seen.get(key)
     if (first === undefined) seen.set(key, i)
-    else report(walk, `${field}[${i}]`, `${node.merge === 'set' ? quote(item) : key} is already in ${field}[${first}]`)
+    else report(walk, `${field}[${i}]`, `${short(key)} is already in ${field}[${first}]`)
   })
 }
 
-/** `name "infer"`; undefined where a key is missing, which is a structural fault. */
-function keyOf(item: unknown, keys: readonly string[]): string | undefined {
-  if (typeof item !== 'object' || item === null) return undefined
-  const values = keys.map((key) => (item as Record<string, unknown>)[key])
-  if (values.some((value) => typeof value !== 'string')) return undefined
-  return keys.map((key, i) => `${key} ${JSON.stringify(values[i])}`).join(', ')
+function setKey(item: unknown): string | undefined {
+  return typeof item === 'string' ? JSON.stringify(item) : typeof item === 'number' ? String(item) : undefined
 }
+
+/** `name "infer"`; undefined where a key is missing, which is a structural fault. */
+function mapKey(item: unknown, keys: readonly string[]): string | undefined {
+  if (!isObject(item)) return undefined
+  const parts = keys.map((key) => (typeof item[key] === 'string' ? `${key} ${JSON.stringify(item[key])}` : undefined))
+  return parts.includes(undefined) ? undefined : parts.join(', ')
+}
+
+const short = (key: string) => (key.length > 200 ? `${key.slice(0, 200)}…` : key)
 
 function within(field: string, parent: string): boolean {
   return field.startsWith(parent) && /^($|[.[])/.test(field.slice(parent.length, parent.length + 1))

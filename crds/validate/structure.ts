@@ -1,14 +1,15 @@
 import { Ajv } from 'ajv'
 import type { ErrorObject, ValidateFunction } from 'ajv'
 import { sizePattern } from '../schema/scalar.ts'
-import { MAX_FAULTS, below, kindOf, nearest, quote } from './fault.ts'
+import { MAX_FAULTS, below, isObject, kindOf, nearest, quote } from './fault.ts'
 import type { Node } from '../schema/node.ts'
 import type { Fault } from './fault.ts'
 
-type Json = Record<string, unknown>
+type Json = Readonly<Record<string, unknown>>
+type Definitions = Record<string, Json>
 
 /** Each named object is compiled once, however often it occurs. */
-function jsonSchema(node: Node, defs: Json): Json {
+function jsonSchema(node: Node, defs: Definitions, open = false): Json {
   switch (node.kind) {
     case 'string':
       if (node.values !== undefined) return { type: 'string', enum: node.values }
@@ -45,106 +46,120 @@ function jsonSchema(node: Node, defs: Json): Json {
         type: 'array',
         maxItems: node.max,
         ...(node.min === undefined ? {} : { minItems: node.min }),
-        items: jsonSchema(node.items, defs),
+        // Not the items of a list that is too long: each of a hundred thousand would be a fault.
+        if: { minItems: node.max + 1 },
+        else: { items: jsonSchema(node.items, defs) },
       }
-    case 'object': {
-      if (defs[node.name] === undefined) {
-        const properties: Json = {}
-        defs[node.name] = {
-          type: 'object',
-          additionalProperties: false,
-          ...(node.minFields === undefined ? {} : { minProperties: node.minFields }),
-          required: Object.keys(node.fields).filter((name) => node.fields[name]?.required),
-          properties,
-        }
-        for (const [name, field] of Object.entries(node.fields)) properties[name] = jsonSchema(field, defs)
-      }
-      return { $ref: `#/$defs/${node.name}` }
-    }
   }
+  if (defs[node.name] === undefined) {
+    const properties: Record<string, Json> = {}
+    defs[node.name] = {
+      type: 'object',
+      ...(open ? {} : { additionalProperties: false }),
+      ...(node.minFields === undefined ? {} : { minProperties: node.minFields }),
+      required: Object.keys(node.fields).filter((name) => node.fields[name]?.required),
+      properties,
+    }
+    for (const [name, field] of Object.entries(node.fields)) properties[name] = jsonSchema(field, defs)
+  }
+  return { $ref: `#/$defs/${node.name}` }
 }
 
 /** Types, bounds, patterns, words and unknown fields. */
 export function compileStructure(spec: Node, status: Node, metadata: Node, head: Json): (value: unknown) => Fault[] {
-  const defs: Json = {}
+  const defs: Definitions = {}
   const schema = {
     type: 'object',
     additionalProperties: false,
     required: ['apiVersion', 'kind', 'metadata', 'spec'],
     properties: {
       ...head,
-      metadata: jsonSchema(metadata, defs),
+      // Other fields of metadata are Kubernetes' own.
+      metadata: jsonSchema(metadata, defs, true),
       spec: jsonSchema(spec, defs),
       status: jsonSchema(status, defs),
     },
     $defs: defs,
   }
-  // Other fields of metadata are Kubernetes' own.
-  const open = defs[metadata.kind === 'object' ? metadata.name : ''] as Json
-  open['additionalProperties'] = true
   const ajv = new Ajv({ strict: true, allErrors: true, verbose: true, inlineRefs: false, keywords: ['expects'] })
   ajv.addFormat('date-time', (text) => RFC3339.test(text) && !Number.isNaN(Date.parse(text)))
   const validate: ValidateFunction = ajv.compile(schema)
   return (value) => {
     if (validate(value)) return []
-    const errors = (validate.errors ?? []).filter(({ schemaPath }) => !/\/anyOf\/\d/.test(schemaPath))
+    const errors = (validate.errors ?? []).filter(said)
     return errors.slice(0, MAX_FAULTS).map((error) => fault(value, error))
   }
+}
+
+/** Not the parts of an `anyOf`, nor the frame of an `if`: they say again what is said already. */
+function said({ keyword, schemaPath }: ErrorObject): boolean {
+  return keyword !== 'if' && !/\/anyOf\/\d/.test(schemaPath)
 }
 
 const RFC3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/
 
 function fault(root: unknown, error: ErrorObject): Fault {
   const field = fieldOf(root, error.instancePath)
-  const { data, params } = error
-  const expects = (error.parentSchema as { expects?: string } | undefined)?.expects
+  const { data } = error
+  const params: Json = error.params
+  const schema: unknown = error.parentSchema
+  const limit = String(params['limit'])
   const say = (message: string): Fault => ({ field, message })
   switch (error.keyword) {
     case 'additionalProperties':
-      return unknownField(field, String(params['additionalProperty']), error.parentSchema as Json)
+      return unknownField(field, String(params['additionalProperty']), schema)
     case 'required':
       return { field: below(field, String(params['missingProperty'])), message: 'is required' }
     case 'type':
       return say(wrongType(String(params['type']), data))
     case 'enum':
-      return say(wrongWord(data, params['allowedValues'] as readonly string[]))
+      return say(wrongWord(data, params['allowedValues']))
     case 'const':
       return say(`must be ${quote(params['allowedValue'])}, not ${quote(data)}`)
     case 'minimum':
-      return say(`must be at least ${params['limit']}, not ${quote(data)}`)
+      return say(`must be at least ${limit}, not ${quote(data)}`)
     case 'maximum':
-      return say(`must be at most ${params['limit']}, not ${quote(data)}`)
+      return say(`must be at most ${limit}, not ${quote(data)}`)
     case 'minLength':
-      return say(params['limit'] === 1 ? 'must not be empty' : `must have at least ${params['limit']} characters`)
+      return say(limit === '1' ? 'must not be empty' : `must have at least ${limit} characters`)
     case 'maxLength':
-      return say(`must have at most ${params['limit']} characters, has ${[...(data as string)].length}`)
+      return say(`must have at most ${limit} characters, has ${length(data)}`)
     case 'minItems':
     case 'minProperties':
-      return say(params['limit'] === 1 ? 'must not be empty' : `must have at least ${params['limit']} entries`)
+      return say(limit === '1' ? 'must not be empty' : `must have at least ${limit} entries`)
     case 'maxItems':
-      return say(`must have at most ${params['limit']} items, has ${(data as unknown[]).length}`)
+      return say(`must have at most ${limit} items, has ${length(data)}`)
     case 'maxProperties':
-      return say(`must have at most ${params['limit']} entries, has ${Object.keys(data as Json).length}`)
+      return say(`must have at most ${limit} entries, has ${length(data)}`)
     case 'format':
       return say(`must be a time such as 2026-01-31T12:00:00Z, not ${quote(data)}`)
-    default:
+    default: {
+      const expects = isObject(schema) && typeof schema['expects'] === 'string' ? schema['expects'] : undefined
       return say(expects === undefined ? `is not valid: ${quote(data)}` : `must be ${expects}, not ${quote(data)}`)
+    }
   }
 }
 
-function unknownField(parent: string, name: string, schema: Json): Fault {
-  const known = Object.keys(schema['properties'] as Json)
+/** In code points, as the schema counts. */
+function length(value: unknown): number {
+  if (typeof value === 'string') return Array.from(value).length
+  return isObject(value) ? Object.keys(value).length : 0
+}
+
+function unknownField(parent: string, name: string, schema: unknown): Fault {
+  const properties = isObject(schema) ? schema['properties'] : undefined
+  const known = isObject(properties) ? Object.keys(properties) : []
   const meant = nearest(name, known)
   const hint = meant === undefined ? `; known here: ${known.join(', ')}` : `; did you mean ${meant}?`
   return { field: below(parent, name), message: `unknown field${hint}` }
 }
 
-const words: Readonly<Record<string, string>> = {
+const typeWords: Readonly<Record<string, string>> = {
   string: 'a string', integer: 'an integer', boolean: 'true or false', object: 'an object', array: 'a list',
 }
 
 function wrongType(expected: string, got: unknown): string {
-  const message = `must be ${words[expected] ?? expected}, not ${kindOf(got)}`
+  const message = `must be ${typeWords[expected] ?? expected}, not ${kindOf(got)}`
   if (got === null) return `${message}: give it a value or leave it out`
   if (expected === 'string' && (typeof got === 'number' || typeof got === 'boolean')) return `${message}: write "${got}"`
   if (expected === 'integer' && typeof got === 'string' && /^-?\d{1,15}$/.test(got)) return `${message}: write ${got}`
@@ -152,7 +167,8 @@ function wrongType(expected: string, got: unknown): string {
   return message
 }
 
-function wrongWord(got: unknown, allowed: readonly string[]): string {
+function wrongWord(got: unknown, words: unknown): string {
+  const allowed = Array.isArray(words) ? words.map(String) : []
   const message = `must be ${allowed.length === 1 ? '' : 'one of '}${allowed.map((word) => word || '""').join(', ')}`
   const meant = typeof got === 'string' ? nearest(got, allowed) : undefined
   return `${message}, not ${quote(got)}${meant === undefined ? '' : `; did you mean ${meant}?`}`
@@ -165,7 +181,7 @@ function fieldOf(root: unknown, path: string): string {
   for (const part of path.split('/').slice(1)) {
     const name = part.replaceAll('~1', '/').replaceAll('~0', '~')
     field = Array.isArray(value) ? `${field}[${name}]` : below(field, name)
-    value = (value as Json | undefined)?.[name]
+    value = isObject(value) ? value[name] : undefined
   }
   return field
 }
