@@ -1,0 +1,163 @@
+// The chart, as Helm renders it and as a real API server takes it.
+//
+//   UPDATE_GOLDEN=1 node test/cluster/run.ts test/cluster/chart.e2e.ts      # after a change that was meant
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, suite, test } from 'node:test'
+import { parseAllDocuments } from 'yaml'
+import { cannotRun } from './build.ts'
+import { startControlPlane } from './control-plane.ts'
+import type { ControlPlane } from './control-plane.ts'
+
+const chart = join(import.meta.dirname, '../../charts/modelroute')
+const cases = join(import.meta.dirname, '../chart')
+const names = ['default', 'plain', 'full'] as const
+
+type Manifest = {
+  kind: string
+  metadata: { name: string }
+  spec: { template: { metadata: object, spec: { containers: { args: string[] }[] } } }
+}
+
+suite('the chart', { skip: await cannotRun() }, () => {
+  let cluster: ControlPlane
+  const render = (name: string, ...args: string[]) =>
+    cluster.helm('template', 'modelroute', chart, '--namespace', 'gateway', '-f', join(cases, `${name}.values.yaml`), ...args)
+  const objects = (yaml: string) =>
+    parseAllDocuments(yaml).map((document) => document.toJS() as Manifest | null).filter((object) => object !== null)
+
+  before(async () => {
+    cluster = await startControlPlane()
+    await cluster.apply([
+      {
+        apiVersion: 'v1', kind: 'Namespace',
+        metadata: { name: 'gateway', labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
+      },
+      ...['certificates', 'issuers'].map(certManagerKind),
+    ])
+    await cluster.kubectl('wait', '--for=condition=Established', 'crd', '--all')
+  })
+  after(() => cluster?.stop())
+
+  test('passes its own linter', async () => {
+    for (const name of names) await cluster.helm('lint', '--strict', chart, '-f', join(cases, `${name}.values.yaml`))
+  })
+
+  for (const name of names) {
+    test(`renders ${name} as before`, async () => {
+      const golden = join(cases, `${name}.golden.yaml`)
+      const rendered = await render(name)
+      if (process.env.UPDATE_GOLDEN) writeFileSync(golden, rendered)
+      assert.ok(existsSync(golden), `${golden} is missing: run with UPDATE_GOLDEN=1`)
+      assert.equal(rendered, readFileSync(golden, 'utf8'))
+    })
+
+    test(`a real API server accepts ${name}, definitions included`, async () => {
+      const yaml = await render(name, '--set', 'crds.enabled=true')
+      const applied = await cluster.kubectl(
+        'apply', '--server-side', '--dry-run=server', '-n', 'gateway', '-f', '-', { stdin: yaml })
+      assert.equal(applied.trim().split('\n').length, objects(yaml).length, applied)
+      assert.match(applied, /customresourcedefinition.*modelroutes\.modelroute\.io serverside-applied/)
+    })
+
+    test(`the pods of ${name} hold to the restricted Pod Security Standard`, async () => {
+      const create = async (...args: string[]) => {
+        const deployments = objects(await render(name, ...args)).filter(({ kind }) => kind === 'Deployment')
+        assert.ok(deployments.length >= 2)
+        for (const { metadata, spec: { template } } of deployments) {
+          const pod = { apiVersion: 'v1', kind: 'Pod', ...template, metadata: { ...template.metadata, name: metadata.name } }
+          await cluster.kubectl('create', '--dry-run=server', '-n', 'gateway', '-f', '-', { stdin: JSON.stringify(pod) })
+        }
+      }
+      await create()
+      await assert.rejects(create('--set', 'securityContext.allowPrivilegeEscalation=true'), /violates PodSecurity/)
+    })
+  }
+
+  const refused: readonly (readonly [set: string, message: RegExp])[] = [
+    ['gateway.replicas=2', /additional properties 'gateway' not allowed/],
+    ['controller.replica=2', /additional properties 'replica' not allowed/],
+    ['gateways[0].replicas=2', /missing property 'name'/],
+    ['gateways[0].name=Default', /does not match pattern/],
+    ['gateways[0].name=a,gateways[0].tls.enabled=true', /additional properties 'tls' not allowed/],
+    ['gateways[0].name=a,gateways[1].name=a', /two are named "a"/],
+    ['controller.replicas=two', /got string, want integer/],
+    ['controller.replicas=2,controller.leaderElection.enabled=false', /needs controller\.leaderElection\.enabled/],
+    ['certificates.issuer=vault', /value must be one of/],
+    ['certificates.existingSecret.proxy=mine', /give both controller and proxy, or neither/],
+    ['gatewayDefaults.service.nodePort=30080', /needs service\.type NodePort or LoadBalancer/],
+    ['image.digest=latest', /does not match pattern/],
+  ]
+  for (const [set, message] of refused) {
+    test(`refuses --set ${set}`, async () => {
+      await assert.rejects(cluster.helm('template', 'modelroute', chart, '--set', set), message)
+    })
+  }
+
+  test('more replicas bring a disruption budget, one does not', async () => {
+    const budgets = async (set: string) =>
+      objects(await render('plain', '--set', set)).filter(({ kind }) => kind === 'PodDisruptionBudget').map((o) => o.metadata.name)
+    assert.deepEqual(await budgets('controller.replicas=1'), [])
+    assert.deepEqual(await budgets('gateways[0].name=default,gateways[0].replicas=2'), ['modelroute-gateway-default'])
+  })
+
+  test('the push channel is never plain without a policy around it', async () => {
+    const yaml = objects(await render('plain'))
+    assert.ok(yaml.some(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'modelroute-controller'))
+    const args = objects(await render('default'))
+      .filter(({ kind }) => kind === 'Deployment').map((o) => o.spec.template.spec.containers[0]!.args)
+    for (const list of args) assert.ok(!list.includes('--insecure') && list.includes('--client-ca=/etc/modelroute/tls/ca.crt'))
+  })
+
+  test('a controller may do its work, and nothing beyond it', async () => {
+    await cluster.helm('install', 'modelroute', chart, '-n', 'gateway', '-f', join(cases, 'default.values.yaml'),
+      '--set', 'crds.enabled=true')
+    const may = async (...args: string[]) => (await cluster.kubectl(
+      'auth', 'can-i', ...args, '--as=system:serviceaccount:gateway:modelroute-controller',
+    ).catch((error: Error) => error.message)).includes('yes')
+    const allowed = [
+      'list modelroutes.modelroute.io -A', 'watch ratelimitpolicies.modelroute.io -A',
+      'patch modelroutes.modelroute.io --subresource=status -n ml', 'patch ratelimitpolicies.modelroute.io --subresource=status -n ml',
+      'watch services -A', 'watch endpointslices.discovery.k8s.io -A', 'create controllerrevisions.apps -n ml',
+      'create events.events.k8s.io -n ml', 'create leases.coordination.k8s.io -n gateway',
+      'update leases.coordination.k8s.io/modelroute-controller -n gateway',
+    ]
+    const denied = [
+      'get secrets -n gateway', 'list secrets -A', 'update modelroutes.modelroute.io -n ml', 'patch modelroutes.modelroute.io -n ml',
+      'create modelroutes.modelroute.io -n ml', 'patch services -n ml', 'update endpointslices.discovery.k8s.io -n ml',
+      'get pods -n gateway', 'create pods -n gateway', 'get configmaps -n gateway', 'update deployments.apps -n gateway',
+      'update leases.coordination.k8s.io/another -n gateway', 'get leases.coordination.k8s.io/modelroute-controller -n kube-system',
+      'create leases.coordination.k8s.io -n kube-system', 'create tokenreviews.authentication.k8s.io', 'escalate clusterroles',
+    ]
+    for (const what of allowed) assert.ok(await may(...what.split(' ')), `the controller may not ${what}`)
+    for (const what of denied) assert.ok(!await may(...what.split(' ')), `the controller may ${what}`)
+  })
+
+  test('people who may edit or view their namespace may edit or view its routes', async () => {
+    const rules = async (role: string) => {
+      const { items } = JSON.parse(await cluster.kubectl('get', 'clusterroles', '-o', 'json',
+        '-l', `rbac.authorization.k8s.io/aggregate-to-${role}=true,app.kubernetes.io/instance=modelroute`,
+      )) as { items: { rules: { verbs: string[] }[] }[] }
+      return items.flatMap((item) => item.rules.flatMap((rule) => rule.verbs)).sort()
+    }
+    assert.deepEqual(await rules('view'), ['get', 'list', 'watch'])
+    assert.deepEqual(await rules('edit'), ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'])
+  })
+})
+
+/** Enough of cert-manager's definition for an API server to know the kind. */
+function certManagerKind(plural: string): object {
+  const kind = plural === 'issuers' ? 'Issuer' : 'Certificate'
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition',
+    metadata: { name: `${plural}.cert-manager.io` },
+    spec: {
+      group: 'cert-manager.io', scope: 'Namespaced', names: { kind, plural, singular: kind.toLowerCase() },
+      versions: [{
+        name: 'v1', served: true, storage: true,
+        schema: { openAPIV3Schema: { type: 'object', properties: { spec: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } } } },
+      }],
+    },
+  }
+}
