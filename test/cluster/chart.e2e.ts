@@ -119,8 +119,9 @@ suite('the chart', { skip: await cannotRun() }, () => {
     const allowed = [
       'list modelroutes.modelroute.io -A', 'watch ratelimitpolicies.modelroute.io -A',
       'patch modelroutes.modelroute.io --subresource=status -n ml', 'patch ratelimitpolicies.modelroute.io --subresource=status -n ml',
-      'watch services -A', 'watch endpointslices.discovery.k8s.io -A', 'create controllerrevisions.apps -n ml',
-      'create events.events.k8s.io -n ml', 'create leases.coordination.k8s.io -n gateway',
+      'watch services -A', 'watch endpointslices.discovery.k8s.io -A', 'watch inferenceservices.serving.kserve.io -A', 'watch referencegrants.gateway.networking.k8s.io -A',
+      'watch controllerrevisions.apps -A', 'create controllerrevisions.apps -n ml', 'patch controllerrevisions.apps -n ml',
+      'delete controllerrevisions.apps -n ml', 'create events.events.k8s.io -n ml', 'create leases.coordination.k8s.io -n gateway',
       'update leases.coordination.k8s.io/modelroute-controller -n gateway',
     ]
     const denied = [
@@ -129,6 +130,7 @@ suite('the chart', { skip: await cannotRun() }, () => {
       'get pods -n gateway', 'create pods -n gateway', 'get configmaps -n gateway', 'update deployments.apps -n gateway',
       'update leases.coordination.k8s.io/another -n gateway', 'get leases.coordination.k8s.io/modelroute-controller -n kube-system',
       'create leases.coordination.k8s.io -n kube-system', 'create tokenreviews.authentication.k8s.io', 'escalate clusterroles',
+      'update controllerrevisions.apps -n ml', 'list events.events.k8s.io -n ml', 'list namespaces', 'list nodes',
     ]
     for (const what of allowed) assert.ok(await may(...what.split(' ')), `the controller may not ${what}`)
     for (const what of denied) assert.ok(!await may(...what.split(' ')), `the controller may ${what}`)
