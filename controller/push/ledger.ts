@@ -68,10 +68,13 @@ export class Ledger {
     return this.#past.get(version)
   }
 
-  /** What takes a proxy from `base` to the present: a delta where the base is known, the whole otherwise. */
-  update(base: string | null): Text<Update> {
-    const held = base === null ? undefined : this.#past.get(base)
-    if (base === null || held === undefined) return (this.#snapshot ??= this.#encodeSnapshot())
+  /** The whole, for a proxy of which nothing is known. */
+  snapshot(): Text<Update> {
+    return (this.#snapshot ??= this.#encodeSnapshot())
+  }
+
+  /** What takes a proxy from a version, that held these hashes, to the present. */
+  delta(base: string, held: Hashes): Text<Update> {
     let delta = this.#deltas.get(base)
     if (delta === undefined) {
       delta = this.#encodeDelta(base, held)
@@ -89,7 +92,7 @@ export class Ledger {
     const upsert: string[] = []
     for (const [id, item] of this.#items) if (held.get(id) !== this.hashes.get(id)) upsert.push(entryOf(item).text)
     const remove = [...held.keys()].filter((id) => !this.hashes.has(id))
-    const change = `"base":"${base}","upsert":[${upsert.join(',')}],"remove":${JSON.stringify(remove)}`
+    const change = `"base":${JSON.stringify(base)},"upsert":[${upsert.join(',')}],"remove":${JSON.stringify(remove)}`
     return `${this.#head('delta')},${change}}`
   }
 

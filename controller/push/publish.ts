@@ -89,8 +89,8 @@ export class Publisher {
   proxies(): readonly ProxyView[] {
     const byInstance = new Map<string, ProxyView>()
     for (const session of this.#sessions) {
-      const { hello } = session
-      if (hello === undefined) continue
+      const { hello, dismissed } = session
+      if (hello === undefined || dismissed) continue
       const before = byInstance.get(hello.instance)
       byInstance.set(hello.instance, {
         node: hello.node,

@@ -19,6 +19,8 @@ export type Board = {
 type State = {
   /** What the proxy holds, or will once it has what is under way; null asks for a snapshot. */
   sent: string | null
+  /** The hashes of that version, so that it stays a base however many versions pass meanwhile. */
+  base: Hashes | undefined
   /** Sent and not answered. At most one, so that a slow reader costs the memory of one message a resource. */
   outstanding: string | undefined
   /** That message was a snapshot: refusing it whole cannot be healed by sending it again. */
@@ -34,6 +36,7 @@ type State = {
 
 const fresh = (): State => ({
   sent: null,
+  base: undefined,
   outstanding: undefined,
   whole: false,
   greeted: false,
@@ -49,6 +52,8 @@ const ORDER: readonly Resource[] = ['endpoints', 'routes']
 /** One proxy's stream: what it was sent, what it acknowledged, and what it is owed. */
 export class Session {
   hello: Hello | undefined
+  /** Told to leave; what it has is of no more interest. */
+  dismissed = false
   readonly states: Record<Resource, State> = { routes: fresh(), endpoints: fresh() }
   /** The routes in force by the last acknowledgement, each with its hash. */
   #inForce: Hashes = NOTHING
@@ -72,6 +77,7 @@ export class Session {
 
   /** Closes with a reason that the proxy logs. */
   dismiss(why: string): void {
+    this.dismissed = true
     this.#link.send(encode<FromController>({ type: 'goodbye', why }))
     this.#link.close(why)
   }
@@ -79,19 +85,23 @@ export class Session {
   /** Sends what the proxy lacks; what is published while a message is under way goes out as one, after its answer. */
   pump(): void {
     const hello = this.hello
-    const ledgers = hello?.subscribe ? this.#board.ledgers(hello.gateway) : undefined
+    const ledgers = hello?.subscribe && !this.dismissed ? this.#board.ledgers(hello.gateway) : undefined
     if (ledgers === undefined) return
     const { routes, endpoints } = this.states
     if (routes.outstanding !== undefined || endpoints.outstanding !== undefined) return
     for (const resource of ORDER) {
       const state = this.states[resource]
-      const { version } = ledgers[resource]
+      const ledger = ledgers[resource]
+      const { version } = ledger
       if (state.greeted && state.sent === version) continue
       if (state.held?.version === version) continue
       state.held = undefined
-      state.whole = state.sent === null || ledgers[resource].at(state.sent) === undefined
-      this.#link.send(ledgers[resource].update(state.sent))
+      if (state.sent !== null) state.base ??= ledger.at(state.sent)
+      const base = state.sent !== null && state.base !== undefined ? { version: state.sent, hashes: state.base } : undefined
+      this.#link.send(base === undefined ? ledger.snapshot() : ledger.delta(base.version, base.hashes))
+      state.whole = base === undefined
       state.sent = version
+      state.base = ledger.hashes
       state.outstanding = version
       state.greeted = true
     }
@@ -123,6 +133,7 @@ export class Session {
     this.hello = hello
     for (const resource of ORDER) {
       const state = this.states[resource]
+      if (state.sent !== hello.versions[resource]) state.base = undefined
       state.sent = hello.versions[resource]
       state.outstanding = undefined
       state.greeted = false
@@ -145,7 +156,7 @@ export class Session {
     if (resource === 'routes') this.inForce()
     state.acked = version
     state.refused = new Map(refused.map(({ id, message }) => [id, message]))
-    if (resource === 'routes') this.#resolve()
+    if (resource === 'routes') this.#resolve(state.sent === version ? state.base : undefined)
   }
 
   #resync({ resource, why }: Resync): void {
@@ -154,12 +165,14 @@ export class Session {
     if (state.outstanding !== undefined && state.whole) state.held = { version: state.outstanding, why }
     state.outstanding = undefined
     state.sent = null
+    state.base = undefined
   }
 
   /** A replica that is behind hears of versions that it has yet to compile; it knows them when it gets there. */
-  #resolve(): void {
+  #resolve(hashes?: Hashes): void {
     const { acked, refused } = this.states.routes
-    const known = acked === null ? NOTHING : this.hello && this.#board.ledgers(this.hello.gateway)?.routes.at(acked)
+    const ledger = this.hello && this.#board.ledgers(this.hello.gateway)?.routes
+    const known = acked === null ? NOTHING : (hashes ?? ledger?.at(acked))
     this.#resolved = known !== undefined
     if (known === undefined) return
     if (refused.size === 0) {

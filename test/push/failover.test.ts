@@ -1,0 +1,226 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect as connectHttp2 } from 'node:http2'
+import test from 'node:test'
+import { Publisher } from '../../controller/push/publish.ts'
+import { createStore } from '../../dataplane/store.ts'
+import { converse } from '../../dataplane/receive/conversation.ts'
+import { linkPair } from '../../table/link.ts'
+import type { FromController } from '../../table/messages.ts'
+import { controller, proxy, relay, until } from './rig.ts'
+import { fleets, route } from './table.ts'
+
+const feeding = (p: ReturnType<typeof proxy>) => p.receiver.controllers().find((each) => each.feeding)?.url
+
+test('one of two controllers feeds a proxy, and both hear what it acknowledges', async (t) => {
+  const [a, b] = [await controller(), await controller()]
+  const p = proxy([a.url, b.url])
+  t.after(() => Promise.all([p.close(), a.close(), b.close()]))
+  for (const each of [a, b]) each.publisher.publish(fleets([route('ml/a')]))
+  for (const each of [a, b]) await until('acknowledged', () => each.publisher.proxies()[0]?.acked.size === 1)
+  const views = [a, b].flatMap(({ publisher }) => publisher.proxies())
+  assert.deepEqual(views.map(({ subscribed }) => subscribed).sort(), [false, true])
+  assert.equal(p.updates.length, 2, 'the table came once')
+
+  for (const each of [a, b]) each.publisher.publish(fleets([route('ml/a', 5)]))
+  for (const each of [a, b]) {
+    await until('acknowledged', () => each.publisher.proxies()[0]?.acked.get('ml/a') === each.publisher.hashes('default').get('ml/a'))
+  }
+  assert.equal(p.updates.length, 3)
+})
+
+test('when the controller that feeds it dies, a proxy turns to the other at once and keeps its table', async (t) => {
+  const [a, b] = [await controller(), await controller()]
+  const [wireA, wireB] = [await relay(a.url), await relay(b.url)]
+  const p = proxy([wireA.url, wireB.url], { timing: { backoffMin: 60_000, backoffMax: 60_000 } })
+  t.after(() => Promise.all([p.close(), wireA.close(), wireB.close(), a.close(), b.close()]))
+  for (const each of [a, b]) each.publisher.publish(fleets([route('ml/a')]))
+  for (const each of [a, b]) await until('acknowledged', () => each.publisher.proxies()[0]?.acked.size === 1)
+  const [dead, alive] = feeding(p) === wireA.url ? [wireA, b] : [wireB, a]
+  dead.cut()
+  await until('switched', () => alive.publisher.proxies()[0]?.subscribed === true, 1_000)
+  assert.equal(p.activations.length, 1)
+  alive.publisher.publish(fleets([route('ml/a', 1)]))
+  await until('fed', () => p.store.active?.routes.get('ml/a')?.rules[0]?.variants[0]?.weight === 1, 1_000)
+})
+
+test('a controller that stops answering without closing is left for the other, and forgets the proxy', async (t) => {
+  const [a, b] = [await controller(), await controller()]
+  const [wireA, wireB] = [await relay(a.url), await relay(b.url)]
+  const p = proxy([wireA.url, wireB.url], { timing: { ping: 30 } })
+  t.after(() => Promise.all([p.close(), wireA.close(), wireB.close(), a.close(), b.close()]))
+  for (const each of [a, b]) each.publisher.publish(fleets([route('ml/a')]))
+  for (const each of [a, b]) await until('acknowledged', () => each.publisher.proxies()[0]?.acked.size === 1)
+  const [dead, left, alive] = feeding(p) === wireA.url ? [wireA, a, b] : [wireB, b, a]
+  dead.hold()
+  await until('switched', () => alive.publisher.proxies()[0]?.subscribed === true)
+  await until('the half-open connection is found out', () => left.publisher.proxies().length === 0)
+})
+
+test('a controller that has yet to read its sources does not keep a proxy from one that has', async (t) => {
+  const [starting, ready] = [await controller(), await controller()]
+  const p = proxy([starting.url], { timing: { silent: 30 } })
+  await until('subscribed', () => starting.publisher.proxies()[0]?.subscribed === true)
+  p.close()
+  ready.publisher.publish(fleets([route('ml/a')]))
+  const q = proxy([starting.url, ready.url], { timing: { silent: 30 } })
+  t.after(() => Promise.all([q.close(), starting.close(), ready.close()]))
+  await until('fed', () => q.store.ready)
+  await until('fed by the ready one', () => feeding(q) === ready.url)
+})
+
+test('two connections of one proxy are one; two proxies of one name are two', async (t) => {
+  const a = await controller()
+  const wire = await relay(a.url)
+  const one = proxy([a.url, wire.url])
+  const two = proxy([a.url])
+  t.after(() => Promise.all([one.close(), two.close(), wire.close(), a.close()]))
+  a.publisher.publish(fleets([route('ml/a')]))
+  const connected = () => [one, two].flatMap((each) => each.receiver.controllers()).filter(({ open }) => open).length
+  await until('all connected', () => connected() === 3)
+  await until('all acknowledged', () => a.publisher.proxies().every(({ acked }) => acked.size === 1))
+  assert.deepEqual(a.publisher.proxies().map(({ node, subscribed }) => [node, subscribed]), [['proxy', true], ['proxy', true]])
+})
+
+test('a reader that stops costs one message a resource, and then gets the latest', async (t) => {
+  const a = await controller({ pingMs: 60_000 })
+  const wire = await relay(a.url)
+  const p = proxy([wire.url], { timing: { ping: 60_000 } })
+  t.after(() => Promise.all([p.close(), wire.close(), a.close()]))
+  const table = (weight: number) => fleets(Array.from({ length: 300 }, (_, i) => route(`ml/r${i}`, weight)))
+  a.publisher.publish(table(0))
+  await until('in force', () => p.store.ready)
+  // This one takes what it is sent but does not answer: for the controller, the same as one that reads too slowly.
+  const stuck = createStore({ activate: () => [] })
+  const [controllerEnd, proxyEnd] = linkPair()
+  const arrived: FromController[] = []
+  proxyEnd.onMessage((message) => void arrived.push(message))
+  proxyEnd.send(JSON.stringify({ type: 'hello', schema: 1, node: 'slow', instance: 's', gateway: 'default', subscribe: true, versions: stuck.versions }))
+  a.publisher.accept(controllerEnd)
+  await until('the first table', () => arrived.length === 2)
+  for (let i = 1; i <= 100; i++) a.publisher.publish(table(i))
+  await until('the other proxy is at the latest', () => p.store.active?.routes.get('ml/r0')?.rules[0]?.variants[0]?.weight === 100)
+  assert.equal(arrived.length, 2, 'nothing is sent on top of what is not acknowledged')
+  for (const message of [...arrived]) {
+    if (message.type === 'goodbye') continue
+    proxyEnd.send(JSON.stringify(stuck.handle(message)))
+  }
+  await until('the latest, as one delta', () => arrived.length === 3)
+  const last = arrived[2]
+  assert.ok(last?.type === 'delta' && last.upsert.length === 300)
+  stuck.handle(last)
+  assert.deepEqual(stuck.versions, p.store.versions)
+})
+
+test('a proxy refuses what it cannot read as a whole, once, and says why for each route', async (t) => {
+  const a = await controller()
+  t.after(() => a.close())
+  a.publisher.publish(fleets([route('ml/a')]))
+  const [controllerEnd, proxyEnd] = linkPair()
+  const arrived: FromController[] = []
+  proxyEnd.onMessage((message) => {
+    arrived.push(message)
+    if (message.type !== 'goodbye') {
+      proxyEnd.send(JSON.stringify({ type: 'resync', resource: message.resource, why: 'schema 2 is not known here' }))
+    }
+  })
+  const versions = { routes: null, endpoints: null }
+  proxyEnd.send(JSON.stringify({ type: 'hello', schema: 1, node: 'old', instance: 'o', gateway: 'default', subscribe: true, versions }))
+  a.publisher.accept(controllerEnd)
+  await until('refused', () => a.publisher.proxies()[0]?.refused.size === 1)
+  assert.deepEqual(a.publisher.proxies()[0]?.refused, new Map([['ml/a', 'schema 2 is not known here']]))
+  await until('settled', () => arrived.length === 2)
+  a.publisher.publish(fleets([route('ml/a'), route('ml/b')]))
+  await until('new content is tried', () => arrived.length === 4)
+  assert.equal(a.publisher.proxies()[0]?.refused.size, 2)
+})
+
+const hello = { type: 'hello', schema: 1, node: 'n', instance: 'i', gateway: 'default', subscribe: true, versions: { routes: null, endpoints: null } }
+
+for (const [what, lines, why] of [
+  ['a schema it does not speak', [{ ...hello, schema: 7 }], /schema 7 is not spoken here/],
+  ['an acknowledgement before hello', [{ type: 'ack', resource: 'routes', version: 'x', refused: [] }], /hello first/],
+  ['another name on the same stream', [hello, { ...hello, node: 'other' }], /only change the subscription/],
+  ['a hello of another shape', [{ ...hello, colour: 'red' }], /not a message of this protocol: colour/],
+  ['no JSON at all', ['GET / HTTP/1.1'], /not a line of JSON: .*GET/],
+  ['an unknown message', [{ type: 'shout' }], /not a message of this protocol/],
+] as const) {
+  test(`the controller says goodbye with a reason to ${what}`, async (t) => {
+    const a = await controller()
+    a.publisher.publish(fleets([route('ml/a')]))
+    const session = connectHttp2(a.url)
+    t.after(() => {
+      session.destroy()
+      return a.close()
+    })
+    const stream = session.request({ ':method': 'POST', ':path': '/v1/stream' })
+    let text = ''
+    stream.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+    for (const line of lines) stream.write(`${typeof line === 'string' ? line : JSON.stringify(line)}\n`)
+    await once(stream, 'end')
+    const last: unknown = JSON.parse(text.trimEnd().split('\n').at(-1) ?? '')
+    assert.ok(typeof last === 'object' && last !== null && 'type' in last && 'why' in last)
+    assert.equal(last.type, 'goodbye')
+    assert.match(String(last.why), why)
+    await until('forgotten', () => a.publisher.proxies().length === 0)
+  })
+}
+
+test('a proxy logs why the controller sent it away, and tries again ever more slowly', async (t) => {
+  const a = await controller()
+  const [goodbyes, times]: [string[], number[]] = [[], []]
+  t.after(() => a.close())
+  a.publisher.accept = (link) => {
+    times.push(performance.now())
+    link.onMessage(() => {
+      goodbyes.push('no')
+      link.send(JSON.stringify({ type: 'goodbye', why: 'this gateway is not served here' }))
+      link.close()
+    })
+  }
+  const q = proxy([a.url], { timing: { backoffMin: 20, backoffMax: 400 } })
+  t.after(() => q.close())
+  await until('sent away five times', () => goodbyes.length >= 5)
+  assert.match(q.notes.text(), /this gateway is not served here/)
+  const gaps = times.slice(1).map((time, i) => time - (times[i] ?? 0))
+  assert.ok((gaps[3] ?? 0) > 100, `the gaps grow: ${gaps.map(Math.round).join(', ')} ms`)
+})
+
+test('a connection that says nothing, or opens no stream, is closed', async (t) => {
+  const a = await controller({ openMs: 50 })
+  t.after(() => a.close())
+  const session = connectHttp2(a.url)
+  session.on('error', () => {})
+  await once(session, 'close')
+})
+
+test('only the stream answers on the push port', async (t) => {
+  const a = await controller()
+  const session = connectHttp2(a.url)
+  t.after(() => {
+    session.destroy()
+    return a.close()
+  })
+  for (const [method, path, status] of [['GET', '/v1/stream', 405], ['POST', '/', 404], ['GET', '/v1/table', 404]] as const) {
+    const stream = session.request({ ':method': method, ':path': path })
+    const [headers] = await once(stream, 'response')
+    assert.equal(headers[':status'], status)
+    stream.close()
+  }
+})
+
+test('in one process, the two halves still speak text', async () => {
+  const publisher = new Publisher()
+  const [controllerEnd, proxyEnd] = linkPair()
+  const store = createStore({ activate: () => [] })
+  converse(proxyEnd, { store, identity: { node: 'n', instance: 'i', gateway: 'default' }, subscribe: true })
+  publisher.accept(controllerEnd)
+  const table = fleets([route('ml/a')])
+  publisher.publish(table)
+  await until('in force', () => publisher.proxies()[0]?.acked.size === 1)
+  const [theirs, ours] = [store.active?.routes.get('ml/a'), table.get('default')?.routes.get('ml/a')]
+  assert.deepEqual(theirs, ours)
+  assert.notEqual(theirs, ours)
+  publisher.close()
+  await until('closed', () => publisher.proxies().length === 0)
+})
