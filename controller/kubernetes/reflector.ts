@@ -1,0 +1,270 @@
+import { keyOf, pathOf, type Kind, type Log, type Api, type RawObject } from './api.ts'
+import { backoff } from './backoff.ts'
+import { sleep, systemClock, type Clock } from './clock.ts'
+import { list, type Target } from './list.ts'
+import type { Trouble } from './trouble.ts'
+import { verify } from './verify.ts'
+import { watch, type WatchEvent } from './watch.ts'
+
+/** Before without after: deleted. An object deleted and created again is two changes, never one. */
+export type Change<T> = Readonly<{ key: string; before?: T; after?: T }>
+
+export type ReflectorOptions<T> = Readonly<{
+  api: Api
+  kind: Kind
+  namespace?: string
+  labelSelector?: string
+  /** Without its CRD the kind is not empty but unread: for the kinds that hold the routes themselves. */
+  required?: boolean
+  /**
+   * What is kept of an object; all else is dropped at once. `previous` is what was kept of the same object (same uid):
+   * answer it when nothing of interest changed, and no change is reported.
+   */
+  keep(object: RawObject, previous: T | undefined): T
+  /** After the store has changed; a list is one call. What it throws is logged and forgotten. */
+  onChange(changes: readonly Change<T>[]): void
+  /** Once, after the first complete list (or the first proof that the kind does not exist). */
+  onSynced(): void
+  log: Log
+  clock?: Clock
+  random?: () => number
+  /** Milliseconds of silence before a watch is taken for dead. */
+  idle?: number
+  /** Milliseconds between two full lists that check what the watch brought. */
+  relist?: number
+}>
+
+type Entry<T> = Readonly<{ uid: string; resourceVersion: string; value: T }>
+
+/** A watch that lived this long was healthy: the waits start anew after it. Milliseconds. */
+const HEALTHY = 30_000
+/** A watch that ends sooner than this, without a word, was refused in all but name. Milliseconds. */
+const TOO_SHORT = 1_000
+/** A kind that held objects must be missing for this long: a restarting API server or its proxy says 404 too. */
+const ABSENT_FOR = 5_000
+/** How soon a CRD that appears is seen, at the latest. Milliseconds. */
+const ABSENT_CAP = 10_000
+
+/** Keeps a copy of one kind's objects, as fresh as the API server is reachable. Lists, watches, and never gives up. */
+export class Reflector<T> {
+  /** By `namespace/name`. */
+  get items(): ReadonlyMap<string, Readonly<{ value: T }>> {
+    return this.#items
+  }
+
+  /** How many lists were begun: what a test of the load on the API server counts. */
+  lists = 0
+
+  readonly #options: ReflectorOptions<T>
+  readonly #clock: Clock
+  readonly #random: () => number
+  readonly #target: Target
+  readonly #stop = new AbortController()
+  #items: Map<string, Entry<T>> = new Map()
+  #synced = false
+  #running: Promise<void> | undefined
+  #listedAt = 0
+  #absentSince: number | undefined
+  #told = ''
+  /** Keys that the watch changed while a verification reads. */
+  #touched: Set<string> | undefined
+
+  constructor(options: ReflectorOptions<T>) {
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
+    this.#random = options.random ?? Math.random
+    this.#target = {
+      api: options.api,
+      path: pathOf(options.kind, options.namespace),
+      ...(options.labelSelector === undefined ? {} : { labelSelector: options.labelSelector }),
+    }
+  }
+
+  start(): void {
+    this.#running ??= this.#run()
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    const signal = this.#stop.signal
+    let version: string | undefined
+    let failures = 0
+    while (!signal.aborted) {
+      let trouble: Trouble | undefined
+      if (version === undefined) {
+        const listed = await this.#list()
+        if ('why' in listed) trouble = listed
+        else version = listed.resourceVersion
+      } else {
+        const began = this.#clock.now()
+        const from: string = version
+        trouble = await this.#watch(from, next => { version = next })
+        const lived = this.#clock.now() - began
+        // Only a watch that held proves health: lists that succeed between watches that don't must slow down as well.
+        if (lived >= HEALTHY) failures = 0
+        if (trouble === undefined && lived < TOO_SHORT && version === from) {
+          trouble = { why: 'cut', message: 'the watch ended at once' }
+        }
+      }
+      if (signal.aborted) return
+      if (trouble === undefined) {
+        this.#tell(undefined)
+        continue
+      }
+      if (trouble.why !== 'cut' && trouble.why !== 'denied') version = undefined
+      this.#tell(trouble)
+      await sleep(this.#clock, backoff(failures++, trouble.why === 'absent' ? ABSENT_CAP : undefined, this.#random), signal)
+    }
+  }
+
+  async #list(): Promise<Readonly<{ resourceVersion: string }> | Trouble> {
+    this.lists++
+    let next = new Map<string, Entry<T>>()
+    const listed = await list(this.#target, this.#stop.signal, () => { next = new Map() }, object => {
+      const entry = this.#enter(object)
+      if (entry !== undefined) next.set(keyFor(object), entry)
+    })
+    if (this.#stop.signal.aborted) return { why: 'cut', message: 'stopped' }
+    if ('why' in listed) {
+      if (listed.why === 'absent') this.#missing()
+      else this.#absentSince = undefined
+      return listed
+    }
+    this.#absentSince = undefined
+    this.#listedAt = this.#clock.now()
+    this.#swap(next)
+    return listed
+  }
+
+  async #watch(from: string, onVersion: (version: string) => void): Promise<Trouble | undefined> {
+    const own = new AbortController()
+    const signal = AbortSignal.any([this.#stop.signal, own.signal])
+    const every = (this.#options.relist ?? 600_000) * (0.9 + this.#random() / 5)
+    let drift: Trouble | undefined
+    let verifying: Promise<void> | undefined
+    const check = async () => {
+      this.lists++
+      this.#touched = new Set()
+      const found = await verify(this.#target, signal, this.#clock, () => this.#items, this.#touched)
+      this.#touched = undefined
+      if (signal.aborted) return
+      if (found === undefined) {
+        this.#listedAt = this.#clock.now()
+        return
+      }
+      drift = { why: 'expired', message: found }
+      own.abort()
+    }
+    const cancel = this.#clock.after(Math.max(0, this.#listedAt + every - this.#clock.now()), () => {
+      verifying = check()
+    })
+    const trouble = await watch(this.#target, from, {
+      clock: this.#clock,
+      signal,
+      timeoutSeconds: 300 + Math.floor(this.#random() * 300),
+      idle: this.#options.idle ?? 90_000,
+      onVersion: version => {
+        onVersion(version)
+        this.#tell(undefined)
+      },
+      onEvent: event => this.#apply(event),
+    })
+    cancel()
+    own.abort()
+    await verifying
+    return drift ?? trouble
+  }
+
+  #apply({ type, object }: WatchEvent): void {
+    const key = keyFor(object)
+    this.#touched?.add(key)
+    const before = this.#items.get(key)
+    if (type === 'DELETED') {
+      // The end of an earlier object of this name says nothing of the one we hold.
+      if (before === undefined || before.uid !== object.metadata.uid) return
+      this.#items.delete(key)
+      this.#emit([{ key, before: before.value }])
+      return
+    }
+    const after = this.#enter(object)
+    if (after === undefined) return
+    this.#items.set(key, after)
+    this.#emit(changesOf(key, before, after))
+  }
+
+  #enter(object: RawObject): Entry<T> | undefined {
+    const { uid, resourceVersion } = object.metadata
+    const held = this.#items.get(keyFor(object))
+    const previous = held?.uid === uid ? held : undefined
+    if (previous?.resourceVersion === resourceVersion) return previous
+    try {
+      return { uid, resourceVersion, value: this.#options.keep(object, previous?.value) }
+    } catch (error) {
+      this.#options.log('error', 'an object could not be read', { object: keyFor(object), error: String(error) })
+      return previous
+    }
+  }
+
+  #swap(next: Map<string, Entry<T>>): void {
+    const before = this.#items
+    this.#items = next
+    const changes: Change<T>[] = []
+    for (const [key, entry] of before) if (!next.has(key)) changes.push({ key, before: entry.value })
+    for (const [key, entry] of next) changes.push(...changesOf(key, before.get(key), entry))
+    this.#emit(changes)
+    if (this.#synced) return
+    this.#synced = true
+    this.#guard(() => this.#options.onSynced())
+  }
+
+  /** The server does not have the kind. */
+  #missing(): void {
+    this.#absentSince ??= this.#clock.now()
+    if (!this.#synced && this.#options.required) return
+    if (this.#items.size > 0 && this.#clock.now() - this.#absentSince < ABSENT_FOR) return
+    this.#swap(new Map())
+  }
+
+  #emit(changes: readonly Change<T>[]): void {
+    if (changes.length > 0) this.#guard(() => this.#options.onChange(changes))
+  }
+
+  #guard(run: () => void): void {
+    try {
+      run()
+    } catch (error) {
+      this.#options.log('error', 'a handler failed', { kind: this.#options.kind.plural, error: String(error) })
+    }
+  }
+
+  /** Says what is wrong when that changes, and when it is over; not once a retry. */
+  #tell(trouble: Trouble | undefined): void {
+    const text = trouble === undefined ? '' : `${trouble.why}: ${trouble.message}`
+    if (text === this.#told) return
+    this.#told = text
+    const { kind, namespace, required, log } = this.#options
+    const name = kind.group === '' ? kind.plural : `${kind.plural}.${kind.group}`
+    const where = namespace === undefined ? 'in all namespaces' : `in namespace ${namespace}`
+    const fields = { kind: name, namespace: namespace ?? '', ...(trouble && { why: trouble.why, error: trouble.message }) }
+    if (trouble === undefined) return log('info', `reading ${name} ${where} again`, fields)
+    if (trouble.why === 'denied') {
+      return log('error', `may not read ${name} ${where}: grant list and watch on it to the service account`, fields)
+    }
+    if (trouble.why === 'absent') {
+      return log(required ? 'error' : 'info', `${name} is not installed in the cluster${required ? ': apply its CRD' : ''}`, fields)
+    }
+    log('warn', `cannot read ${name} ${where}, trying again`, fields)
+  }
+}
+
+const keyFor = (object: RawObject) => keyOf(object.metadata.namespace ?? '', object.metadata.name)
+
+function changesOf<T>(key: string, before: Entry<T> | undefined, after: Entry<T>): readonly Change<T>[] {
+  if (before === undefined) return [{ key, after: after.value }]
+  if (before.uid !== after.uid) return [{ key, before: before.value }, { key, after: after.value }]
+  return before.value === after.value ? [] : [{ key, before: before.value, after: after.value }]
+}

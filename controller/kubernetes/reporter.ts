@@ -1,0 +1,133 @@
+import type { Hashes } from '../../table/version.ts'
+import type { Compiled, PolicyOutcome, RouteOutcome, Verdict } from '../compile/compiled.ts'
+import type { ProxyView } from '../push/publish.ts'
+import type { Resource, Snapshot } from '../sources/snapshot.ts'
+import { policyStatus, reachOf, routeStatus, type Reach } from '../status.ts'
+import { keyOf, type Api, type Log } from './api.ts'
+import { systemClock, type Clock } from './clock.ts'
+import { equal } from './equal.ts'
+import { EventRecorder } from './events.ts'
+import type { Ref } from './kinds.ts'
+import { RevisionWriter, type Revisions } from './revisions.ts'
+import { StatusWriter } from './status.ts'
+
+export type ReporterOptions = Readonly<{
+  api: Api
+  revisions: Revisions
+  leading: () => boolean
+  instance: string
+  log: Log
+  clock?: Clock
+}>
+
+/** Everything that is known at one moment about what was asked for and what is in force. */
+export type View = Readonly<{
+  snapshot: Snapshot
+  compiled: Compiled
+  proxies: readonly ProxyView[]
+  hashes: (gateway: string) => Hashes
+}>
+
+/** Tells the cluster what became of its routes and policies: statuses, events, and the revisions in force. */
+export class Reporter {
+  readonly statuses: StatusWriter
+  readonly #options: ReporterOptions
+  readonly #events: EventRecorder
+  readonly #revisions: RevisionWriter
+  /** By uid, what was reported last; identity and value tell what to look at again. */
+  readonly #routes = new Map<string, Readonly<{ ref: Ref; outcome: RouteOutcome; reach: Reach }>>()
+  readonly #policies = new Map<string, Readonly<{ ref: Ref; outcome: PolicyOutcome; programmed: string }>>()
+
+  constructor(options: ReporterOptions) {
+    const { api, revisions, leading, instance, log, clock = systemClock } = options
+    this.#options = options
+    this.statuses = new StatusWriter({ api, leading, log, clock })
+    this.#events = new EventRecorder({ api, instance, log, clock })
+    this.#revisions = new RevisionWriter({ api, revisions, leading, log, clock })
+  }
+
+  /** Cheap when little changed: called after each compilation, and when a proxy acknowledges or leaves. */
+  report({ snapshot, compiled, proxies, hashes }: View): void {
+    const gone = new Set([...this.#routes.keys(), ...this.#policies.keys()])
+    const programmed = new Map<string, boolean>()
+    for (const [key, outcome] of compiled.routes) {
+      const resource = snapshot.modelRoutes.get(key)
+      if (resource === undefined) continue
+      gone.delete(resource.uid)
+      const reach = reachOf(key, outcome.gateways, proxies, hashes)
+      programmed.set(key, outcome.inForce !== undefined && reach.total > 0 && reach.programmed === reach.total)
+      this.#route(refOf('ModelRoute', resource), outcome, reach)
+    }
+    for (const [key, outcome] of compiled.policies) {
+      const resource = snapshot.rateLimitPolicies.get(key)
+      if (resource === undefined) continue
+      gone.delete(resource.uid)
+      this.#policy(refOf('RateLimitPolicy', resource), outcome, name => programmed.get(keyOf(resource.namespace, name)))
+    }
+    for (const uid of gone) this.#forget(uid)
+  }
+
+  /** Called when this process has become the leader. */
+  resume(): void {
+    this.statuses.resume()
+    this.#revisions.resume()
+    for (const { ref, outcome, reach } of this.#routes.values()) this.#warnOfRoute(ref, outcome, reach)
+    for (const { ref, outcome } of this.#policies.values()) this.#warn(ref, outcome.generation, outcome.accepted)
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.statuses.stop(), this.#revisions.stop()])
+  }
+
+  #route(ref: Ref, outcome: RouteOutcome, reach: Reach): void {
+    const before = this.#routes.get(ref.uid)
+    if (before?.outcome === outcome && equal(before.reach, reach)) return
+    this.#routes.set(ref.uid, { ref, outcome, reach })
+    this.statuses.want(ref, (previous, now) => (
+      routeStatus({ outcome, reach, previous, now })
+    ))
+    this.#revisions.want(ref, outcome)
+    this.#warnOfRoute(ref, outcome, reach)
+  }
+
+  #policy(ref: Ref, outcome: PolicyOutcome, programmed: (route: string) => boolean | undefined): void {
+    const state = outcome.targets.map(({ name }) => String(programmed(name))).join()
+    const before = this.#policies.get(ref.uid)
+    if (before?.outcome === outcome && before.programmed === state) return
+    this.#policies.set(ref.uid, { ref, outcome, programmed: state })
+    const targets = new Map(outcome.targets.map(({ name }) => [name, programmed(name)]))
+    this.statuses.want(ref, (previous, now) => policyStatus({
+      outcome,
+      programmed: name => targets.get(name),
+      previous,
+      now,
+    }))
+    this.#warn(ref, outcome.generation, outcome.accepted)
+  }
+
+  #warnOfRoute(ref: Ref, outcome: RouteOutcome, reach: Reach): void {
+    this.#warn(ref, outcome.generation, outcome.accepted)
+    this.#warn(ref, outcome.generation, outcome.resolvedRefs)
+    if (outcome.partiallyInvalid?.status === 'True') {
+      this.#warn(ref, outcome.generation, { ...outcome.partiallyInvalid, status: 'False' })
+    }
+    if (reach.rejected > 0) {
+      this.#warn(ref, outcome.generation, { status: 'False', reason: 'Rejected', message: `Refused by ${reach.refusal}` })
+    }
+  }
+
+  #warn(ref: Ref, generation: number, { status, reason, message }: Verdict): void {
+    if (status === 'False' && this.#options.leading()) void this.#events.warn(ref, generation, reason, message)
+  }
+
+  #forget(uid: string): void {
+    this.#routes.delete(uid)
+    this.#policies.delete(uid)
+    this.statuses.forget(uid)
+    this.#revisions.forget(uid)
+  }
+}
+
+function refOf(kind: Ref['kind'], { namespace, name, uid }: Resource<unknown>): Ref {
+  return { kind, namespace, name, uid }
+}

@@ -1,0 +1,151 @@
+import type { Condition, ModelRouteStatus, RateLimitPolicyStatus } from '../crds/types.gen.ts'
+import type { Hashes } from '../table/version.ts'
+import type { PolicyOutcome, RouteOutcome, Verdict } from './compile/compiled.ts'
+import type { ProxyView } from './push/publish.ts'
+
+/** What the proxies of a route's gateways have of it. Compares by value: the same reach, the same status. */
+export type Reach = Readonly<{
+  programmed: number
+  total: number
+  rejected: number
+  /** Hash of the route as it was published; empty when nothing of it is. */
+  version: string
+  /** Why the first proxy (by name) that refused it did so; empty when none did. */
+  refusal: string
+}>
+
+/** Bounds of the schema, less room for the ellipsis. Characters. */
+const MAX_MESSAGE = 4_000
+const MAX_WEIGHTS = 4_000
+
+/** Counts a proxy as programmed when it acknowledged the very text that its gateway's table holds now. */
+export function reachOf(
+  id: string,
+  gateways: readonly string[],
+  proxies: readonly ProxyView[],
+  hashes: (gateway: string) => Hashes,
+): Reach {
+  let programmed = 0
+  let total = 0
+  let rejected = 0
+  let refusal = ''
+  for (const proxy of proxies) {
+    if (!gateways.includes(proxy.gateway)) continue
+    total++
+    const published = hashes(proxy.gateway).get(id)
+    const why = proxy.refused.get(id)
+    if (why !== undefined) {
+      rejected++
+      if (refusal === '') refusal = `${proxy.node}: ${why}`
+    } else if (published !== undefined && proxy.acked.get(id) === published) {
+      programmed++
+    }
+  }
+  const version = gateways.map(gateway => hashes(gateway).get(id)).find(hash => hash !== undefined) ?? ''
+  return { programmed, total, rejected, version, refusal }
+}
+
+/** The complete status of a ModelRoute. `previous` is what it says now: a condition that stays keeps its time. */
+export function routeStatus(
+  { outcome, reach, previous, now }:
+  { outcome: RouteOutcome; reach: Reach; previous?: ModelRouteStatus | undefined; now: Date },
+): ModelRouteStatus {
+  const condition = conditionWriter(outcome.generation, previous?.conditions, now)
+  return {
+    observedGeneration: outcome.generation,
+    weights: bounded(outcome.weights, MAX_WEIGHTS),
+    dataPlane: {
+      programmed: reach.programmed,
+      total: reach.total,
+      rejected: reach.rejected,
+      ...(reach.version === '' ? {} : { version: reach.version }),
+    },
+    rules: outcome.rules.map(({ name, backends }) => ({
+      name,
+      phase: 'Stable',
+      backends: backends.map(({ variant, effectiveWeight, endpoints }) => (
+        // Without a rollout every edit is promoted the moment it takes effect.
+        { variant, effectiveWeight, promotedWeight: effectiveWeight, endpoints }
+      )),
+    })),
+    conditions: [
+      condition('Accepted', outcome.accepted),
+      condition('ResolvedRefs', outcome.resolvedRefs),
+      condition('Programmed', programmed(outcome, reach)),
+      condition('Progressing', { status: 'False', reason: 'Stable', message: 'No rollout is in progress.' }),
+      ...(outcome.partiallyInvalid?.status === 'True' ? [condition('PartiallyInvalid', outcome.partiallyInvalid)] : []),
+    ],
+  }
+}
+
+function programmed(outcome: RouteOutcome, reach: Reach): Verdict {
+  const of = `${reach.programmed} of ${reach.total} proxies`
+  if (outcome.inForce === undefined) {
+    return { status: 'False', reason: 'Rejected', message: `Nothing of the route is in force: ${outcome.accepted.message}` }
+  }
+  if (outcome.accepted.status === 'False') {
+    const message = `The last good version stays in force on ${of}; this one was not accepted: ${outcome.accepted.message}`
+    return { status: 'False', reason: 'Rejected', message }
+  }
+  if (reach.rejected > 0) {
+    const others = reach.rejected > 1 ? ` (and ${reach.rejected - 1} more)` : ''
+    return { status: 'False', reason: 'Rejected', message: `Refused by ${reach.refusal}${others}; in force on ${of}.` }
+  }
+  if (reach.total === 0) {
+    const gateways = outcome.gateways.join(', ')
+    return { status: 'Unknown', reason: 'NoDataPlane', message: `No proxy of ${gateways} is connected.` }
+  }
+  if (reach.programmed < reach.total) return { status: 'False', reason: 'Pending', message: `In force on ${of}.` }
+  return { status: 'True', reason: 'Programmed', message: `In force on ${of}.` }
+}
+
+/**
+ * The complete status of a RateLimitPolicy.
+ * @param programmed whether that route is programmed, which is what carries the policy's limits; undefined: no such route
+ */
+export function policyStatus(
+  { outcome, programmed, previous, now }: {
+    outcome: PolicyOutcome
+    programmed: (route: string) => boolean | undefined
+    previous?: RateLimitPolicyStatus | undefined
+    now: Date
+  },
+): RateLimitPolicyStatus {
+  const condition = conditionWriter(outcome.generation, previous?.conditions, now)
+  return {
+    observedGeneration: outcome.generation,
+    targets: outcome.targets.map(({ name, sectionName, accepted, reason }) => (
+      { name, ...(sectionName === undefined ? {} : { sectionName }), accepted, reason }
+    )),
+    conditions: [
+      condition('Accepted', outcome.accepted),
+      condition('Programmed', policyProgrammed(outcome, programmed)),
+    ],
+  }
+}
+
+function policyProgrammed(outcome: PolicyOutcome, programmed: (route: string) => boolean | undefined): Verdict {
+  if (outcome.accepted.status !== 'True') {
+    const message = `None of its limits is in force: ${outcome.accepted.message}`
+    return { status: 'False', reason: 'Rejected', message }
+  }
+  const done = outcome.targets.filter(target => target.accepted && programmed(target.name)).length
+  const message = `In force on ${done} of ${outcome.targets.length} targets.`
+  if (done === outcome.targets.length) return { status: 'True', reason: 'Programmed', message }
+  return { status: 'False', reason: done === 0 ? 'Pending' : 'PartiallyProgrammed', message }
+}
+
+function conditionWriter(observedGeneration: number, previous: readonly Condition[] | undefined, now: Date) {
+  // Kubernetes keeps whole seconds; with more, what we want would never equal what the server shows.
+  const time = now.toISOString().replace(/\.\d+Z$/, 'Z')
+  return (type: string, { status, reason, message }: Verdict): Condition => {
+    const before = previous?.find(condition => condition.type === type)
+    const lastTransitionTime = before?.status === status ? before.lastTransitionTime : time
+    return { type, status, observedGeneration, lastTransitionTime, reason, message: bounded(message, MAX_MESSAGE) }
+  }
+}
+
+/** Messages carry what tenants wrote: cut by characters, never through one. */
+function bounded(text: string, max: number): string {
+  return text.length <= max ? text : `${text.slice(0, max).replace(/[\uD800-\uDBFF]$/, '')}…`
+}
