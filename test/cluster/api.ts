@@ -35,6 +35,7 @@ export class ApiError extends Error {
 export type Access = Readonly<{ url: string, ca: string, token: string }>
 
 const patchTypes = {
+  strategic: 'application/strategic-merge-patch+json',
   merge: 'application/merge-patch+json',
   json: 'application/json-patch+json',
   apply: 'application/apply-patch+yaml',
@@ -124,7 +125,7 @@ export class Api {
       try {
         const list = await this.get<{ items: KubeObject[], metadata: { resourceVersion: string } }>(path)
         const now = new Set(list.items.map(key))
-        for (const [old, object] of [...known]) if (!now.has(old)) see(object, true)
+        for (const [old, object] of known) if (!now.has(old)) see(object, true)
         for (const object of list.items) {
           if (known.get(key(object))?.metadata.resourceVersion !== object.metadata.resourceVersion) see(object, false)
         }

@@ -110,7 +110,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
       '--endpoint-reconciler-type=none', '--service-cluster-ip-range=10.96.0.0/16',
       '--service-account-issuer=https://kubernetes.default.svc', `--service-account-key-file=${pub}`,
       `--service-account-signing-key-file=${key}`, `--token-auth-file=${tokens}`, '--authorization-mode=Node,RBAC',
-      '--allow-privileged=true', '--profiling=false',
+      '--allow-privileged=true', '--profiling=false', '--kubelet-preferred-address-types=InternalIP',
       // Without the controller manager nothing makes the `default` service accounts that this plugin insists on.
       ...(options.controllerManager ? [] : ['--disable-admission-plugins=ServiceAccount']),
       ...options.apiServerArgs ?? [],

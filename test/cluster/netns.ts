@@ -39,6 +39,10 @@ export function inNamespace(command: readonly string[]): string[] {
     `ip link set ${bridge} address 02:77:00:00:00:01`,
     `ip addr add ${gateway}/16 dev ${bridge}`,
     `ip link set ${bridge} up`,
+    // A bridge with no port has no carrier, and is no interface to a program that looks.
+    `ip link add ${bridge}a type veth peer name ${bridge}b`,
+    `ip link set ${bridge}a master ${bridge} up`,
+    `ip link set ${bridge}b up`,
     'exec "$@"',
   ].join(' && ')
   const isolate = ['unshare', '--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc']

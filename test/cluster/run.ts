@@ -1,0 +1,68 @@
+// Runs cluster tests: `node test/cluster/run.ts [files…] [-- arguments for node --test]`, by default every *.e2e.ts
+// beside this file. Each file gets namespaces of its own (network, mounts, processes), so that it can have addresses of
+// its own and nothing it starts outlives it. Needs Linux and root, or a user namespace; says so and skips where there is
+// neither. In CI (CI=true) a test that was skipped is a failure.
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { globSync, readFileSync } from 'node:fs'
+import { join, relative, resolve } from 'node:path'
+import { ensureBinaries } from './build.ts'
+import { inNamespace } from './netns.ts'
+import { adopt, temporaryFolder } from './process.ts'
+
+const totals = { tests: 0, pass: 0, fail: 0, skipped: 0 }
+
+async function run(files: readonly string[], extra: readonly string[]): Promise<number> {
+  const impossible = await whyNot()
+  if (impossible) {
+    process.stdout.write(`skipped: the cluster tests (${impossible})\n`)
+    return process.env.CI === 'true' ? 1 : 0
+  }
+  const folder = temporaryFolder('cluster-run')
+  const failed: string[] = []
+  for (const [index, file] of files.entries()) {
+    process.stdout.write(`\n${relative('.', file)}\n`)
+    const counts = join(folder, `${index}.tap`)
+    const reporters = [
+      '--test-reporter=spec', '--test-reporter-destination=stdout', '--test-reporter=tap', `--test-reporter-destination=${counts}`,
+    ]
+    const [command = '', ...args] = inNamespace(
+      [process.execPath, '--test', '--test-timeout=600000', '--test-force-exit', ...reporters, ...extra, file],
+    )
+    const child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit'] })
+    adopt(child)
+    const [code] = await once(child, 'exit') as [number | null]
+    const counted = count(counts)
+    if (code !== 0 || !counted) failed.push(file)
+  }
+  const { tests, pass, fail, skipped } = totals
+  process.stdout.write(`\ncluster tests: ${tests} in ${files.length} files, ${pass} passed, ${fail} failed, ${skipped} skipped\n`)
+  for (const file of failed) process.stdout.write(`failed: ${relative('.', file)}\n`)
+  if (skipped > 0 && process.env.CI === 'true') process.stdout.write('a skipped test is a failure in CI\n')
+  return failed.length > 0 || (skipped > 0 && process.env.CI === 'true') ? 1 : 0
+}
+
+/** Adds a file's totals; false where it ran no test at all, which is never what was meant. */
+function count(file: string): boolean {
+  const text = readFileSync(file, 'utf8')
+  const of = (name: string) => Number(new RegExp(`^# ${name} (\\d+)$`, 'm').exec(text)?.[1] ?? 0)
+  for (const name of ['tests', 'pass', 'fail'] as const) totals[name] += of(name)
+  // The summary does not count a suite that was skipped whole.
+  totals.skipped += text.match(/^\s*ok \d+ .*# SKIP/gm)?.length ?? 0
+  return of('tests') > 0
+}
+
+async function whyNot(): Promise<string | undefined> {
+  const [command = '', ...args] = inNamespace(['mount', '-t', 'tmpfs', 'tmpfs', '/mnt'])
+  const tried = spawnSync(command, args, { encoding: 'utf8' })
+  if (tried.error) return `no namespaces here: ${tried.error.message}`
+  if (tried.status !== 0) return `no namespaces here, which needs root on Linux: ${tried.stderr.trim()}`
+  const binaries = await ensureBinaries()
+  return 'missing' in binaries ? binaries.missing : undefined
+}
+
+const words = process.argv.slice(2)
+const split = words.includes('--') ? words.indexOf('--') : words.length
+const named = words.slice(0, split).map((file) => resolve(file))
+const files = named.length > 0 ? named : globSync(join(import.meta.dirname, '**/*.e2e.ts')).sort()
+process.exitCode = await run(files, words.slice(split + 1))
