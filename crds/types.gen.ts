@@ -593,7 +593,7 @@ export type LoadBalancing = {
    * Default: LeastRequest.
    */
   readonly policy?: 'RoundRobin' | 'LeastRequest' | 'PeakEWMA' | 'ConsistentHash' | 'InferenceAware'
-  /** Key of ConsistentHash. */
+  /** Key of ConsistentHash, which needs it. Default: none, for the other policies. */
   readonly hashOn?: 'Header' | 'Principal' | 'Cookie' | 'PromptPrefix'
   /** Name of the header or cookie that hashOn takes. */
   readonly name?: string

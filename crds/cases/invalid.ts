@@ -25,7 +25,6 @@ export const invalid: readonly InvalidCase[] = [
   bad('no rules', route({}), 'spec.rules', /^is required$/),
   bad('an empty list of rules', route({ rules: [] }), 'spec.rules', /^must not be empty$/),
   bad('no spec', { ...head, kind: 'ModelRoute' }, 'spec', /^is required$/),
-  bad('a null', route({ hostnames: null, rules: [] }), 'spec.hostnames', /must be a list, not null: .* leave it out/),
   bad('too many rules', route({ rules: Array.from({ length: 65 }, (_, i) => ({ name: `r${i}`, backendRefs: [stable] })) }),
     'spec.rules', /^must have at most 64 items, has 65$/),
   bad('two rules of one name', route({ rules: [{ name: 'a', backendRefs: [stable] }, { name: 'a', backendRefs: [stable] }] }),

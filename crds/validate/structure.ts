@@ -81,7 +81,15 @@ export function compileStructure(spec: Node, status: Node, metadata: Node, head:
     },
     $defs: defs,
   }
-  const ajv = new Ajv({ strict: true, allErrors: true, verbose: true, inlineRefs: false, keywords: ['expects'] })
+  const ajv = new Ajv({
+    strict: true,
+    allErrors: true,
+    // A field is the object's own or it is not there.
+    ownProperties: true,
+    verbose: true,
+    inlineRefs: false,
+    keywords: ['expects'],
+  })
   ajv.addFormat('date-time', (text) => RFC3339.test(text) && !Number.isNaN(Date.parse(text)))
   const validate: ValidateFunction = ajv.compile(schema)
   return (value) => {
