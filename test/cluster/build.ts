@@ -143,16 +143,21 @@ async function make(recipe: Recipe, go: string, out: string): Promise<void> {
     'sh', '-c', script, 'sh', out, part, ...(nice ? [nice] : []), go, ...recipe.go(part),
   ]
   const started = Date.now()
+  const said: string[] = []
   const code = await new Promise<number | null>((resolve, reject) => {
     const child = spawn(command[0] ?? '', command.slice(1), {
       cwd: recipe.module ? join(here, 'go', recipe.module) : join(out, '..'),
       env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '', GOWORK: 'off', GOBIN: part },
-      stdio: ['ignore', 'ignore', 'inherit'],
+      stdio: ['ignore', 'ignore', 'pipe'],
     })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => said.push(text))
     child.once('error', reject)
-    child.once('exit', resolve)
+    child.once('close', resolve)
   })
-  if (code !== 0) throw new Error(`building ${recipe.name} ${recipe.version} failed: go ended with ${code}`)
+  if (code !== 0) {
+    const end = said.join('').trimEnd().split('\n').slice(-30).join('\n')
+    throw new Error(`building ${recipe.name} ${recipe.version} failed: go ended with ${code}\n${end}`)
+  }
   process.stderr.write(`built ${recipe.makes.join(', ')} in ${Math.round((Date.now() - started) / 1000)} s\n`)
 }
 

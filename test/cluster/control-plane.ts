@@ -32,7 +32,7 @@ export type ControlPlaneOptions = Readonly<{
 }>
 
 /** One program of the control plane. Starting again uses the same port and the same data. */
-export type Part = Readonly<{
+type Part = Readonly<{
   /** Resolves once it answers. */
   start: () => Promise<void>
   /** SIGKILL unless another signal is named; resolves when it is gone. */
@@ -42,7 +42,7 @@ export type Part = Readonly<{
   readonly pid: number | undefined
 }>
 
-export type RunOptions = Readonly<{ stdin?: string, cwd?: string, timeout?: number }>
+type RunOptions = Readonly<{ stdin?: string, cwd?: string, timeout?: number }>
 
 export type ControlPlane = Readonly<{
   url: string

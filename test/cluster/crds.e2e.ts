@@ -1,5 +1,5 @@
 /**
- * The CRDs on a real API server: it accepts them (the cost of their rules is bounded by it), shows them well, and judges
+ * The CRDs on a real API server: it accepts them (it bounds what their rules may cost), shows them well, and judges
  * objects as the validator for files does.
  */
 import assert from 'node:assert/strict'
@@ -113,7 +113,8 @@ suite('the CRDs on a real API server', { skip: await cannotRun() }, () => {
     const narrow = await cluster.kubectl('get', 'mr')
     assert.match(narrow, /^NAME\s+HOSTNAMES\s+WEIGHTS\s+PROGRAMMED\s+AGE\n/)
     assert.match(narrow, /case\s+infer: stable=95 canary=5\s+False/)
-    assert.match(await cluster.kubectl('get', 'mr', '-o', 'wide'), /ACCEPTED\s+RESOLVEDREFS\s+PROXIES\s+CONNECTED\n.*\s2\s+3\s*\n$/)
+    const wide = await cluster.kubectl('get', 'mr', '-o', 'wide')
+    assert.match(wide, /ACCEPTED\s+RESOLVEDREFS\s+PROXIES\s+CONNECTED\n.*\s2\s+3\s*\n$/)
     assert.match(await cluster.kubectl('get', 'ml'), /case/)
     await assert.doesNotReject(cluster.kubectl('get', 'mrlp'))
     await cluster.kubectl('delete', 'mr', 'case')

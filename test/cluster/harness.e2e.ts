@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, suite, test } from 'node:test'
+import { after, afterEach, before, suite, test } from 'node:test'
 import { startControlPlane } from './control-plane.ts'
 import type { ControlPlane } from './control-plane.ts'
 import { startKubelet } from './kubelet.ts'
@@ -29,6 +29,10 @@ suite('the kubelet of processes', { skip: outsideNamespace() }, () => {
   after(async () => {
     await kubelet?.stop()
     await cluster?.stop()
+  })
+
+  afterEach(async (context) => {
+    if ('passed' in context && !context.passed) console.log(await kubelet.describe())
   })
 
   const ask = async (host: string, path: string): Promise<unknown> => {

@@ -37,6 +37,8 @@ export type Kubelet = Readonly<{
   logs: (namespace: string, podPrefix: string, container?: string) => string
   /** Signals the first process of every container of the Pods whose names begin so. Returns how many. */
   kill: (namespace: string, podPrefix: string, signal?: NodeJS.Signals, container?: string) => number
+  /** For a failed test: the Pods, the latest events, and the end of every log. */
+  describe: () => Promise<string>
   /** Kills every Pod's processes; the objects stay as they are. */
   stop: () => Promise<void>
 }>
@@ -114,6 +116,15 @@ export async function startKubelet(cluster: ControlPlane, options: KubeletOption
         [...pod.containers].filter(([one]) => container === undefined || one === container).map(([, one]) => one))
       for (const target of targets) target.signal(signal)
       return targets.length
+    },
+    describe: async () => {
+      const logs = [...pods.values()].flatMap((pod) => [...pod.containers].map(([container, { tail }]) =>
+        `--- ${pod.object.metadata.namespace}/${pod.object.metadata.name} ${container}\n${tail(20)}`))
+      const listed = await Promise.allSettled([
+        cluster.kubectl('get', 'pods', '-A', '-o', 'wide'),
+        cluster.kubectl('get', 'events', '-A', '--sort-by=.metadata.creationTimestamp'),
+      ])
+      return [...listed.map((one) => one.status === 'fulfilled' ? one.value : String(one.reason)), ...logs].join('\n')
     },
     stop: async () => {
       ended.abort()

@@ -16,7 +16,7 @@ function arm(): void {
   process.on('exit', (code) => {
     for (const child of running) child.kill('SIGKILL')
     for (const folder of folders) {
-      if (code === 0 && !process.env.MODELROUTE_KEEP) rmSync(folder, { recursive: true, force: true })
+      if (code === 0 && !process.env.MODELROUTE_KEEP) rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
       else if (existsSync(folder)) process.stderr.write(`logs are kept in ${folder}\n`)
     }
   })

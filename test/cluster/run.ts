@@ -1,7 +1,7 @@
 // Runs cluster tests: `node test/cluster/run.ts [files…] [-- arguments for node --test]`, by default every *.e2e.ts
 // beside this file. Each file gets namespaces of its own (network, mounts, processes), so that it can have addresses of
-// its own and nothing it starts outlives it. Needs Linux and root, or a user namespace; says so and skips where there is
-// neither. In CI (CI=true) a test that was skipped is a failure.
+// its own and nothing it starts outlives it. Needs Linux, root, and Go for the first build; says what is missing and skips.
+// In CI (CI=true) a test that was skipped is a failure.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { globSync, readFileSync } from 'node:fs'

@@ -15,14 +15,17 @@ mkdir "$stage/upper" "$stage/work" "$stage/root"
 root=$stage/root
 mount -t overlay overlay -o "lowerdir=/,upperdir=$stage/upper,workdir=$stage/work" "$root"
 mount -t proc proc "$root/proc"
-seen=
+# What is mounted elsewhere gets a layer of its own too. /run and /tmp are bare, as in an image.
+seen= number=0
 for at in $submounts; do
-  case $at in / | /proc | /proc/* | /etc/resolv.conf) continue ;; esac
+  case $at in / | /proc | /proc/* | /run | /run/* | /tmp | /tmp/*) continue ;; esac
   for parent in $seen; do case $at in "$parent" | "$parent"/*) continue 2 ;; esac; done
   [ -d "$at" ] || continue
-  mkdir -p "$root$at"
-  mount --rbind "$at" "$root$at"
-  seen="$seen $at"
+  seen="$seen $at" number=$((number + 1))
+  mkdir -p "$root$at" "$stage/layer/$number/upper" "$stage/layer/$number/work"
+  case $at in /dev | /sys) mount --rbind "$at" "$root$at"; continue ;; esac
+  layer="lowerdir=$at,upperdir=$stage/layer/$number/upper,workdir=$stage/layer/$number/work"
+  mount -t overlay overlay -o "$layer" "$root$at" 2> /dev/null || mount --rbind "$at" "$root$at"
 done
 # Sources outside POD_FOLDER, one numbered place each, since the layer would hide what happens to them later.
 mkdir "$stage/outside"
@@ -48,7 +51,11 @@ exec chroot "$root" /bin/sh -euc '
       *) source=/.pod/$source ;;
     esac
     if [ "$kind" = dir ]; then mkdir -p "$target"
-    else mkdir -p "$(dirname "$target")"; [ -e "$target" ] || : > "$target"
+    else
+      mkdir -p "$(dirname "$target")"
+      # /etc/resolv.conf may be a link to where nothing is any more.
+      [ -L "$target" ] && rm "$target"
+      [ -e "$target" ] || : > "$target"
     fi
     mount --rbind "$source" "$target"
     [ "$access" = rw ] || mount -o remount,bind,ro "$target"

@@ -274,7 +274,7 @@ export class Container {
     return new Promise((resolve) => this.#stopping.signal.addEventListener('abort', () => resolve(), { once: true }))
   }
 
-  tail(lines: number): string {
+  tail = (lines: number): string => {
     return readFileSync(this.#host.logFile, 'utf8').trimEnd().split('\n').slice(-lines).join('\n')
   }
 }

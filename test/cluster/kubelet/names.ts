@@ -10,11 +10,16 @@ import type { Api, KubeObject } from '../api.ts'
 
 const suffix = '.svc.cluster.local'
 
-type Slice = KubeObject & { endpoints?: { addresses: string[], hostname?: string, conditions?: { ready?: boolean } }[] }
+type Slice = KubeObject & {
+  endpoints?: { addresses: string[], hostname?: string, conditions?: { ready?: boolean } }[]
+  ports?: { name?: string, port?: number }[]
+}
+type Service = KubeObject & { spec: { ports?: { name?: string, port: number }[] } }
 
 export class Names {
   #slices = new Map<string, Slice>()
-  #services = new Set<string>()
+  #services = new Map<string, Service>()
+  #told = new Set<string>()
   #socket = createSocket('udp4')
   #folder: string
   #host: string
@@ -38,15 +43,19 @@ export class Names {
     const follow = (path: string, see: (object: KubeObject, gone: boolean) => void) =>
       new Promise<void>((resolve) => void api.follow(path, see, signal, resolve))
     await Promise.all([
-      follow('/api/v1/services', ({ metadata }, gone) => {
+      follow('/api/v1/services', (object, gone) => {
+        const { metadata } = object
         const key = `${metadata.name}.${metadata.namespace}`
         if (gone) this.#services.delete(key)
-        else this.#services.add(key)
+        else this.#services.set(key, object as Service)
       }),
       follow('/apis/discovery.k8s.io/v1/endpointslices', (slice, gone) => {
         const key = `${slice.metadata.namespace}/${slice.metadata.name}`
         if (gone) this.#slices.delete(key)
-        else this.#slices.set(key, slice)
+        else {
+          this.#slices.set(key, slice)
+          this.#tell(slice)
+        }
       }),
     ])
     execFileSync('mount', ['--bind', this.resolvConf('default'), '/etc/resolv.conf'])
@@ -60,6 +69,17 @@ export class Names {
       'options ndots:5 timeout:1 attempts:5', '',
     ].join('\n'))
     return file
+  }
+
+  /** Says once a Service that names lead past: they resolve to Pods, so a port that differs from theirs is not there. */
+  #tell({ metadata, ports }: Slice): void {
+    const key = `${metadata.labels?.['kubernetes.io/service-name']}.${metadata.namespace}`
+    for (const { name = '', port } of this.#services.get(key)?.spec.ports ?? []) {
+      const target = ports?.find((one) => (one.name ?? '') === name)?.port
+      if (target === undefined || target === port || this.#told.has(`${key} ${name}`)) continue
+      this.#told.add(`${key} ${name}`)
+      process.stderr.write(`Service ${key}: port ${port} leads to ${target}, which is not emulated: use ${target}\n`)
+    }
   }
 
   /** Addresses, or undefined where there is no such name. */

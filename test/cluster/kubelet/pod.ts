@@ -73,6 +73,7 @@ export class Pod {
       return this.#report()
     }
     this.#network = await Network.create()
+    if (this.#ending) return this.#network.destroy()
     const facts: PodFacts = {
       pod: this.object, ip: this.#network.ip, node: this.#node.name, hostIP: this.#node.hostIP,
     }
@@ -94,6 +95,7 @@ export class Pod {
       }
       if (this.#ending) return
     }
+    if (this.#ending) return
     this.#initialized = true
     this.#phase = 'Running'
     const codes = await Promise.all(this.#main.map((container) => container.run()))
@@ -178,8 +180,9 @@ export class Pod {
     const { metadata, spec: pod } = this.object
     const hostName = pod.hostname ?? metadata.name
     const { host, port } = this.#node.apiServer
+    const as = identity(spec, pod.securityContext ?? {})
     const env = environment(spec, facts, this.#node.configs, {
-      PATH: searchPath, HOME: '/root', HOSTNAME: hostName, KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port,
+      PATH: searchPath, HOME: as.length > 0 ? '/' : '/root', HOSTNAME: hostName, KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port,
       KUBERNETES_SERVICE_PORT_HTTPS: port,
     })
     const mounts = [`${this.#node.resolvConf(metadata.namespace)}\t/etc/resolv.conf\tro\tfile`]
@@ -200,7 +203,7 @@ export class Pod {
     return {
       enter: this.#network!.enter, podFolder: this.#folder, hostName, env: Object.fromEntries(env),
       readOnly: spec.securityContext?.readOnlyRootFilesystem ?? false, workingDir: spec.workingDir ?? '/',
-      identity: identity(spec, pod.securityContext ?? {}),
+      identity: as,
       command: program === 'modelroute' ? ['node', '/app/cli/modelroute.js', ...rest] : [program, ...rest],
     }
   }

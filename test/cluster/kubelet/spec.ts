@@ -27,9 +27,9 @@ export type Probe = Action & Readonly<{
   failureThreshold?: number
 }>
 
-export type KeySelector = Readonly<{ name: string, key: string, optional?: boolean }>
+type KeySelector = Readonly<{ name: string, key: string, optional?: boolean }>
 
-export type EnvVar = Readonly<{
+type EnvVar = Readonly<{
   name: string
   value?: string
   valueFrom?: {
@@ -40,7 +40,7 @@ export type EnvVar = Readonly<{
   }
 }>
 
-export type SecurityContext = Readonly<{
+type SecurityContext = Readonly<{
   runAsUser?: number
   runAsGroup?: number
   runAsNonRoot?: boolean
@@ -90,7 +90,7 @@ export type VolumeSpec = Readonly<{
   projected?: { sources?: ProjectedSource[], defaultMode?: number }
 }>
 
-export type PodSpec = Readonly<{
+type PodSpec = Readonly<{
   nodeName?: string
   hostname?: string
   serviceAccountName?: string
