@@ -77,7 +77,7 @@ function tableOf({ fleets }: Compiled) {
 }
 
 function statusOf({ routes, policies }: Compiled, { snapshot, problems }: Manifests) {
-  const sources = problems.map(({ file: _, ...problem }) => problem)
+  const sources = problems.map((problem) => ({ ...problem, file: undefined }))
   return {
     routes: Object.fromEntries([...routes].map(([id, outcome]) => [id, { ...outcome, inForce: inForce(outcome, snapshot, id) }])),
     ...(policies.size > 0 ? { policies: Object.fromEntries(policies) } : {}),

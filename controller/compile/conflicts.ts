@@ -88,7 +88,7 @@ export function createClaims(): Claims {
       if (!first) return []
       const whole = losses.length === claims && losses.every((loss) => loss.whole)
       const hosts = losses.map((loss) => loss.host)
-      return [{ rule: claim.rule, match: claim.match, winner: `${first.winner.id}, rule ${first.winner.ruleName}`, whole, hosts }]
+      return [{ rule: claim.rule, match: claim.match, winner: `route ${first.winner.id} (rule ${first.winner.ruleName})`, whole, hosts }]
     })
   }
 

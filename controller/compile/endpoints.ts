@@ -53,12 +53,12 @@ function fromSlices(
     else if (slice.addressType === 'FQDN') nameless++
     else collect(slice, portName, options, endpoints)
   }
-  const notes = [
-    ...(unmanaged ? [`${unmanaged} EndpointSlices of Service ${source.service} are not Kubernetes' own and ignored (--allow-unmanaged-endpointslices)`] : []),
-    ...(nameless ? [`${nameless} EndpointSlices of Service ${source.service} hold DNS names and are ignored`] : []),
-  ]
+  const notes: string[] = []
+  const from = `of the EndpointSlices of Service ${source.service}`
+  if (unmanaged) notes.push(`${unmanaged} ${from} are not Kubernetes' own and ignored; --allow-unmanaged-endpointslices admits them`)
+  if (nameless) notes.push(`${nameless} ${from} hold DNS names and are ignored`)
   const set = { id: source.id, endpoints: [...endpoints.values()].sort(byAddress) }
-  return { set, ...(notes.length ? { note: notes.join('; ') } : {}) }
+  return { set, ...(notes.length ? { note: notes.join(', ') } : {}) }
 }
 
 /** KEP-752: the label says who writes a slice. Anybody else's may name any address in the cluster. */

@@ -2,7 +2,7 @@ import type { Match, PathMatch, StringMatch } from '../../table/route.ts'
 import type { Problem } from '../sources/snapshot.ts'
 import { normalisePath, withoutTrailingSlash } from './paths.ts'
 import { invalid, quote, unsupported, warning } from './problems.ts'
-import { regexFault } from './regexes.ts'
+import type { CheckRegex } from './regexes.ts'
 import type { MatchSpec } from './spec.ts'
 
 /** A match, and where in the spec it stands. */
@@ -17,21 +17,22 @@ const everything: Match = { path: { type: 'Prefix', value: '/' }, headers: [], q
 export function compileMatches(
   specs: readonly MatchSpec[] | undefined,
   place: string,
+  checkRegex: CheckRegex,
   problems: Problem[],
 ): readonly PlacedMatch[] {
   if (!specs || specs.length === 0) return [{ match: everything, place }]
   const placed = new Map<string, PlacedMatch>()
   for (const [at, spec] of specs.entries()) {
     const here = `${place}.matches[${at}]`
-    const match = compileMatch(spec, here, problems)
+    const match = compileMatch(spec, here, checkRegex, problems)
     const key = JSON.stringify(match)
     if (!placed.has(key)) placed.set(key, { match, place: here })
   }
   return [...placed.values()]
 }
 
-function compileMatch(spec: MatchSpec, place: string, problems: Problem[]): Match {
-  const path = compilePath(spec.path, `${place}.path`, problems)
+function compileMatch(spec: MatchSpec, place: string, checkRegex: CheckRegex, problems: Problem[]): Match {
+  const path = compilePath(spec.path, `${place}.path`, checkRegex, problems)
   if (spec.model && !canNameModel(path)) {
     const message = `the model is read from V1 and V2 paths (/v1/models/NAME, /v2/models/NAME) and ${quote(path.value)} is none; remove model`
     problems.push(unsupported(`${place}.model`, message))
@@ -39,8 +40,8 @@ function compileMatch(spec: MatchSpec, place: string, problems: Problem[]): Matc
   return {
     path,
     ...(spec.method === undefined ? {} : { method: spec.method }),
-    headers: compileStrings(spec.headers, `${place}.headers`, true, problems),
-    query: compileStrings(spec.queryParams, `${place}.queryParams`, false, problems),
+    headers: compileStrings(spec.headers, `${place}.headers`, true, checkRegex, problems),
+    query: compileStrings(spec.queryParams, `${place}.queryParams`, false, checkRegex, problems),
     ...(spec.model === undefined ? {} : { model: modelOf(spec.model) }),
   }
 }
@@ -49,10 +50,15 @@ function modelOf(spec: NonNullable<MatchSpec['model']>): NonNullable<Match['mode
   return { name: spec.name, ...(spec.version === undefined ? {} : { version: spec.version }) }
 }
 
-function compilePath(spec: MatchSpec['path'], place: string, problems: Problem[]): PathMatch {
+function compilePath(
+  spec: MatchSpec['path'],
+  place: string,
+  checkRegex: CheckRegex,
+  problems: Problem[],
+): PathMatch {
   if (!spec) return everything.path
   if (spec.type === 'RegularExpression') {
-    const fault = regexFault(spec.value)
+    const fault = checkRegex(spec.value)
     if (fault !== undefined) problems.push(invalid(`${place}.value`, fault))
     return { type: 'Regex', value: spec.value }
   }
@@ -73,12 +79,13 @@ function compileStrings(
   specs: MatchSpec['headers'],
   place: string,
   header: boolean,
+  checkRegex: CheckRegex,
   problems: Problem[],
 ): readonly StringMatch[] {
   const byName = new Map<string, StringMatch>()
   for (const [at, spec] of (specs ?? []).entries()) {
     const name = header ? spec.name.toLowerCase() : spec.name
-    const compiled = compileString(spec, name, `${place}[${at}]`, header, problems)
+    const compiled = compileString(spec, name, `${place}[${at}]`, header, checkRegex, problems)
     if (!byName.has(name)) byName.set(name, compiled)
     else problems.push(warning(`${place}[${at}]`, 'Invalid', `${quote(name)} stands above already; only the first counts`))
   }
@@ -90,13 +97,14 @@ function compileString(
   name: string,
   place: string,
   header: boolean,
+  checkRegex: CheckRegex,
   problems: Problem[],
 ): StringMatch {
   if (spec.type === 'Present') return { type: 'Present', name }
   const value = spec.value ?? ''
   if (spec.value === undefined) problems.push(invalid(`${place}.value`, 'is required unless type is Present'))
   if (spec.type === 'RegularExpression') {
-    const fault = regexFault(value)
+    const fault = checkRegex(value)
     if (fault !== undefined) problems.push(invalid(`${place}.value`, fault))
     return { type: 'Regex', name, value }
   }

@@ -3,7 +3,7 @@ import type { Route, Target } from '../../table/route.ts'
 import type { Problem } from '../sources/snapshot.ts'
 import type { RouteOutcome, Verdict } from './compiled.ts'
 import type { Loss } from './conflicts.ts'
-import { summary, warning } from './problems.ts'
+import { listed, summary, warning } from './problems.ts'
 import type { RouteDraft } from './routes.ts'
 import type { SetSource } from './targets.ts'
 import { percent } from './weights.ts'
@@ -77,11 +77,11 @@ export function withEndpoints(
     return [warning(place, reason, compiled.note)]
   })
   const { resolvedRefs } = outcome
-  const message = [resolvedRefs.message, ...new Set(notes.map((note) => note.message))].join('; ')
+  const message = listed([resolvedRefs.message, ...new Set(notes.map((note) => note.message))])
   return {
     ...outcome,
     problems: notes.length > 0 ? [...outcome.problems, ...notes] : outcome.problems,
-    resolvedRefs: notes.length > 0 ? { ...resolvedRefs, message: message.slice(0, 4096) } : resolvedRefs,
+    resolvedRefs: notes.length > 0 ? { ...resolvedRefs, message } : resolvedRefs,
     rules: (item?.rules ?? []).map(({ name, variants }) => ({
       name,
       backends: variants.map((variant) => ({
@@ -96,8 +96,8 @@ export function withEndpoints(
 function conflictOf(draft: RouteDraft, { rule, match, winner, whole, hosts }: Loss): Problem {
   const field = draft.rules[rule]?.matches[match]?.place ?? ''
   const where = hosts.length === 1 && hosts[0] === '*' ? '' : ` on ${hosts.join(', ')}`
-  const what = whole ? 'dropped' : 'not in force there'
-  const message = `${what}: the older route ${winner} has the same match${where}; change one of the two`
+  const effect = whole ? 'this one is dropped' : 'this one counts elsewhere only'
+  const message = `the older ${winner} has the same match${where}, so ${effect}; change one of the two`
   return { field, reason: 'Conflicted', message, severity: 'error' }
 }
 
@@ -147,9 +147,7 @@ function partial(
   const all = [...failures, ...drops]
   if (all.length === 0) return undefined
   const reason = draft.failed[0]?.problems.find(costsRule)?.reason ?? 'Conflicted'
-  const shown = all.slice(0, 8)
-  if (all.length > shown.length) shown.push(`and ${all.length - shown.length} more`)
-  return { status: 'True', reason, message: shown.join('; ') }
+  return { status: 'True', reason, message: listed(all) }
 }
 
 function resolution(draft: RouteDraft, problems: readonly Problem[]): Verdict {

@@ -21,11 +21,14 @@ export function warning(field: string, reason: string, message: string): Problem
   return { field, reason, message, severity: 'warning' }
 }
 
-/** A condition's message is read in a terminal: the first few problems, and how many more there are. */
 export function summary(problems: readonly Problem[]): string {
-  const shown = problems.slice(0, 8).map((problem) => `${problem.field || 'object'}: ${problem.message}`)
-  if (problems.length > shown.length) shown.push(`and ${problems.length - shown.length} more`)
-  return shown.join('; ')
+  return listed(problems.map(({ field, message }) => (field ? `${field}: ${message}` : message)))
+}
+
+/** A condition's message is read in a terminal: the first few sentences, and how many more there are. */
+export function listed(sentences: readonly string[]): string {
+  const shown = sentences.slice(0, 8)
+  return [...shown, ...(sentences.length > shown.length ? [`And ${sentences.length - shown.length} more`] : [])].join('. ')
 }
 
 /** Bounds what untrusted text (a name, a pattern) adds to a message. */

@@ -1,21 +1,43 @@
 import { RE2JS } from 're2js'
 
+/** Why a pattern is no regular expression that a proxy would run; undefined when it is. */
+export type CheckRegex = (pattern: string) => string | undefined
+
 /** Longer than any field of the schema allows; also holds for specs that were stored before. */
 const MAX_LENGTH = 4096
-/** Instructions of the compiled program: bounds its memory and the time of a match, which is linear in it. */
+/** Instructions of one compiled program: bounds the time of a match, which is linear in it. */
 const MAX_PROGRAM = 20_000
+/** Characters and instructions of a whole route: bound the time to compile them (measured: under a second). */
+const MAX_CHARACTERS = 16_384
+const MAX_INSTRUCTIONS = 100_000
 
-/** Why this is no regular expression that a proxy would run; undefined when it is. */
-export function regexFault(pattern: string): string | undefined {
-  if (pattern.length > MAX_LENGTH) {
-    return `a regular expression of ${pattern.length} characters; ${MAX_LENGTH} are allowed`
+/** Checks the patterns of one route, each once. */
+export function createRegexCheck(): CheckRegex {
+  const known = new Map<string, string | undefined>()
+  let characters = 0
+  let instructions = 0
+
+  const check: CheckRegex = (pattern) => {
+    if (pattern.length > MAX_LENGTH) {
+      return `a regular expression of ${pattern.length} characters; ${MAX_LENGTH} are allowed`
+    }
+    characters += pattern.length
+    if (characters > MAX_CHARACTERS || instructions > MAX_INSTRUCTIONS) {
+      return `the regular expressions of this route are too many: ${MAX_CHARACTERS} characters and ${MAX_INSTRUCTIONS} instructions are allowed; split the route`
+    }
+    try {
+      const size = RE2JS.compile(pattern).programSize()
+      instructions += size
+      if (size <= MAX_PROGRAM) return undefined
+      return `compiles to ${size} instructions; ${MAX_PROGRAM} are allowed: lower its repeats`
+    } catch (cause) {
+      const why = (cause instanceof Error ? cause.message : String(cause)).slice(0, 200)
+      return `is no regular expression in RE2 syntax (which has no look-around and no back-references): ${why}`
+    }
   }
-  try {
-    const size = RE2JS.compile(pattern).programSize()
-    if (size > MAX_PROGRAM) return `compiles to ${size} instructions; ${MAX_PROGRAM} are allowed: lower its repeats`
-    return undefined
-  } catch (cause) {
-    const why = (cause instanceof Error ? cause.message : String(cause)).slice(0, 200)
-    return `is no regular expression in RE2 syntax (which has no look-around and no back-references): ${why}`
+
+  return (pattern) => {
+    if (!known.has(pattern)) known.set(pattern, check(pattern))
+    return known.get(pattern)
   }
 }

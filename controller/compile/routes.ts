@@ -1,11 +1,11 @@
 import type { ModelRoute } from '../../crds/types.gen.ts'
 import type { Problem, Resource } from '../sources/snapshot.ts'
 import { compileHostnames } from './hostnames.ts'
-import { compileRule, type RuleDraft } from './rules.ts'
-import type { CompileOptions, RouteSpec, RuleSpec } from './spec.ts'
-import type { BackendContext } from './targets.ts'
-import { unsupportedInRoute } from './unsupported.ts'
 import { warning } from './problems.ts'
+import { createRegexCheck } from './regexes.ts'
+import { compileRule, type RuleContext, type RuleDraft } from './rules.ts'
+import type { CompileOptions, RouteSpec, RuleSpec } from './spec.ts'
+import { unsupportedInRoute } from './unsupported.ts'
 import type { World } from './world.ts'
 
 /** One route taken by itself: everything but the conflicts with others and the endpoints behind it. */
@@ -42,9 +42,11 @@ export function compileRoute(id: string, resource: Resource<ModelRoute>, context
   const good = lastGood(id, context)
   if (!good || refused.guarded || unsupportedInRoute(good).problems.length > 0) {
     // Who turns a protection on does not want the unprotected version to go on.
-    return { ...base, gateways: [], hostnames: [], rules: [], problems, ...(good ? { good } : {}) }
+    const where = spec ? reach(spec, context.options, problems) : { gateways: [], hostnames: [] }
+    return { ...base, ...where, rules: [], problems, ...(good ? { good } : {}) }
   }
-  const kept = good.rules.map((rule) => compileRule(rule, '', rulesContext(resource, context)))
+  const inner = rulesContext(resource, context)
+  const kept = good.rules.map((rule) => compileRule(rule, '', inner))
   problems.push(...kept.flatMap((result) => result.problems).map((problem) => ofLastGood(problem, '')))
   return { ...base, ...reach(good, context.options, problems), rules: kept.flatMap((result) => result.draft ?? []), problems, good }
 }
@@ -56,6 +58,7 @@ function fromManifest(
   context: RouteContext,
 ): RouteDraft {
   const inner = rulesContext(resource, context)
+  const olderRules = rulesContext(resource, context)
   const problems: Problem[] = [...resource.problems]
   const rules: RuleDraft[] = []
   const inForce: RuleSpec[] = []
@@ -70,7 +73,7 @@ function fromManifest(
       continue
     }
     const older = result.guarded ? undefined : lastGood(id, context)?.rules.find(({ name }) => name === rule.name)
-    const fallback = older && compileRule(older, place, inner)
+    const fallback = older && compileRule(older, place, olderRules)
     if (older && fallback?.draft) {
       rules.push({ ...fallback.draft, matches: fallback.draft.matches.map(({ match }) => ({ match, place })) })
       inForce.push(older)
@@ -84,8 +87,9 @@ function fromManifest(
   return { id, resource, ...where, rules, failed, problems, ...(inForce.length ? { good } : {}) }
 }
 
-function rulesContext(resource: Resource<ModelRoute>, { world, options }: RouteContext): BackendContext {
-  return { namespace: resource.namespace, world, options }
+/** For the rules of one spec, which share an allowance of regular expressions. */
+function rulesContext(resource: Resource<ModelRoute>, { world, options }: RouteContext): RuleContext {
+  return { namespace: resource.namespace, world, options, checkRegex: createRegexCheck() }
 }
 
 function lastGood(id: string, { good, world }: RouteContext): RouteSpec | undefined {

@@ -4,6 +4,7 @@ import { compileBackend } from './backends.ts'
 import { composeFaults } from './compose.ts'
 import { compileMatches, type PlacedMatch } from './matches.ts'
 import { invalid, quote } from './problems.ts'
+import type { CheckRegex } from './regexes.ts'
 import type { BackendRef, RuleSpec } from './spec.ts'
 import type { BackendContext, SetSource } from './targets.ts'
 import { compileTimeouts } from './timeouts.ts'
@@ -26,13 +27,15 @@ export type RuleResult = Readonly<{
   guarded: boolean
 }>
 
-export function compileRule(spec: RuleSpec, place: string, context: BackendContext): RuleResult {
+export type RuleContext = BackendContext & Readonly<{ checkRegex: CheckRegex }>
+
+export function compileRule(spec: RuleSpec, place: string, context: RuleContext): RuleResult {
   const refused = unsupportedInRule(spec, place)
   const problems: Problem[] = [...refused.problems]
   if (spec.compose) problems.push(...composeFaults(spec.compose, `${place}.compose`))
   else if (!spec.backendRefs?.length) problems.push(invalid(`${place}.backendRefs`, 'a rule needs a backendRef'))
 
-  const matches = compileMatches(spec.matches, place, problems)
+  const matches = compileMatches(spec.matches, place, context.checkRegex, problems)
   const sets: { source: SetSource; place: string }[] = []
   const variants = compileVariants(spec.backendRefs ?? [], `${place}.backendRefs`, context, sets, problems)
   const names = new Set(variants.map((variant) => variant.name))

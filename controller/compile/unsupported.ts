@@ -106,7 +106,7 @@ function walk(value: unknown, node: Node, place: string): Refused {
 
 function explain(key: string, value: unknown, field: UnsupportedField): string {
   if (!field.admits) return `${key} is not supported by this version; remove it`
-  return `${key} ${quote(String(value))} is not supported by this version; use ${field.admits.join(' or ')}`
+  return `${key} ${typeof value === 'string' ? quote(value) : String(value)} is not supported by this version; use ${field.admits.join(' or ')}`
 }
 
 function treeOf(fields: readonly UnsupportedField[]): Node {
