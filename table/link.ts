@@ -32,13 +32,15 @@ export type StreamLinkOptions<Out, In> = {
   maxLineBytes: number
   /** What to say before closing on bad input; nothing when absent. */
   farewell?: (why: string) => Text<Out>
+  /** Why the stream closed, when nothing said so. */
+  lost?: () => string
   /** How long the other end has to take what was sent before a close, in milliseconds. */
   lingerMs?: number
 }
 
 /** Newline-delimited JSON over a stream. Bad input closes it: after a wrong line nothing that follows can be trusted. */
 export function streamLink<Out, In>(stream: Duplex, options: StreamLinkOptions<Out, In>): Link<Out, In> {
-  const { schema, maxLineBytes, farewell, lingerMs = 2_000 } = options
+  const { schema, maxLineBytes, farewell, lost = () => 'connection lost', lingerMs = 2_000 } = options
   const closeListeners: ((why: string) => void)[] = []
   let parts: Buffer[] = []
   let size = 0
@@ -50,7 +52,7 @@ export function streamLink<Out, In>(stream: Duplex, options: StreamLinkOptions<O
   stream.on('close', () => {
     closed = true
     parts = []
-    for (const listener of closeListeners.splice(0)) listener(reason ?? 'connection lost')
+    for (const listener of closeListeners.splice(0)) listener(reason ?? lost())
   })
 
   function close(why = 'closed'): void {

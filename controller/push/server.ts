@@ -79,7 +79,11 @@ export async function listenPush(options: PushServerOptions): Promise<PushServer
       },
       (why) => log('error', 'push: certificate files cannot be used; the last ones stay', { why }),
     )
-    tlsServer.on('tlsClientError', (error: Error) => log('warn', 'push: TLS handshake failed', { why: error.message }))
+    tlsServer.on('tlsClientError', (error, socket) => {
+      // A certificate that is not accepted shows as a mere hang-up; the reason is with the socket.
+      const { authorizationError: refused, remoteAddress: from } = socket
+      log('warn', 'push: TLS handshake failed', { from, why: refused ? String(refused) : error.message })
+    })
     server = tlsServer
   }
 

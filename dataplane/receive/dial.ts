@@ -84,11 +84,21 @@ export async function dial(target: Target, options: DialOptions): Promise<Link<F
   })
   // The stream is destroyed with it, and tells the reason.
   session.on('error', () => {})
+  let answered = false
+  function lost(): string {
+    if (answered) return 'connection lost'
+    return `closed before an answer${secure ? ': does the controller trust the certificate of this proxy?' : ''}`
+  }
   session.on('connect', () => session.setLocalWindowSize(WINDOW))
   heartbeat(session, pingMs, onAlive)
   const stream = session.request({ ':method': 'POST', ':path': '/v1/stream', 'content-type': 'application/x-ndjson' })
-  const link = streamLink<FromProxy, FromController>(stream, { schema: FromControllerSchema, maxLineBytes: CONTROLLER_LINE })
+  const link = streamLink<FromProxy, FromController>(stream, {
+    schema: FromControllerSchema,
+    maxLineBytes: CONTROLLER_LINE,
+    lost,
+  })
   stream.on('response', (headers) => {
+    answered = true
     if (headers[':status'] === 200) onOpen()
     else link.close(`answered ${headers[':status']}: is this a controller's push port?`)
   })

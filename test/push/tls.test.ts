@@ -41,8 +41,8 @@ test('proxies and controllers know each other by their certificates', async (t) 
 })
 
 for (const [what, tls, why] of [
-  ['without a certificate', { ca }, /certificate required|closed|reset|hang up|canceled/i],
-  ['with a certificate of another authority', { ...onDisk(theirs.issue('proxy')), ca }, /unknown ca|closed|reset|canceled/i],
+  ['without a certificate', { ca }, /does the controller trust|certificate required/],
+  ['with a certificate of another authority', { ...onDisk(theirs.issue('proxy')), ca }, /does the controller trust/],
   ['that trusts another authority', { ...onDisk(ours.issue('proxy')), ca: otherCa }, /self-signed|unable to verify|signature/i],
   ['that trusts only the public authorities', onDisk(ours.issue('proxy')), /self-signed|unable to verify|signature/i],
   ['whose key file is missing', { cert: ca, key: join(folder, 'none'), ca }, /ENOENT/],
