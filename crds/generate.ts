@@ -25,13 +25,13 @@ export function generated(): ReadonlyMap<string, string> {
 }
 
 /** The generated files that are not as the schema has them. */
-export function stale(): readonly string[] {
-  return [...generated()].filter(([path, text]) => contents(path) !== text).map(([path]) => path)
+export function stale(folder = root): readonly string[] {
+  return [...generated()].filter(([path, text]) => contents(join(folder, path)) !== text).map(([path]) => path)
 }
 
 function contents(path: string): string | undefined {
   try {
-    return readFileSync(join(root, path), 'utf8')
+    return readFileSync(path, 'utf8')
   } catch {
     return undefined
   }

@@ -12,7 +12,7 @@ export type Metadata = {
   readonly annotations?: Readonly<Record<string, string>>
 }
 
-/** Routes inference requests to the variants of a model: which requests, to which servers, in which shares. */
+/** Routes inference requests to the variants of a model: which requests, where to, in which shares. */
 export type ModelRoute = {
   readonly apiVersion: 'modelroute.io/v1alpha1'
   readonly kind: 'ModelRoute'
@@ -159,7 +159,7 @@ export type BackendStatus = {
   readonly variant: string
   /** Its share now, in millionths of its rule. 0 to 1000000. */
   readonly effectiveWeight?: number
-  /** Its share in the split last promoted, in millionths; what an abort goes back to. 0 to 1000000. */
+  /** Its share in the split last promoted, which an abort goes back to. 0 to 1000000. */
   readonly promotedWeight?: number
   /** Endpoints that are ready. 0 to 2147483647. */
   readonly endpoints?: number
@@ -692,7 +692,7 @@ export type ModelRouteSpec = {
   readonly tls?: RouteTls
   /** Who may call, for every rule that says nothing of its own. Default: everyone. */
   readonly auth?: Auth
-  /** What callers may do, for every rule that says nothing of its own. Default: everything. */
+  /** What callers may do, for every rule that says nothing of its own. Default: all. */
   readonly authorization?: Authorization
   /** Which web pages may call, for every rule. Preflight requests are answered by the gateway. */
   readonly cors?: Cors
@@ -781,7 +781,9 @@ export type PredictionLog = {
   readonly samplePercent: number
   /** What is kept of the bodies. Default: None. */
   readonly bodies?: 'None' | 'Redacted' | 'Full'
-  /** JSON Pointers whose values are blotted out, * for every element, such as /instances/*\/ssn. For bodies Redacted. */
+  /**
+   * JSON Pointers whose values are blotted out, * for every element, such as /instances/*\/ssn. For bodies Redacted.
+   */
   readonly redact?: readonly string[]
 }
 
@@ -1103,7 +1105,7 @@ export type Transform = {
 }
 
 export type Validation = {
-  /** Refuse a request that does not fit, with 422 and each fault. */
+  /** Refuse a request that does not fit: 422, with each fault. */
   readonly request?: RequestValidation
   /** Check what the model answers. */
   readonly response?: ResponseValidation

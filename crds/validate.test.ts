@@ -51,7 +51,8 @@ test('the accepted objects use every field of every spec', () => {
     if (node.kind !== 'object' || node.name === 'CalleeRef') return []
     return Object.entries(node.fields).flatMap(([name, field]) => missing(field, `${path}.${name}`))
   }
-  const elsewhere = (path: string) => /\.rules\[\]\.(auth|authorization)\.|\.compose\.steps\[\]\.retry\.|\.request\.configMapRef/.test(path)
+  const elsewhere = (path: string) =>
+    /\.rules\[\]\.(auth|authorization)\.|\.steps\[\]\.retry\.|\.request\.configMapRef/.test(path)
   const all = [...missing(modelRoute.spec, 'ModelRoute'), ...missing(rateLimitPolicy.spec, 'RateLimitPolicy')]
   assert.deepEqual(all.filter((path) => !elsewhere(path)), [])
 })
@@ -74,7 +75,8 @@ test('an object of another version or kind is refused', () => {
 })
 
 test('an object without a name is refused, one without a namespace is not', () => {
-  assert.deepEqual(validateModelRoute({ ...rule(), metadata: {} }), [{ field: 'metadata.name', message: 'is required' }])
+  assert.deepEqual(validateModelRoute({ ...rule(), metadata: {} }), [{ field: 'metadata.name',
+    message: 'is required' }])
   assert.deepEqual(validateModelRoute({ ...rule(), metadata: { name: 'a' } }), [])
 })
 
@@ -87,7 +89,8 @@ test('a status is checked too, since it is trusted afterwards', () => {
   const condition = { type: 'Accepted', status: 'True', reason: 'Accepted', message: '',
     lastTransitionTime: '2026-01-31T12:00:00Z' }
   assert.deepEqual(validateModelRoute({ ...rule(), status: { conditions: [condition] } }), [])
-  const faults = validateModelRoute({ ...rule(), status: { conditions: [{ ...condition, lastTransitionTime: 'now' }] } })
+  const wrong = { ...condition, lastTransitionTime: 'now' }
+  const faults = validateModelRoute({ ...rule(), status: { conditions: [wrong] } })
   assert.equal(faults[0]?.field, 'status.conditions[0].lastTransitionTime')
 })
 
@@ -106,7 +109,8 @@ test('a null is refused, with what to do', () => {
 test('keys named like parts of a prototype are unknown fields, and change nothing', () => {
   const keys = ['__proto__', 'constructor', 'hasOwnProperty', 'toString', 'valueOf']
   for (const key of keys) {
-    const object = JSON.parse(JSON.stringify(rule()).replace('"name":"infer"', `"${key}":{"a":1},"name":"infer"`)) as unknown
+    const text = JSON.stringify(rule()).replace('"name":"infer"', `"${key}":{"a":1},"name":"infer"`)
+    const object: unknown = JSON.parse(text)
     const [fault] = validateModelRoute(object)
     assert.equal(fault?.field, `spec.rules[0].${key}`)
     assert.match(fault?.message ?? '', /^unknown field/)
@@ -127,15 +131,16 @@ test('depth, size and circles end in a fault, quickly', () => {
   let bomb: unknown[] = ['x']
   for (let i = 0; i < 40; i++) bomb = [bomb, bomb, bomb, bomb]
   const large = 'a'.repeat(1_000_000)
+  const many = Object.fromEntries(Array.from({ length: 1_000_000 }, (_, i) => [`k${i}`, 0]))
   const hostile: [string, unknown, RegExp][] = [
     ['deep', rule({ plugins: [{ name: 'a', config: { deep } }] }), /deeper than 100/],
     ['circle', rule({ validation: circle }), /deeper than 100/],
     ['aliases', rule({ matches: bomb }), /more than 100000 values/],
-    ['a million keys', rule(Object.fromEntries(Array.from({ length: 1_000_000 }, (_, i) => [`k${i}`, 0]))), /more than/],
+    ['a million keys', rule(many), /more than/],
     ['long list', rule({ matches: Array.from({ length: 90_000 }, () => 0) }), /must have at most 64 items/],
     ['long key', rule({ [large]: 1 }), /^unknown field/],
     ['long host', route({ hostnames: [`${large}!`], rules: [] }), /at most 253 characters, has 1000001/],
-    ['long regular expression', rule({ matches: [{ path: { type: 'RegularExpression', value: large } }] }), /at most 1024/],
+    ['long regex', rule({ matches: [{ path: { type: 'RegularExpression', value: large } }] }), /at most 1024/],
     ['long duration', rule({ timeouts: { request: '1s'.repeat(500_000) } }), /at most 24/],
     ['long pointer', rule({ matches: [{ body: [{ pointer: `${'/~0'.repeat(300_000)}~` }] }] }), /at most 512/],
     ['two long strings', rule({ name: large, fallbackResponse: { body: large } }), /more than 1500000 characters/],

@@ -11,14 +11,16 @@ export const stable = { variant: 'stable', name: 'fraud', port: 8000, weight: 95
 export const canary = { variant: 'canary', name: 'fraud-v2', port: 8000, weight: 5 }
 
 /** A route of one rule: the least there must be, and `more`. */
-export const rule = (more: Json = {}): Json => route({ rules: [{ name: 'infer', backendRefs: [stable, canary], ...more }] })
+export const rule = (more: Json = {}): Json =>
+  route({ rules: [{ name: 'infer', backendRefs: [stable, canary], ...more }] })
 export const match = (more: Json): Json => rule({ matches: [more] })
 export const backend = (more: Json): Json => rule({ backendRefs: [stable, more] })
 export const gate = (more: Json): Json => rule({ rollout: { candidate: 'canary', analysis: { metrics: [more] } } })
 
 export const target = { group: 'modelroute.io', kind: 'ModelRoute', name: 'fraud' }
 export const perDay = { requests: 100, window: '24h' }
-export const limit = (more: Json): Json => policy({ targetRefs: [target], limits: [{ name: 'free', rate: perDay, ...more }] })
+export const limit = (more: Json): Json =>
+  policy({ targetRefs: [target], limits: [{ name: 'free', rate: perDay, ...more }] })
 
 export const composeRule = {
   name: 'ensemble',

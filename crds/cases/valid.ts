@@ -35,7 +35,8 @@ export const fullRule = {
   backendRefs: [
     { ...stable, kind: 'Service', group: '', namespace: 'ml', endpointMode: 'ServiceIP', priority: 0,
       model: { name: 'fraud', version: '3' }, protocol: 'V2' },
-    { variant: 'canary', kind: 'InferenceService', group: 'serving.kserve.io', name: 'fraud-v2', component: 'predictor' },
+    { variant: 'canary', kind: 'InferenceService', group: 'serving.kserve.io', name: 'fraud-v2',
+      component: 'predictor' },
     { variant: 'shadow', kind: 'InferenceService', name: 'fraud-v3', port: 80, weight: 0, endpointMode: 'Pods' },
     { variant: 'remote', kind: 'URL', url: 'https://models.example.com/base', priority: 1, protocol: 'OpenAI',
       tls: { caRef: { name: 'ca', namespace: 'ml', key: 'ca.crt' }, serverName: 'models.example.com',
@@ -83,13 +84,15 @@ export const fullRule = {
     passive: { consecutiveErrors: 5, window: '10s', ejectFor: '30s', maxEjectedPercent: 50 },
   },
   circuitBreaker: {
-    maxRequests: 256, maxPending: 64, errorPercent: 50, slowPercent: 80, slowAfter: '2s', minRequests: 20, openFor: '10s',
+    maxRequests: 256, maxPending: 64, errorPercent: 50, slowPercent: 80, slowAfter: '2s', minRequests: 20,
+      openFor: '10s',
   },
   wakeUp: { hold: '60s' },
   sizeLimits: { request: '32Mi', response: 268_435_456 },
   validation: {
     request: { source: 'Inline', schema: { type: 'object', properties: { '__anything__': {} } } },
-    response: { source: 'ConfigMap', configMapRef: { name: 'schemas', namespace: 'ml', key: 'fraud.json' }, onError: 'Reject' },
+    response: { source: 'ConfigMap', configMapRef: { name: 'schemas', namespace: 'ml', key: 'fraud.json' },
+      onError: 'Reject' },
   },
   transform: {
     request: changes,
@@ -115,12 +118,15 @@ const fullRoute = route({
   tls: { certificateRefs: [{ name: 'models-tls', namespace: 'ml' }] },
   auth: {
     anyOf: [
-      { apiKey: { in: 'Header', name: 'x-api-key', selector: { matchLabels: { 'modelroute.io/consumer-group': 'acme' } } } },
+      { apiKey: { in: 'Header', name: 'x-api-key',
+        selector: { matchLabels: { 'modelroute.io/consumer-group': 'acme' } } } },
       { apiKey: { in: 'Bearer' } },
-      { jwt: { issuer: 'https://login.example.com', audiences: ['models'], algorithms: ['RS256', 'EdDSA'], leeway: '30s',
+      { jwt: { issuer: 'https://login.example.com', audiences: ['models'], algorithms: ['RS256',
+        'EdDSA'], leeway: '30s',
         claims, jwks: { uri: 'https://login.example.com/keys' } } },
       { jwt: { issuer: 'acme', jwks: { secretRef: { name: 'keys', namespace: 'ml', key: 'jwks.json' } } } },
-      { introspection: { endpoint: 'https://login.example.com/introspect', clientSecretRef: { name: 'client', namespace: 'ml' },
+      { introspection: { endpoint: 'https://login.example.com/introspect', clientSecretRef: { name: 'client',
+        namespace: 'ml' },
         cache: '30s', claims } },
     ],
     anonymous: true,
@@ -148,8 +154,8 @@ export const limits = [
 ]
 
 /**
- * Objects that must be accepted, by the validator here and by a real API server in test/cluster. Together they use every
- * field there is.
+ * Objects that must be accepted, by the validator here and by a real API server in test/cluster. Together they use
+ * every field there is.
  */
 export const valid: readonly Readonly<{ name: string; object: Json }>[] = [
   { name: 'a route with every field', object: fullRoute },
@@ -168,9 +174,11 @@ export const valid: readonly Readonly<{ name: string; object: Json }>[] = [
   { name: 'sixty-four rules of sixty-four matches and sixteen variants', object: route({
     rules: Array.from({ length: 64 }, (_, r) => ({
       name: `rule-${r}`,
-      matches: Array.from({ length: 64 }, (_, m) => ({ path: { value: `/${r}/${m}` }, headers: [{ name: 'a', value: 'b' }] })),
+      matches: Array.from({ length: 64 }, (_, m) => ({ path: { value: `/${r}/${m}` }, headers: [{ name: 'a',
+        value: 'b' }] })),
       backendRefs: Array.from({ length: 16 }, (_, b) => ({ ...stable, variant: `variant-${b}` })),
-      overrides: Array.from({ length: 16 }, (_, b) => ({ header: 'x-variant', value: `${b}`, variant: `variant-${b}` })),
+      overrides: Array.from({ length: 16 }, (_, b) => ({ header: 'x-variant', value: `${b}`,
+        variant: `variant-${b}` })),
     })),
   }) },
   { name: 'labels and annotations', object: { ...rule(), metadata: { ...head.metadata, labels: { app: 'x' },

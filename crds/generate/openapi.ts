@@ -6,7 +6,7 @@ import type { Resource } from '../schema/resource.ts'
 type Json = Readonly<Record<string, unknown>>
 
 /** The node as a structural schema of Kubernetes. No defaults: inside lists they show as a diff in GitOps tools. */
-export function openApi(node: Node): Json {
+function openApi(node: Node): Json {
   const rules = node.rules?.map(({ rule, message, at }) => ({
     rule,
     message,

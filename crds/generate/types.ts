@@ -88,6 +88,6 @@ function doc(text: string, indent: string): string {
     line = line === '' ? word : `${line} ${word}`
   }
   lines.push(line)
-  if (lines.length === 1 && text.length + indent.length + 7 <= 120) return `${indent}/** ${line} */\n`
+  if (lines.length === 1 && line.length + indent.length + 7 <= 120) return `${indent}/** ${line} */\n`
   return `${indent}/**\n${lines.map((one) => `${indent} * ${one}\n`).join('')}${indent} */\n`
 }

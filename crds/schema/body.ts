@@ -12,7 +12,10 @@ export function sizeLimits(): ObjectNode {
 
 export function validation(): ObjectNode {
   const rules = [
-    { rule: "(self.source == 'Inline') == has(self.schema)", message: 'schema goes with source Inline, which needs it' },
+    {
+      rule: "(self.source == 'Inline') == has(self.schema)",
+      message: 'schema goes with source Inline, which needs it',
+    },
     {
       rule: "(self.source == 'ConfigMap') == has(self.configMapRef)",
       message: 'configMapRef goes with source ConfigMap, which needs it',
@@ -26,7 +29,7 @@ export function validation(): ObjectNode {
       'schema.json'),
   }
   return obj('Validation', 'Check bodies before they go on.', {
-    request: obj('RequestValidation', 'Refuse a request that does not fit, with 422 and each fault.', fields, { rules }),
+    request: obj('RequestValidation', 'Refuse a request that does not fit: 422, with each fault.', fields, { rules }),
     response: obj(
       'ResponseValidation',
       'Check what the model answers.',

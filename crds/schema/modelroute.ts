@@ -55,12 +55,10 @@ const spec = obj('ModelRouteSpec', 'What the route is to do.', {
     })),
   }),
   auth: auth('Who may call, for every rule that says nothing of its own. Default: everyone.'),
-  authorization: authorization('What callers may do, for every rule that says nothing of its own. Default: everything.'),
+  authorization: authorization('What callers may do, for every rule that says nothing of its own. Default: all.'),
   cors: cors(),
-  rules: required(listMap('What is served. Each rule says which requests it is for and where they go.', ['name'], rule(), {
-    min: 1,
-    max: 64,
-  })),
+  rules: required(listMap('What is served. Each rule says which requests it is for and where they go.', ['name'],
+    rule(), { min: 1, max: 64 })),
 })
 
 const status = obj('ModelRouteStatus', 'What the controller and the proxies made of it.', {
@@ -81,7 +79,7 @@ export const modelRoute: Resource = {
   plural: 'modelroutes',
   singular: 'modelroute',
   shortName: 'mr',
-  description: 'Routes inference requests to the variants of a model: which requests, to which servers, in which shares.',
+  description: 'Routes inference requests to the variants of a model: which requests, where to, in which shares.',
   labels: {},
   columns: [
     { name: 'Hostnames', type: 'string', description: 'Hosts that the route is for.', path: '.spec.hostnames' },

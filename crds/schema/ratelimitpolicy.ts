@@ -90,8 +90,8 @@ function limit(): ObjectNode {
         maxWait: duration('How long one waits before it is refused. Default: 2s.'),
         maxDepth: int('Requests that wait at once. Default: 100.', 1, MAX_INT32),
       }),
-      scope: choice(`Global: one count over all proxies; needs Redis when there is more than one. Local: each proxy counts
-        for itself. Default: Global.`, ['Global', 'Local']),
+      scope: choice(`Global: one count over all proxies; needs Redis when there is more than one. Local: each proxy
+        counts for itself. Default: Global.`, ['Global', 'Local']),
       mode: choice('Shadow counts and reports, but refuses nothing. Default: Enforce.', ['Enforce', 'Shadow']),
       onStoreFailure: choice(`When the shared count cannot be reached: count in the proxy, let everything through, or
         refuse everything. Default: Local.`, ['Local', 'Allow', 'Deny']),

@@ -53,7 +53,8 @@ export function loadBalancing(): ObjectNode {
       policy: choice(`RoundRobin: in turn. LeastRequest: the less busy of two picked at random. PeakEWMA: the faster of
         two. ConsistentHash: the same for the same key. InferenceAware: by queue and cache as the model servers report
         them. Default: LeastRequest.`, ['RoundRobin', 'LeastRequest', 'PeakEWMA', 'ConsistentHash', 'InferenceAware']),
-      hashOn: choice('Key of ConsistentHash, which needs it. Default: none, for the other policies.', ['Header', 'Principal', 'Cookie', 'PromptPrefix']),
+      hashOn: choice('Key of ConsistentHash, which needs it. Default: none, for the other policies.',
+        ['Header', 'Principal', 'Cookie', 'PromptPrefix']),
       name: headerName('Name of the header or cookie that hashOn takes.'),
       slowStart: duration('Time over which a new endpoint comes to its full share. Default: 0s.'),
       zoneAware: bool("Prefer endpoints in the proxy's own zone while they can take the load. Default: false."),
@@ -98,7 +99,11 @@ export function health(): ObjectNode {
           message: 'must not exceed interval',
           at: 'timeout',
         },
-        { rule: "!has(self.path) || !has(self.type) || self.type == 'HTTP'", message: 'goes with type HTTP', at: 'path' },
+        {
+          rule: "!has(self.path) || !has(self.type) || self.type == 'HTTP'",
+          message: 'goes with type HTTP',
+          at: 'path',
+        },
       ],
     },
   )

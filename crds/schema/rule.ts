@@ -1,5 +1,7 @@
 import { choice, free, int, list, listMap, obj, required, setOf, str, time } from './node.ts'
-import { MAX_INT32, decimal, duration, headerName, headerValue, label, percent, pointer, positiveDuration } from './scalar.ts'
+import {
+  MAX_INT32, decimal, duration, headerName, headerValue, label, percent, pointer, positiveDuration,
+} from './scalar.ts'
 import { auth, authorization } from './auth.ts'
 import { backendRef } from './backend.ts'
 import { logging, sizeLimits, transform, validation } from './body.ts'
@@ -51,8 +53,9 @@ function mirror(): ObjectNode {
 }
 
 const namesVariant = (field: string, name: string): CelRule => ({
-  rule: `!has(self.${field}) || (has(self.backendRefs) && self.backendRefs.exists(b, b.variant == self.${field}.${name}))`,
-  message: `must be a variant of backendRefs`,
+  rule: `!has(self.${field}) || (has(self.backendRefs) && ` +
+    `self.backendRefs.exists(b, b.variant == self.${field}.${name}))`,
+  message: 'must be a variant of backendRefs',
   at: `${field}.${name}`,
 })
 
@@ -128,7 +131,7 @@ export function ruleStatus(): ObjectNode {
   const backend = obj('BackendStatus', 'A variant as it is in force.', {
     variant: required(label('Name of the variant.')),
     effectiveWeight: int('Its share now, in millionths of its rule.', 0, 1_000_000),
-    promotedWeight: int('Its share in the split last promoted, in millionths; what an abort goes back to.', 0, 1_000_000),
+    promotedWeight: int('Its share in the split last promoted, which an abort goes back to.', 0, 1_000_000),
     endpoints: int('Endpoints that are ready.', 0, MAX_INT32),
   })
   return obj('RuleStatus', 'A rule as it is in force.', {

@@ -169,7 +169,8 @@ const typeWords: Readonly<Record<string, string>> = {
 function wrongType(expected: string, got: unknown): string {
   const message = `must be ${typeWords[expected] ?? expected}, not ${kindOf(got)}`
   if (got === null) return `${message}: give it a value or leave it out`
-  if (expected === 'string' && (typeof got === 'number' || typeof got === 'boolean')) return `${message}: write "${got}"`
+  const scalar = typeof got === 'number' || typeof got === 'boolean'
+  if (expected === 'string' && scalar) return `${message}: write "${got}"`
   if (expected === 'integer' && typeof got === 'string' && /^-?\d{1,15}$/.test(got)) return `${message}: write ${got}`
   if (expected === 'integer' && typeof got === 'number') return `${message}: ${got}`
   return message
