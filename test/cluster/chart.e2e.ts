@@ -6,6 +6,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { parseAllDocuments } from 'yaml'
+import { commands } from '../../cli/flags.ts'
+import type { Command } from '../../cli/flags.ts'
+import { readOptions } from '../../cli/options.ts'
 import { cannotRun } from './build.ts'
 import { startControlPlane } from './control-plane.ts'
 import type { ControlPlane } from './control-plane.ts'
@@ -17,7 +20,7 @@ const names = ['default', 'plain', 'full'] as const
 type Manifest = {
   kind: string
   metadata: { name: string }
-  spec: { template: { metadata: object, spec: { containers: { args: string[] }[] } } }
+  spec: { template: { metadata: object, spec: { containers: { command: string[], args: string[] }[] } } }
 }
 
 suite('the chart', { skip: await cannotRun() }, () => {
@@ -59,6 +62,18 @@ suite('the chart', { skip: await cannotRun() }, () => {
         'apply', '--server-side', '--dry-run=server', '-n', 'gateway', '-f', '-', { stdin: yaml })
       assert.equal(applied.trim().split('\n').length, objects(yaml).length, applied)
       assert.match(applied, /customresourcedefinition.*modelroutes\.modelroute\.io serverside-applied/)
+    })
+
+    test(`the command line takes every argument of ${name}`, async () => {
+      const containers = objects(await render(name)).filter(({ kind }) => kind === 'Deployment')
+        .flatMap(({ spec }) => spec.template.spec.containers)
+      assert.ok(containers.length >= 2)
+      for (const { command, args: [first = '', ...words] } of containers) {
+        assert.deepEqual(command, ['modelroute'])
+        assert.ok(Object.hasOwn(commands, first), first)
+        const options = readOptions(first as Command, words, {})
+        assert.ok(!('usage' in options), JSON.stringify(options))
+      }
     })
 
     test(`the pods of ${name} hold to the restricted Pod Security Standard`, async () => {
