@@ -1,0 +1,102 @@
+import { createCompiler } from '../controller/compile/compile.ts'
+import type { Compiled, PolicyOutcome, RouteOutcome } from '../controller/compile/compiled.ts'
+import { type Manifests, readManifests } from '../controller/sources/files.ts'
+import type { Problem, Resource } from '../controller/sources/snapshot.ts'
+import type { Options } from './flags.ts'
+
+/** A problem as `-o json` prints it. `line` counts from 1; null: the file as a whole. What is not known is empty. */
+type Row = Readonly<{
+  file: string
+  line: number | null
+  kind: string
+  namespace: string
+  name: string
+  field: string
+  reason: string
+  message: string
+  severity: 'error' | 'warning'
+}>
+
+const FIELDS = ['file', 'line', 'kind', 'namespace', 'name', 'field', 'reason', 'message', 'severity']
+
+type Output = Readonly<{ stdout: (text: string) => void; stderr: (text: string) => void }>
+
+type Outcome = Pick<RouteOutcome & PolicyOutcome, 'problems' | 'accepted'> & Partial<Pick<RouteOutcome, 'resolvedRefs'>>
+
+/** Every problem says why a verdict is False; should one be missing, the verdict itself is better than silence. */
+function problemsOf(resource: Resource<unknown>, outcome: Outcome | undefined): Problem[] {
+  const problems = [...resource.problems]
+  const known = new Set(problems.map((problem) => JSON.stringify([problem.field, problem.message])))
+  for (const problem of outcome?.problems ?? []) {
+    const key = JSON.stringify([problem.field, problem.message])
+    if (!known.has(key)) problems.push(problem)
+    known.add(key)
+  }
+  if (problems.some(({ severity }) => severity === 'error')) return problems
+  for (const verdict of [outcome?.accepted, outcome?.resolvedRefs]) {
+    if (verdict?.status !== 'False') continue
+    problems.push({ field: '', reason: verdict.reason, message: verdict.message, severity: 'error' })
+  }
+  return problems
+}
+
+type Placed = Row & { readonly column: number }
+
+function rowsOf(manifests: Manifests, compiled: Compiled): Placed[] {
+  const { modelRoutes, rateLimitPolicies } = manifests.snapshot
+  const rows: Placed[] = manifests.problems.map(({ line, ...problem }) => ({
+    ...problem,
+    line: line === 0 ? null : line,
+  }))
+  const add = (kind: string, resource: Resource<unknown>, outcome: Outcome | undefined) => {
+    const { namespace, name } = resource
+    for (const { field, reason, message, severity } of problemsOf(resource, outcome)) {
+      const place = manifests.locate(kind, namespace, name, field)
+      const { file = '', line = null, column = 0 } = place ?? {}
+      rows.push({ file, line, column, kind, namespace, name, field, reason, message, severity })
+    }
+  }
+  for (const [key, route] of modelRoutes) add('ModelRoute', route, compiled.routes.get(key))
+  for (const [key, policy] of rateLimitPolicies) add('RateLimitPolicy', policy, compiled.policies.get(key))
+  const order = new Map([...new Set(rows.map(({ file }) => file))].map((file, index) => [file, index]))
+  const fileOf = (row: Row) => order.get(row.file) ?? 0
+  return rows.toSorted((a, b) => fileOf(a) - fileOf(b) || (a.line ?? 0) - (b.line ?? 0) || a.column - b.column)
+}
+
+/** One line, and nothing that a terminal would obey: manifests come from anybody. */
+// oxlint-disable-next-line no-control-regex
+const plain = (text: string) => text.replaceAll(/[\0-\x1f\x7f-\x9f\u2028\u2029]+/g, ' ')
+
+const orDash = (text: string) => (text === '' ? '-' : plain(text))
+
+function lineOf(row: Row): string {
+  const object = [row.kind, row.namespace, row.name].map(orDash).join('/')
+  const warning = row.severity === 'warning' ? 'warning: ' : ''
+  const place = `${orDash(row.file)}:${row.line ?? '-'}`
+  return `${place} ${object} ${orDash(row.field)} ${orDash(row.reason)}: ${warning}${plain(row.message)}`
+}
+
+const count = (n: number, noun: string) => `${n} ${noun}${n === 1 ? '' : 's'}`
+
+function summary({ snapshot }: Manifests, rows: readonly Row[]): string {
+  const errors = rows.filter(({ severity }) => severity === 'error').length
+  const { modelRoutes, rateLimitPolicies, services, inferenceServices, referenceGrants } = snapshot
+  const maps = [modelRoutes, rateLimitPolicies, services, inferenceServices, referenceGrants]
+  const read = maps.reduce((n, { size }) => n + size, [...snapshot.endpointSlices.values()].flat().length)
+  return `${count(read, 'object')}: ${count(errors, 'error')}, ${count(rows.length - errors, 'warning')}\n`
+}
+
+/** Compiles as `serve` would, without serving. 1 where anything is an error. */
+export async function check(options: Options<'check'>, { stdout, stderr }: Output): Promise<number> {
+  const manifests = await readManifests(options.filename)
+  const compile = createCompiler({
+    allowUrls: options.allowUrl,
+    allowLoopback: true,
+    allowUnmanagedEndpointSlices: true,
+  })
+  const rows = rowsOf(manifests, compile(manifests.snapshot))
+  if (options.output === 'json') stdout(`${JSON.stringify(rows, FIELDS, 2)}\n`)
+  else if (rows.length > 0) stdout(`${rows.map(lineOf).join('\n')}\n`)
+  stderr(summary(manifests, rows))
+  return rows.some(({ severity }) => severity === 'error') ? 1 : 0
+}

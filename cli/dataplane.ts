@@ -1,0 +1,44 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { hostname, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startDataplane } from '../dataplane/main.ts'
+import { createLog } from '../dataplane/telemetry/log.ts'
+import type { Options } from './flags.ts'
+import { untilEnd } from './lifetime.ts'
+
+/** Where the last good table is kept; `none` says nowhere. */
+async function snapshotFile({ snapshot, stateDir, gateway }: Options<'dataplane'>) {
+  if (snapshot === 'none') return { file: undefined, forget: async () => {} }
+  if (snapshot !== undefined) return { file: snapshot, forget: async () => {} }
+  const folder = stateDir ?? (await mkdtemp(join(tmpdir(), 'modelroute-')))
+  const forget = async () => {
+    if (stateDir === undefined) await rm(folder, { recursive: true, force: true })
+  }
+  return { file: join(folder, `table-${gateway}.json`), forget }
+}
+
+/** One proxy, fed by controllers elsewhere. */
+export async function dataplane(options: Options<'dataplane'>): Promise<number> {
+  const log = createLog({ level: options.logLevel })
+  const { file, forget } = await snapshotFile(options)
+  const proxy = await startDataplane({
+    http: { host: options.host, port: options.httpPort },
+    admin: { host: options.adminHost, port: options.adminPort },
+    health: { host: options.host, port: options.healthPort },
+    feed: {
+      controllers: options.controller,
+      tls: { cert: options.tlsCert, key: options.tlsKey, ca: options.clientCa },
+      insecure: options.insecure,
+    },
+    gateway: options.gateway,
+    // In a pod, its name.
+    node: hostname(),
+    snapshot: file,
+    log,
+  })
+  return untilEnd(async () => {
+    await proxy.drain({ delay: options.drainDelay, timeout: options.drainTimeout })
+    await forget()
+    log.flush()
+  })
+}

@@ -1,0 +1,240 @@
+/**
+ * Every flag there is, in one place: which commands take it, what it means and what holds without it. Help, environment
+ * variables and the types of the options all follow from here. A flag is here only once something honours it.
+ */
+
+export const commands = {
+  serve: 'one process: manifests from files in, gateway out',
+  controller: 'compile resources of a cluster, or of files, and push the tables to proxies',
+  dataplane: 'one proxy, fed by a controller',
+  check: 'parse, validate and compile manifests; a line a problem',
+  start: 'the quickstart: `serve` over examples/quickstart, with its model servers',
+} as const
+
+export type Command = keyof typeof commands
+
+/** What a flag's text is read as. Durations are Gateway API's (`250ms`, `1h30m`), and become milliseconds. */
+type Type = 'text' | 'port' | 'duration' | 'switch' | 'list'
+
+export type Flag = Readonly<{
+  name: string
+  short?: string
+  type: Type
+  /** What help writes for the value. */
+  value?: string
+  choices?: readonly string[]
+  /** The commands that take it, each with the text that holds without it; null: nothing does. */
+  of: Readonly<Partial<Record<Command, string | null>>>
+  help: string
+}>
+
+const define = <const F extends readonly Flag[]>(flags: F): F => flags
+
+export const flags = define([
+  {
+    name: 'filename',
+    short: 'f',
+    type: 'list',
+    value: 'PATH',
+    of: { serve: null, controller: null, check: null },
+    help: 'manifests: a file, a folder (not recursive; .yaml, .yml, .json) or - for stdin; watched, except by check',
+  },
+  {
+    name: 'output',
+    short: 'o',
+    type: 'text',
+    value: 'FORMAT',
+    choices: ['text', 'json'],
+    of: { check: 'text' },
+    help: 'text: file:line kind/namespace/name field reason: message; json: an array of the same',
+  },
+  {
+    name: 'host',
+    type: 'text',
+    value: 'HOST',
+    of: { serve: '0.0.0.0', dataplane: '0.0.0.0', controller: '127.0.0.1', start: '127.0.0.1' },
+    help: 'address of the public and health ports; of a controller, of its push and control ports',
+  },
+  {
+    name: 'http-port',
+    type: 'port',
+    of: { serve: '8080', dataplane: '8080', start: '8080' },
+    help: 'the gateway itself; 0 takes a free port',
+  },
+  {
+    name: 'admin-host',
+    type: 'text',
+    value: 'HOST',
+    of: { serve: '127.0.0.1', dataplane: '127.0.0.1', start: '127.0.0.1' },
+    help: 'address of the admin port, and of the control port of serve',
+  },
+  {
+    name: 'admin-port',
+    type: 'port',
+    of: { serve: '9901', dataplane: '9901', start: '9901' },
+    help: 'metrics, health and the table in force',
+  },
+  {
+    name: 'health-port',
+    type: 'port',
+    of: { serve: null, dataplane: '9904' },
+    help: '/healthz, /readyz and /metrics, and nothing else, on --host',
+  },
+  {
+    name: 'push-port',
+    type: 'port',
+    of: { controller: '9902' },
+    help: 'where proxies dial in',
+  },
+  {
+    name: 'control-port',
+    type: 'port',
+    of: { serve: '9903', controller: '9903', start: '9903' },
+    help: 'metrics, health and GET /status',
+  },
+  {
+    name: 'controller',
+    type: 'list',
+    value: 'URL',
+    of: { dataplane: null },
+    help: 'where a controller takes proxies: https://HOST:9902, or http:// for a plain channel',
+  },
+  {
+    name: 'gateway',
+    type: 'text',
+    value: 'NAME',
+    of: { dataplane: 'default' },
+    help: "the fleet that it belongs to: one of a route's gatewayNames",
+  },
+  {
+    name: 'snapshot',
+    type: 'text',
+    value: 'FILE',
+    of: { dataplane: null },
+    help: 'the last good table, to boot from while no controller answers; none = off (default: under --state-dir)',
+  },
+  {
+    name: 'state-dir',
+    type: 'text',
+    value: 'DIR',
+    of: { dataplane: null },
+    help: 'what must outlive the process (default: a temporary folder)',
+  },
+  {
+    name: 'tls-cert',
+    type: 'text',
+    value: 'FILE',
+    of: { controller: null, dataplane: null },
+    help: 'certificate chain (PEM) that this end of the push channel shows',
+  },
+  {
+    name: 'tls-key',
+    type: 'text',
+    value: 'FILE',
+    of: { controller: null, dataplane: null },
+    help: 'its private key (PEM)',
+  },
+  {
+    name: 'client-ca',
+    type: 'text',
+    value: 'FILE',
+    of: { controller: null, dataplane: null },
+    help: 'authority (PEM) that must have signed the certificate of the other end of the push channel',
+  },
+  {
+    name: 'insecure',
+    type: 'switch',
+    of: { controller: null, dataplane: null },
+    help: 'allow a plain push channel beyond this machine',
+  },
+  {
+    name: 'allow-url',
+    type: 'list',
+    value: 'HOST',
+    of: { serve: null, controller: null, check: null },
+    help: 'a host that URL backends may reach: HOST, HOST:PORT or *.SUFFIX; over files, this machine too',
+  },
+  {
+    name: 'drain-delay',
+    type: 'duration',
+    of: { serve: '0s', dataplane: '5s', start: '0s' },
+    help: 'after SIGTERM: how long it says that it is not ready and still takes what comes',
+  },
+  {
+    name: 'drain-timeout',
+    type: 'duration',
+    of: { serve: '10s', dataplane: '60s', start: '10s' },
+    help: 'after that: how long requests in flight may take',
+  },
+  {
+    name: 'log-level',
+    type: 'text',
+    value: 'LEVEL',
+    choices: ['debug', 'info', 'warn', 'error'],
+    of: { serve: 'info', dataplane: 'info', controller: 'info', start: 'info' },
+    help: 'the least that is logged; logs are JSON lines on stdout',
+  },
+  {
+    name: 'kubeconfig',
+    type: 'text',
+    value: 'FILE',
+    of: { controller: null },
+    help: 'how to reach the cluster (default: the service account of its own pod)',
+  },
+  {
+    name: 'namespace',
+    short: 'n',
+    type: 'list',
+    value: 'NAME',
+    of: { controller: null },
+    help: 'read these namespaces only (default: all)',
+  },
+  {
+    name: 'leader-elect',
+    type: 'switch',
+    of: { controller: 'true' },
+    help: 'one of several replicas writes statuses',
+  },
+  {
+    name: 'lease-namespace',
+    type: 'text',
+    value: 'NAME',
+    of: { controller: null },
+    help: 'where the Lease of the election is (default: its own)',
+  },
+  {
+    name: 'allow-unmanaged-endpointslices',
+    type: 'switch',
+    of: { controller: null },
+    help: "follow EndpointSlices that the cluster's own controllers do not manage",
+  },
+])
+
+type Known = (typeof flags)[number]
+type Camel<S extends string> = S extends `${infer Head}-${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : S
+type Value<F extends Known> = F extends { choices: readonly (infer Choice)[] }
+  ? Choice
+  : { text: string; port: number; duration: number; switch: boolean; list: readonly string[] }[F['type']]
+
+/** Its flags have a value in any case: lists are empty and switches off, where nothing else is said. */
+type Certain<F, C extends Command> = F extends { type: 'list' | 'switch'; of: Record<C, unknown> }
+  ? F
+  : F extends { of: Record<C, string> } ? F : never
+type Uncertain<F, C extends Command> = F extends { of: Record<C, unknown> } ? Exclude<F, Certain<F, C>> : never
+
+/** What a command was told: its flags in camelCase, ports as numbers, durations as milliseconds. */
+export type Options<C extends Command> = {
+  readonly [F in Certain<Known, C> as Camel<F['name']>]: Value<F>
+} & {
+  readonly [F in Uncertain<Known, C> as Camel<F['name']>]?: Value<F>
+}
+
+export const isCommand = (word: string): word is Command => Object.hasOwn(commands, word)
+
+export const flagsOf = (command: Command): readonly Flag[] =>
+  flags.filter((flag: Flag) => flag.of[command] !== undefined)
+
+/** `--http-port` = `MODELROUTE_HTTP_PORT`. */
+export const variableOf = ({ name }: Flag) => `MODELROUTE_${name.replaceAll('-', '_').toUpperCase()}`
+
+export const keyOf = ({ name }: Flag) => name.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())

@@ -1,0 +1,53 @@
+import { type Command, commands, type Flag, flagsOf, variableOf } from './flags.ts'
+
+const EXIT = 'Exit codes: 0 ok, 1 failed, 2 usage. SIGTERM drains and exits 0.'
+
+export function overview(): string {
+  const rows = Object.entries(commands).map(([name, line]) => `  ${name.padEnd(12)}${line}`)
+  return `ModelRoute, an inference gateway for people who serve models on Kubernetes.
+
+Usage: modelroute COMMAND [FLAGS]
+
+${rows.join('\n')}
+
+  modelroute COMMAND --help    the flags of a command
+  modelroute --version
+
+${EXIT}
+`
+}
+
+function valueName({ type, value, choices }: Flag): string {
+  if (type === 'switch') return ''
+  return ` ${choices?.join('|') ?? value ?? { port: 'PORT', duration: 'DURATION', text: 'TEXT', list: 'TEXT' }[type]}`
+}
+
+const usage: Readonly<Record<Command, string>> = {
+  serve: '-f PATH… [FLAGS]',
+  controller: '[-f PATH…] [FLAGS]',
+  dataplane: '--controller URL… [FLAGS]',
+  check: '-f PATH… [-o json]',
+  start: '[FLAGS]',
+}
+
+export function helpOf(command: Command): string {
+  const rows = flagsOf(command).map((flag) => {
+    const short = flag.short === undefined ? '    ' : `-${flag.short}, `
+    const fallback = flag.of[command]
+    const notes = [
+      ...(flag.type === 'list' ? ['repeatable'] : []),
+      ...(typeof fallback === 'string' ? [`default ${fallback}`] : []),
+      variableOf(flag),
+    ]
+    return `  ${short}--${flag.name}${valueName(flag)}\n        ${flag.help} (${notes.join('; ')})`
+  })
+  return `modelroute ${command}: ${commands[command]}
+
+Usage: modelroute ${command} ${usage[command]}
+
+${rows.join('\n')}
+
+A flag wins over its environment variable; in one, repeatable values are separated by commas.
+${EXIT}
+`
+}

@@ -1,0 +1,121 @@
+import { parseArgs } from 'node:util'
+import { nearest } from '../controller/sources/nearest.ts'
+import { type Command, type Flag, flagsOf, keyOf, type Options, variableOf } from './flags.ts'
+import { type OptionValue, parseValue } from './values.ts'
+
+/** A command line that cannot be obeyed: what is wrong with it, a line each. */
+export type Usage = Readonly<{ usage: readonly string[] }>
+
+type Environment = Readonly<Record<string, string | undefined>>
+type Given = { flag: Flag; text: string; from: string }
+
+const shownFlag = (flag: Flag) => (flag.short === undefined ? `--${flag.name}` : `-${flag.short}`)
+
+/** What combinations mean nothing, or not what was meant. */
+const rules: { readonly [C in Command]?: (options: Options<C>, given: ReadonlySet<string>) => readonly string[] } = {
+  serve: ({ filename }) => (filename.length === 0 ? ['-f PATH is required: a file, a folder, or - for stdin'] : []),
+  check: ({ filename }) => (filename.length === 0 ? ['-f PATH is required: a file, a folder, or - for stdin'] : []),
+  dataplane: (options) => [
+    ...(options.controller.length === 0 ? ['--controller URL is required'] : []),
+    ...(options.tlsCert === undefined && options.tlsKey === undefined ? [] : pair(options)),
+  ],
+  controller: (options, given) => {
+    const clusterOnly = ['kubeconfig', 'namespace', 'leader-elect', 'lease-namespace', 'allow-unmanaged-endpointslices']
+    const idle = options.filename.length > 0 ? clusterOnly.filter((name) => given.has(name)) : []
+    return [
+      ...idle.map((name) => `--${name} has no meaning with -f, which reads files instead of a cluster`),
+      ...(options.tlsCert === undefined && options.tlsKey === undefined ? [] : pair(options)),
+      ...(options.clientCa !== undefined && options.tlsCert === undefined ? ['--client-ca needs --tls-cert'] : []),
+    ]
+  },
+}
+
+const pair = ({ tlsCert, tlsKey }: { tlsCert?: string; tlsKey?: string }) =>
+  tlsCert === undefined || tlsKey === undefined ? ['--tls-cert and --tls-key go together'] : []
+
+function unknownFlag(raw: string, flags: readonly Flag[], command: Command): string {
+  const like = nearest(raw.replace(/^-+/, ''), flags.map(({ name }) => name))
+  return `unknown flag ${raw}${like === undefined ? '' : `; did you mean --${like}?`} (modelroute ${command} --help)`
+}
+
+/** Reads the words after the command. */
+function readWords(command: Command, words: readonly string[], flags: readonly Flag[]) {
+  const config = Object.fromEntries(
+    flags.map(({ name, short, type }) => [
+      name,
+      { type: type === 'switch' ? ('boolean' as const) : ('string' as const), multiple: true, ...(short && { short }) },
+    ]),
+  )
+  const args = [...words]
+  const { tokens } = parseArgs({ args, options: config, strict: false, allowPositionals: true, tokens: true })
+  const given: Given[] = []
+  const errors: string[] = []
+  const extra: string[] = []
+  for (const token of tokens) {
+    if (token.kind === 'positional') extra.push(token.value)
+    if (token.kind !== 'option') continue
+    const flag = flags.find(({ name }) => name === token.name)
+    if (flag === undefined) errors.push(unknownFlag(token.rawName, flags, command))
+    else if (flag.type === 'switch') given.push({ flag, text: token.value ?? 'true', from: token.rawName })
+    else if (token.value === undefined || (!token.inlineValue && /^-./.test(token.value))) {
+      errors.push(`${token.rawName} needs a value: ${token.rawName} ${flag.value ?? flag.type.toUpperCase()}`)
+    } else given.push({ flag, text: token.value, from: token.rawName })
+  }
+  // After an unknown flag, an argument is probably its value.
+  if (errors.length > 0) return { given, errors }
+  const hint = (text: string) => (flags.some(({ name }) => name === 'filename') ? `; did you mean -f ${text}?` : '')
+  return { given, errors: extra.map((text) => `unexpected argument ${text}${hint(text)}`) }
+}
+
+/** What the environment says of a flag; an empty variable says nothing. */
+function fromEnvironment(flag: Flag, env: Environment): Given[] {
+  const from = variableOf(flag)
+  const text = env[from]?.trim() ?? ''
+  if (text === '') return []
+  const texts = flag.type === 'list' ? text.split(',').map((part) => part.trim()) : [text]
+  return texts.filter((part) => part !== '').map((part) => ({ flag, text: part, from }))
+}
+
+function valueOf(
+  flag: Flag,
+  given: readonly Given[],
+  fallback: string | null,
+  errors: string[],
+): OptionValue | undefined {
+  const values = given.flatMap(({ text, from }) => {
+    const parsed = parseValue(flag, text)
+    if ('value' in parsed) return [parsed.value]
+    errors.push(`${from} ${parsed.error}, not ${JSON.stringify(text)}`)
+    return []
+  })
+  if (flag.type === 'list') return values.map(String)
+  if (given.length > 1) errors.push(`${shownFlag(flag)} is given ${given.length} times`)
+  const [value] = values
+  if (value !== undefined) return value
+  if (fallback === null) return flag.type === 'switch' ? false : undefined
+  const parsed = parseValue(flag, fallback)
+  return 'value' in parsed ? parsed.value : undefined
+}
+
+/** The options of a command: flags, else environment variables, else defaults. */
+export function readOptions<C extends Command>(
+  command: C,
+  words: readonly string[],
+  env: Environment,
+): Options<C> | Usage {
+  const flags = flagsOf(command)
+  const { given, errors } = readWords(command, words, flags)
+  const options: Record<string, OptionValue> = {}
+  const explicit = new Set<string>()
+  for (const flag of flags) {
+    const typed = given.filter((each) => each.flag === flag)
+    const told = typed.length > 0 ? typed : fromEnvironment(flag, env)
+    if (told.length > 0) explicit.add(flag.name)
+    const value = valueOf(flag, told, flag.of[command] ?? null, errors)
+    if (value !== undefined) options[keyOf(flag)] = value
+  }
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the registry made both the type and the values
+  const typed = options as Options<C>
+  if (errors.length === 0) errors.push(...(rules[command]?.(typed, explicit) ?? []))
+  return errors.length > 0 ? { usage: errors } : typed
+}

@@ -1,0 +1,55 @@
+import { hostname } from 'node:os'
+import { startController } from '../controller/main.ts'
+import { startDataplane } from '../dataplane/main.ts'
+import { createLog } from '../dataplane/telemetry/log.ts'
+import { linkPair } from '../table/link.ts'
+import type { Options } from './flags.ts'
+import { untilEnd } from './lifetime.ts'
+
+/** The only fleet that a single process can be. */
+const GATEWAY = 'default'
+
+/** What `serve` and `start` have in common. */
+export type ServeOptions = Omit<Options<'serve'>, 'allowUrl'> & { readonly allowUrl?: readonly string[] }
+
+export type Served = Readonly<{ url: string; end(): Promise<void>; started: Promise<void> }>
+
+/** File source, controller and data plane in one process, the two halves speaking the same protocol as ever. */
+export async function startServing(options: ServeOptions): Promise<Served> {
+  const log = createLog({ level: options.logLevel })
+  const [controllerEnd, proxyEnd] = linkPair()
+  const { host, adminHost, healthPort } = options
+  const controller = await startController({
+    files: options.filename,
+    control: { host: adminHost, port: options.controlPort },
+    allowUrls: options.allowUrl ?? [],
+    allowUnmanagedEndpointSlices: true,
+    gateways: [GATEWAY],
+    log: (level, message, fields) => log.write(level, message, fields),
+    listening: (name, url) => log.announce('listening', { name, url }),
+  })
+  controller.accept(controllerEnd)
+  const proxy = await startDataplane({
+    http: { host, port: options.httpPort },
+    admin: { host: adminHost, port: options.adminPort },
+    health: healthPort === undefined ? undefined : { host, port: healthPort },
+    feed: { link: proxyEnd },
+    gateway: GATEWAY,
+    node: hostname(),
+    log,
+  })
+  return {
+    url: proxy.urls.http,
+    started: controller.started,
+    async end() {
+      await proxy.drain({ delay: options.drainDelay, timeout: options.drainTimeout })
+      await controller.close()
+      log.flush()
+    },
+  }
+}
+
+export async function serve(options: Options<'serve'>): Promise<number> {
+  const served = await startServing(options)
+  return untilEnd(served.end, served.started)
+}

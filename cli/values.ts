@@ -1,0 +1,56 @@
+import type { Flag } from './flags.ts'
+
+export type OptionValue = string | number | boolean | readonly string[]
+
+export type Parsed = { value: OptionValue } | { error: string }
+
+const duration = /^([0-9]{1,5}(h|m|s|ms)){1,4}$/
+const units: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 }
+
+/** Milliseconds of a Gateway API duration (GEP-2257); undefined where it is none. */
+export function parseDuration(text: string): number | undefined {
+  if (!duration.test(text)) return undefined
+  const parts = [...text.matchAll(/([0-9]+)(h|ms|m|s)/g)]
+  return parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * (units[unit ?? ''] ?? 0), 0)
+}
+
+/** What the values of a flag must look like beyond their type. */
+const shapes: Readonly<Record<string, { test: (text: string) => boolean; message: string }>> = {
+  controller: {
+    test: (text) => /^https?:\/\/[^/]/.test(text) && URL.canParse(text) && new URL(text).pathname === '/',
+    message: 'must be https://HOST:PORT, or http://HOST:PORT for a plain channel',
+  },
+  'allow-url': {
+    test: (text) => /^(\*\.)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$/.test(text),
+    message: 'must be HOST, HOST:PORT or *.SUFFIX, without https://',
+  },
+  host: { test: (text) => /^[A-Za-z0-9._:%-]+$/.test(text), message: 'must be an address or a host name' },
+  'admin-host': { test: (text) => /^[A-Za-z0-9._:%-]+$/.test(text), message: 'must be an address or a host name' },
+}
+
+function parsePort(text: string): Parsed {
+  if (/^[0-9]{1,5}$/.test(text) && Number(text) <= 65_535) return { value: Number(text) }
+  // A pod's environment names each Service of its namespace, so one called modelroute-http sets MODELROUTE_HTTP_PORT.
+  const link = text.startsWith('tcp://')
+    ? '; Kubernetes set it for a Service of that name: set enableServiceLinks: false in the pod'
+    : ''
+  return { error: `must be a port, 0 to 65535${link}` }
+}
+
+/** Reads one value as the flag's type; a list takes one of its items. */
+export function parseValue(flag: Flag, text: string): Parsed {
+  if (flag.type === 'port') return parsePort(text)
+  if (flag.type === 'switch') {
+    return text === 'true' || text === 'false' ? { value: text === 'true' } : { error: 'must be true or false' }
+  }
+  if (text === '') return { error: 'must not be empty' }
+  if (flag.type === 'duration') {
+    const value = parseDuration(text)
+    return value === undefined ? { error: 'must be a duration such as 250ms, 5s or 1h30m' } : { value }
+  }
+  if (flag.choices !== undefined && !flag.choices.includes(text)) {
+    return { error: `must be one of ${flag.choices.join(', ')}` }
+  }
+  const shape = shapes[flag.name]
+  return shape === undefined || shape.test(text) ? { value: text } : { error: shape.message }
+}
