@@ -66,7 +66,7 @@ export function createRuntime({ upstreams = new Upstreams(), now = () => perform
     series,
     table: () => table,
     activate(next) {
-      groups.update(next.endpoints)
+      groups.begin(next.endpoints)
       const nextOutcomes = new Map<string, Outcome>()
       for (const [id, item] of next.routes) {
         const last = outcomes.get(id)

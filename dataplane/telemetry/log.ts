@@ -11,6 +11,8 @@ export type Fields = Readonly<Record<string, unknown>>
 export interface Log {
   readonly enabled: (level: Level) => boolean
   write(level: Level, message: string, fields?: Fields): void
+  /** A line whatever the level: what scripts wait for. */
+  announce(message: string, fields?: Fields): void
   /** Puts out what is held, now; for the end of the process. */
   flush(): void
 }
@@ -59,20 +61,21 @@ export function createLog({ level = 'info', sink = stdout, now = () => new Date(
     return `${JSON.stringify({ time: now().toISOString(), level: at, msg: message, ...fields })}\n`
   }
 
+  function hold(text: string): void {
+    held.push(text)
+    size += text.length
+    if (size >= flushAt) drain()
+    else timer ??= setTimeout(drain, flushAfter).unref()
+  }
+
   return {
     enabled: (at) => levels.indexOf(at) >= threshold,
     write(at, message, fields) {
       if (levels.indexOf(at) < threshold) return
-      if (size > heldMax) {
-        dropped++
-        return
-      }
-      const text = line(at, message, fields)
-      held.push(text)
-      size += text.length
-      if (size >= flushAt) drain()
-      else timer ??= setTimeout(drain, flushAfter).unref()
+      if (size > heldMax) dropped++
+      else hold(line(at, message, fields))
     },
+    announce: (message, fields) => hold(line('info', message, fields)),
     flush() {
       clearTimeout(timer)
       timer = undefined

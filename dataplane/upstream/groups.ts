@@ -52,10 +52,9 @@ export class Groups {
     return known.group
   }
 
-  /** New endpoints for the groups there are. */
-  update(endpoints: ReadonlyMap<string, EndpointSet>): void {
+  /** The endpoints that groups made from here on begin with. */
+  begin(endpoints: ReadonlyMap<string, EndpointSet>): void {
     this.#endpoints = endpoints
-    for (const known of this.#groups.values()) this.#fill(known)
   }
 
   #fill(known: Known): void {
@@ -67,14 +66,19 @@ export class Groups {
       this.#upstreams.get(known.tenant, { origin: `http://${address.includes(':') ? `[${address}]` : address}:${port}` }))
   }
 
-  /** Drops the groups that nothing in force points at, and closes the endpoints that are in none. */
+  /**
+   * Drops the groups that nothing in force points at, as they are: a request of the table before may still need them.
+   * The others follow their endpoints, and an endpoint that is in none any more is closed.
+   */
   retain(targets: readonly BuiltTarget[]): void {
     const live = new Set<Group>()
     for (const target of targets) if (target.kind === 'group') live.add(target.group)
     const used = new Set<Upstream>()
-    for (const [key, { group }] of this.#groups) {
-      if (!live.has(group)) this.#groups.delete(key)
-      else for (const member of group.members) used.add(member)
+    for (const [key, known] of this.#groups) {
+      if (live.has(known.group)) {
+        this.#fill(known)
+        for (const member of known.group.members) used.add(member)
+      } else this.#groups.delete(key)
     }
     this.#upstreams.retain(used)
   }

@@ -1,0 +1,86 @@
+import type { Server } from 'node:http'
+import { createAdminServer, createHealthServer } from './admin.ts'
+import { createDrain, type DrainOptions } from './drain.ts'
+import { createGateway } from './pipeline/gateway.ts'
+import { createRuntime } from './runtime.ts'
+import { createDoor, listen } from './server.ts'
+import type { Activate } from './store.ts'
+import type { Log } from './telemetry/log.ts'
+import { createMetrics } from './telemetry/metrics.ts'
+import { createRecorder } from './telemetry/recorder.ts'
+import { Upstreams, type PoolLimits } from './upstream/pool.ts'
+
+export type Bind = Readonly<{ host: string; port: number }>
+
+export type ProxyOptions = Readonly<{
+  http: Bind
+  admin?: Bind
+  health?: Bind
+  log: Log
+  /** Besides a table in force; for a proxy that must first have heard its controller. */
+  ready?: () => boolean
+  limits?: PoolLimits
+}>
+
+/** One proxy, without the source of its tables. */
+export type Proxy = Readonly<{
+  urls: Readonly<{ http: string; admin: string | undefined; health: string | undefined }>
+  activate: Activate
+  /** Ends the public port as `drain.ts` says, then the others. False: something in flight had to be cut. */
+  drain(options: DrainOptions): Promise<boolean>
+  /** At once, whatever is in flight. */
+  close(): Promise<void>
+}>
+
+export async function startProxy(options: ProxyOptions): Promise<Proxy> {
+  const { log } = options
+  const runtime = createRuntime({ upstreams: new Upstreams(options.limits) })
+  const metrics = createMetrics({ series: runtime.series, table: runtime.table })
+  const recorder = createRecorder({ log, series: runtime.series })
+  const drain = createDrain()
+  const ready = () => runtime.table() !== undefined && !drain.draining() && (options.ready?.() ?? true)
+  const admin = { metrics, table: runtime.table, ready }
+
+  const servers: Server[] = []
+  const start = async (name: string, server: Server, bind: Bind | undefined) => {
+    if (bind === undefined) return undefined
+    const { url } = await listen(server, bind.host, bind.port)
+    servers.push(server)
+    log.announce('listening', { name, url })
+    return url
+  }
+
+  const close = async (): Promise<void> => {
+    for (const server of servers) {
+      server.close()
+      server.closeAllConnections()
+    }
+    metrics.close()
+    await runtime.close()
+    log.flush()
+  }
+
+  try {
+    // Health first: whoever looks sees a process that is alive and not ready yet.
+    const health = await start('health', createHealthServer(admin), options.health)
+    const adminUrl = await start('admin', createAdminServer(admin), options.admin)
+    const door = createDoor(createGateway({ runtime, recorder, draining: drain.draining }))
+    const { url } = await listen(door, options.http.host, options.http.port)
+    servers.push(door)
+    drain.add(door)
+    log.announce('listening', { name: 'http', url })
+    return {
+      urls: { http: url, admin: adminUrl, health },
+      activate: runtime.activate,
+      async drain(drainOptions) {
+        const clean = await drain.drain(drainOptions)
+        await close()
+        return clean
+      },
+      close,
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}

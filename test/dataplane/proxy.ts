@@ -1,0 +1,32 @@
+import type { TestContext } from 'node:test'
+import { startProxy, type Proxy, type ProxyOptions } from '../../dataplane/proxy.ts'
+import type { Active } from '../../dataplane/store.ts'
+import { createLog } from '../../dataplane/telemetry/log.ts'
+
+export type AccessLine = Readonly<Record<string, string | number | undefined>>
+export type TestProxy = Proxy & Readonly<{ url: string; lines: () => AccessLine[]; text: () => string }>
+
+/** A proxy on free ports until the test ends, its log in memory. */
+export async function testProxy(t: TestContext, table?: Active, options: Partial<ProxyOptions> = {}): Promise<TestProxy> {
+  let text = ''
+  const keep = (more: string) => { text += more }
+  const log = createLog({ sink: { write: (more, done) => { keep(more); done() }, sync: keep } })
+  const free = { host: '127.0.0.1', port: 0 }
+  const proxy = await startProxy({ http: free, admin: free, health: free, log, ...options })
+  t.after(() => proxy.close())
+  if (table) {
+    const refused = proxy.activate(table)
+    if (refused.length > 0) throw new Error(JSON.stringify(refused))
+  }
+  const all = () => {
+    log.flush()
+    return text
+  }
+  return {
+    ...proxy,
+    url: proxy.urls.http,
+    text: all,
+    lines: () => all().split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as AccessLine)
+      .filter((line) => line['msg'] === 'request'),
+  }
+}
