@@ -6,7 +6,7 @@ import { assemble, withSets } from './fleets.ts'
 import { settle, type Settled, withEndpoints } from './outcomes.ts'
 import { compilePolicy } from './policies.ts'
 import { createSets, type Sets } from './sets.ts'
-import type { CompileOptions } from './spec.ts'
+import type { CompileOptions, RouteSpec } from './spec.ts'
 import type { SetSource } from './targets.ts'
 
 export type { CompileOptions } from './spec.ts'
@@ -21,7 +21,8 @@ export type { CompileOptions } from './spec.ts'
  * Each step runs again only for what changed, and whatever comes out equal keeps its identity.
  */
 export function createCompiler(options: CompileOptions): (snapshot: Snapshot) => Compiled {
-  const draft = createDrafts(options)
+  const memory = createMemory()
+  const draft = createDrafts(options, memory.recall)
   const settleAll = createSettlement()
   const collect = createSets(options)
   const judge = createPolicies()
@@ -32,6 +33,7 @@ export function createCompiler(options: CompileOptions): (snapshot: Snapshot) =>
   return (snapshot) => {
     const drafts = draft(snapshot)
     const { settled, affected } = settleAll(drafts)
+    for (const id of affected) memory.keep(id, snapshot.modelRoutes.get(id)?.uid, settled.get(id)?.outcome.inForce)
     if (affected.size > 0) ({ users, wanted } = usersOf(settled))
     const sets = collect(wanted, snapshot)
 
@@ -45,6 +47,22 @@ export function createCompiler(options: CompileOptions): (snapshot: Snapshot) =>
         : assemble(list(), sets, options, compiled?.fleets)
     compiled = { fleets, routes, policies: judge(snapshot) }
     return compiled
+  }
+}
+
+/** What was last in force of each route: exactly what a restarted compiler finds in the recorded revisions. */
+function createMemory() {
+  const specs = new Map<string, Readonly<{ uid: string; spec: RouteSpec }>>()
+  return {
+    keep: (id: string, uid: string | undefined, spec: RouteSpec | undefined): void => {
+      if (uid === undefined) specs.delete(id)
+      else if (spec) specs.set(id, { uid, spec })
+    },
+    /** Deleted and made again is another route, which was never in force. */
+    recall: (id: string, uid: string): RouteSpec | undefined => {
+      const known = specs.get(id)
+      return known?.uid === uid ? known.spec : undefined
+    },
   }
 }
 

@@ -1,7 +1,7 @@
 import type { ModelRoute } from '../../crds/types.gen.ts'
 import type { Resource, Snapshot } from '../sources/snapshot.ts'
 import { compileRoute, type RouteDraft } from './routes.ts'
-import type { CompileOptions } from './spec.ts'
+import type { CompileOptions, RouteSpec } from './spec.ts'
 import { changed, type Lookup, observed, sameWorld, worldOf } from './world.ts'
 
 export type Drafts = Readonly<{
@@ -14,8 +14,11 @@ export type Drafts = Readonly<{
 
 type Entry = Readonly<{ resource: Resource<ModelRoute>; draft: RouteDraft; lookups: readonly Lookup[] }>
 
+/** The spec of a route that was last in force. */
+export type LastGood = (id: string, uid: string) => RouteSpec | undefined
+
 /** Compiles a route when it, or something it looked at, changed; otherwise what was compiled before still stands. */
-export function createDrafts(options: CompileOptions): (snapshot: Snapshot) => Drafts {
+export function createDrafts(options: CompileOptions, lastGood: LastGood): (snapshot: Snapshot) => Drafts {
   const entries = new Map<string, Entry>()
   const byId = new Map<string, RouteDraft>()
   let ids: readonly string[] = []
@@ -42,10 +45,8 @@ export function createDrafts(options: CompileOptions): (snapshot: Snapshot) => D
       const known = entries.get(id)
       if (!resource) continue
       if (known?.resource === resource && (sameElsewhere || !changed(known.lookups, world))) continue
-      // Deleted and made again is another route, which was never in force.
-      const good = known?.resource.uid === resource.uid ? known.draft.good : undefined
       const eyes = observed(world)
-      const draft = compileRoute(id, resource, { world: eyes.world, options, good })
+      const draft = compileRoute(id, resource, { world: eyes.world, options, good: lastGood(id, resource.uid) })
       entries.set(id, { resource, draft, lookups: eyes.lookups })
       byId.set(id, draft)
       touched.add(id)

@@ -55,7 +55,7 @@ export function settle(draft: RouteDraft, losses: readonly Loss[]): Settled {
       resolvedRefs: resolution(draft, problems),
       ...(partiallyInvalid ? { partiallyInvalid } : {}),
       weights: rules.length > 0 ? weightsOf(item) : '',
-      ...(rules.length > 0 && draft.good ? { inForce: draft.good } : {}),
+      ...(rules.length > 0 && draft.inForce ? { inForce: draft.inForce } : {}),
     },
   }
 }

@@ -20,8 +20,8 @@ export type RouteDraft = Readonly<{
   /** The whole manifest does not hold; `rules` are those of the last good one. */
   refused?: Readonly<{ reason: string; problems: readonly Problem[] }>
   problems: readonly Problem[]
-  /** What to fall back to from now on: the manifest, less its invalid rules, plus their last good versions. */
-  good?: RouteSpec
+  /** The manifest, less its invalid rules, plus their last good versions. */
+  inForce?: RouteSpec
 }>
 
 export type RouteContext = Readonly<{
@@ -43,12 +43,13 @@ export function compileRoute(id: string, resource: Resource<ModelRoute>, context
   if (!good || refused.guarded || unsupportedInRoute(good).problems.length > 0) {
     // Who turns a protection on does not want the unprotected version to go on.
     const where = spec ? reach(spec, context.options, problems) : { gateways: [], hostnames: [] }
-    return { ...base, ...where, rules: [], problems, ...(good ? { good } : {}) }
+    return { ...base, ...where, rules: [], problems }
   }
   const inner = rulesContext(resource, context)
   const kept = good.rules.map((rule) => compileRule(rule, '', inner))
   problems.push(...kept.flatMap((result) => result.problems).map((problem) => ofLastGood(problem, '')))
-  return { ...base, ...reach(good, context.options, problems), rules: kept.flatMap((result) => result.draft ?? []), problems, good }
+  const rules = kept.flatMap((result) => result.draft ?? [])
+  return { ...base, ...reach(good, context.options, problems), rules, problems, inForce: good }
 }
 
 function fromManifest(
@@ -61,7 +62,7 @@ function fromManifest(
   const olderRules = rulesContext(resource, context)
   const problems: Problem[] = [...resource.problems]
   const rules: RuleDraft[] = []
-  const inForce: RuleSpec[] = []
+  const holding: RuleSpec[] = []
   const failed: { name: string; kept: boolean; problems: readonly Problem[] }[] = []
   for (const [at, rule] of spec.rules.entries()) {
     const place = `spec.rules[${at}]`
@@ -69,22 +70,22 @@ function fromManifest(
     problems.push(...result.problems)
     if (result.draft) {
       rules.push(result.draft)
-      inForce.push(rule)
+      holding.push(rule)
       continue
     }
     const older = result.guarded ? undefined : lastGood(id, context)?.rules.find(({ name }) => name === rule.name)
     const fallback = older && compileRule(older, place, olderRules)
     if (older && fallback?.draft) {
       rules.push({ ...fallback.draft, matches: fallback.draft.matches.map(({ match }) => ({ match, place })) })
-      inForce.push(older)
+      holding.push(older)
       problems.push(...fallback.problems.map((problem) => ofLastGood(problem, place)))
     }
     failed.push({ name: rule.name, kept: fallback?.draft !== undefined, problems: errorsOf(result.problems) })
   }
   problems.push(...shadowed(rules))
-  const good = failed.length === 0 ? spec : { ...spec, rules: inForce }
+  const inForce = failed.length === 0 ? spec : { ...spec, rules: holding }
   const where = reach(spec, context.options, problems)
-  return { id, resource, ...where, rules, failed, problems, ...(inForce.length ? { good } : {}) }
+  return { id, resource, ...where, rules, failed, problems, inForce }
 }
 
 /** For the rules of one spec, which share an allowance of regular expressions. */

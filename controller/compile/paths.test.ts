@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as fc from 'fast-check'
+import { normalisePath, withoutTrailingSlash } from './paths.ts'
+
+const spellings: readonly [string, string][] = [
+  ['/', '/'],
+  ['/v1/', '/v1/'],
+  ['/%41%7e%2d', '/A~-'],
+  ['/a%2fb%3a', '/a%2Fb%3A'],
+  ['/a b', '/a%20b'],
+  ['/é', '/%C3%A9'],
+  ['/...', '/...'],
+  ['/a/.b/..c', '/a/.b/..c'],
+]
+
+for (const [from, to] of spellings) {
+  test(`${from} is spelt ${to}`, () => assert.deepEqual(normalisePath(from), { path: to }))
+}
+
+const hopeless = ['', 'v1', '/a?b', '/a#b', '//', '/a//b', '/.', '/a/..', '/a/../b', '/a/%2E%2e/b', '/%', '/%g0', '/a\\b', '/a\u0000', '/\ud800']
+
+for (const path of hopeless) {
+  test(`${JSON.stringify(path)} matches no request and is refused`, () => assert.ok('fault' in normalisePath(path)))
+}
+
+test('normalising twice changes nothing', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 40 }), (text) => {
+      const once = normalisePath(`/${text}`)
+      if ('path' in once) assert.deepEqual(normalisePath(once.path), once)
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('only the root keeps its slash', () => {
+  assert.deepEqual(['/', '/v1/', '/v1'].map(withoutTrailingSlash), ['/', '/v1', '/v1'])
+})

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { parse } from 'yaml'
+import { unsupportedFields, unsupportedInRoute, unsupportedInRule } from './unsupported.ts'
+
+type Schema = { properties?: Record<string, Schema>; items?: Schema; enum?: unknown[]; type?: string }
+
+function schemaOf(plural: string): Schema {
+  const path = join(import.meta.dirname, `../../crds/${plural}.modelroute.io.yaml`)
+  const crd = parse(readFileSync(path, 'utf8')) as { spec: { versions: { schema: { openAPIV3Schema: Schema } }[] } }
+  return crd.spec.versions[0]!.schema.openAPIV3Schema
+}
+
+function find(schema: Schema, path: string): Schema | undefined {
+  return path.split('.').reduce<Schema | undefined>((node, segment) => {
+    const inner = node?.properties?.[segment.replace('[]', '')]
+    return segment.endsWith('[]') ? inner?.items : inner
+  }, schema)
+}
+
+const kinds = { ModelRoute: schemaOf('modelroutes'), RateLimitPolicy: schemaOf('ratelimitpolicies') } as const
+
+for (const kind of ['ModelRoute', 'RateLimitPolicy'] as const) {
+  test(`every unsupported field of ${kind} exists in the schema, and so does every value that is admitted`, () => {
+    for (const { path, admits } of unsupportedFields[kind]) {
+      const schema = find(kinds[kind], path)
+      assert.ok(schema, `${path} is not in the schema`)
+      for (const value of admits ?? []) {
+        if (schema.enum) assert.ok(schema.enum.includes(value), `${path} never is ${value}`)
+      }
+    }
+  })
+
+  test(`no unsupported field of ${kind} is listed twice`, () => {
+    const paths = unsupportedFields[kind].map(({ path }) => path)
+    assert.deepEqual([...new Set(paths)], paths)
+  })
+}
+
+/** What a route may say today. Whatever the schema has besides is refused, so that nothing is ever ignored. */
+const supported = [
+  'gatewayNames',
+  'hostnames',
+  'rules[].name',
+  'rules[].matches[].path.type',
+  'rules[].matches[].path.value',
+  'rules[].matches[].method',
+  ...['headers', 'queryParams'].flatMap((list) => ['name', 'type', 'value'].map((field) => `rules[].matches[].${list}[].${field}`)),
+  ...['type', 'name', 'version'].map((field) => `rules[].matches[].model.${field}`),
+  ...['variant', 'kind', 'group', 'name', 'namespace', 'port', 'component', 'url', 'endpointMode', 'weight', 'priority', 'protocol'].map(
+    (field) => `rules[].backendRefs[].${field}`,
+  ),
+  ...['name', 'version'].map((field) => `rules[].backendRefs[].model.${field}`),
+  'rules[].split.by',
+  ...['header', 'value', 'variant'].map((field) => `rules[].overrides[].${field}`),
+  ...['request', 'backendRequest', 'connect', 'firstByte', 'streamIdle'].map((field) => `rules[].timeouts.${field}`),
+  'rules[].loadBalancing.policy',
+].map((path) => `spec.${path}`)
+
+test('every field of the schema is either compiled or refused, none is ignored', () => {
+  const whole = new Set(unsupportedFields.ModelRoute.filter(({ admits }) => !admits).map(({ path }) => path))
+  const leaves = (schema: Schema, path: string): string[] => {
+    if (whole.has(path)) return []
+    if (schema.items) return leaves(schema.items, `${path}[]`)
+    const inner = Object.entries(schema.properties ?? {})
+    return inner.length > 0 ? inner.flatMap(([name, node]) => leaves(node, `${path}.${name}`)) : [path.replace(/(?<=Names|hostnames)\[\]$/, '')]
+  }
+  const compiled = leaves(find(kinds.ModelRoute, 'spec')!, 'spec')
+  assert.deepEqual(compiled.sort(), supported.sort())
+})
+
+test('a refused field is named by its exact place, also in lists', () => {
+  const rule = { name: 'a', backendRefs: [{ variant: 'a' }, { variant: 'b', protocol: 'V2' }] }
+  const { problems, guarded } = unsupportedInRule(rule, 'spec.rules[3]')
+  assert.deepEqual(problems.map(({ field }) => field), ['spec.rules[3].backendRefs[1].protocol'])
+  assert.equal(guarded, false)
+})
+
+test('an inherited name is no field', () => {
+  const hostile: unknown = JSON.parse('{"__proto__": {"auth": {}}, "rules": []}')
+  assert.deepEqual(unsupportedInRoute(hostile).problems, [])
+})
