@@ -20,7 +20,7 @@ export async function startServing(options: ServeOptions): Promise<Served> {
   const [controllerEnd, proxyEnd] = linkPair()
   const { host, adminHost, healthPort } = options
   const controller = await startController({
-    files: options.filename,
+    source: { files: options.filename },
     control: { host: adminHost, port: options.controlPort },
     allowUrls: options.allowUrl ?? [],
     allowUnmanagedEndpointSlices: true,

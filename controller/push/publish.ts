@@ -43,8 +43,8 @@ export class Publisher {
     this.#helloMs = options.helloMs ?? 10_000
   }
 
-  /** Sends each fleet what changed of it since the last call; nothing where nothing did. */
-  publish(fleets: Compiled['fleets']): void {
+  /** Sends each fleet what changed of it since the last call; nothing where nothing did, and then answers false. */
+  publish(fleets: Compiled['fleets']): boolean {
     const first = !this.#published
     this.#published = true
     let changed = first
@@ -58,9 +58,10 @@ export class Publisher {
         if (ledgers[resource].publish(fleets.get(gateway)?.[resource] ?? EMPTY)) changed = true
       }
     }
-    if (!changed) return
+    if (!changed) return false
     for (const session of this.#sessions) session.pump()
     this.#changed()
+    return true
   }
 
   /** Takes a proxy's stream over until it closes. */
@@ -102,6 +103,14 @@ export class Publisher {
       })
     }
     return [...byInstance.values()].sort((a, b) => (a.node < b.node ? -1 : a.node > b.node ? 1 : 0))
+  }
+
+  /** How far the connected proxies are: `refusing` counts those among the others that refused some route. */
+  counts(): Readonly<{ connected: number; current: number; behind: number; refusing: number }> {
+    const proxies = this.proxies()
+    const current = proxies.filter(({ gateway, version }) => version === this.#ledgers.get(gateway)?.routes.version).length
+    const refusing = proxies.filter(({ refused }) => refused.size > 0).length
+    return { connected: proxies.length, current, behind: proxies.length - current, refusing }
   }
 
   /** The routes published to that fleet now. */

@@ -1,0 +1,37 @@
+import { startController } from '../controller/main.ts'
+import { createLog } from '../dataplane/telemetry/log.ts'
+import type { Options } from './flags.ts'
+import { untilEnd } from './lifetime.ts'
+
+/** The controller, in a cluster or over files. */
+export async function controller(options: Options<'controller'>): Promise<number> {
+  const { host, filename, tlsCert, tlsKey, clientCa } = options
+  const log = createLog({ level: options.logLevel })
+  const running = await startController({
+    source: filename.length > 0
+      ? { files: filename }
+      : {
+          cluster: {
+            kubeconfig: options.kubeconfig,
+            namespaces: options.namespace,
+            leaderElect: options.leaderElect,
+            leaseNamespace: options.leaseNamespace,
+          },
+        },
+    push: {
+      host,
+      port: options.pushPort,
+      tls: tlsCert !== undefined && tlsKey !== undefined ? { cert: tlsCert, key: tlsKey, clientCa } : undefined,
+      insecure: options.insecure,
+    },
+    control: { host, port: options.controlPort },
+    allowUrls: options.allowUrl,
+    allowUnmanagedEndpointSlices: options.allowUnmanagedEndpointslices,
+    log: (level, message, fields) => log.write(level, message, fields),
+    listening: (name, url) => log.announce('listening', { name, url }),
+  })
+  return untilEnd(async () => {
+    await running.close()
+    log.flush()
+  }, running.started)
+}

@@ -1,0 +1,116 @@
+import type { FromController, FromProxy, Link } from '../table/messages.ts'
+import { createCompiler } from './compile/compile.ts'
+import { listenControl } from './control.ts'
+import { clusterMode, type ClusterOptions } from './modes/cluster.ts'
+import { fileMode } from './modes/files.ts'
+import type { TlsFiles } from './push/credentials.ts'
+import { Publisher } from './push/publish.ts'
+import { listenPush } from './push/server.ts'
+import type { Log } from './push/session.ts'
+import type { Snapshot } from './sources/snapshot.ts'
+import { Statuses, type View } from './statuses.ts'
+import { createControllerMetrics } from './telemetry/metrics.ts'
+
+export type ControllerOptions = Readonly<{
+  /** Where resources come from: manifests, watched, or a cluster. */
+  source: Readonly<{ files: readonly string[] }> | Readonly<{ cluster: ClusterOptions }>
+  /** Without it nothing listens for proxies: the only one is in this process. */
+  push?: Readonly<{ host: string; port: number; tls?: TlsFiles | undefined; insecure: boolean }> | undefined
+  control: Readonly<{ host: string; port: number }>
+  /** Hosts that URL backends may name. */
+  allowUrls: readonly string[]
+  allowUnmanagedEndpointSlices: boolean
+  /** The fleets there are, where that is known: a route for another is refused instead of waiting for it. */
+  gateways?: readonly string[] | undefined
+  log: Log
+  /** Says where a server listens. */
+  listening: (name: 'push' | 'control', url: string) => void
+}>
+
+export type Controller = Readonly<{
+  urls: Readonly<{ push: string | undefined; control: string }>
+  /** Takes a proxy of this process. */
+  accept(link: Link<FromController, FromProxy>): void
+  /** Resolves when the sources have been read for the first time and their table is published. */
+  started: Promise<void>
+  close(): Promise<void>
+}>
+
+/** Acknowledgements come in bursts, one a proxy: their statuses are worked out once for all of them. Milliseconds. */
+const SETTLE = 5
+
+/** source → compile → push, and back again what became of it. */
+export async function startController(options: ControllerOptions): Promise<Controller> {
+  const { log, source } = options
+  const overFiles = 'files' in source
+  const publisher = new Publisher({ log })
+  const metrics = createControllerMetrics(() => publisher.counts())
+  const compile = createCompiler({
+    allowUrls: options.allowUrls,
+    allowLoopback: overFiles,
+    allowUnmanagedEndpointSlices: overFiles || options.allowUnmanagedEndpointSlices,
+    ...(options.gateways && { gateways: options.gateways }),
+  })
+  const mode = overFiles ? fileMode(source.files, log) : clusterMode(source.cluster, log)
+  const statuses = new Statuses()
+
+  let latest: Pick<View, 'snapshot' | 'compiled'> | undefined
+  let changedAt: number | undefined
+  let settling: NodeJS.Timeout | undefined
+  let closed = false
+
+  const view = (): View | undefined =>
+    latest && { ...latest, proxies: publisher.proxies(), hashes: (gateway) => publisher.hashes(gateway) }
+
+  function settle(): void {
+    settling = undefined
+    const current = view()
+    if (current === undefined || closed) return
+    const { connected, current: upToDate } = publisher.counts()
+    if (changedAt !== undefined && connected > 0 && upToDate === connected) {
+      metrics.acknowledged((performance.now() - changedAt) / 1000)
+      changedAt = undefined
+    }
+    mode.report(current)
+  }
+
+  function take(snapshot: Snapshot): void {
+    const begin = performance.now()
+    const compiled = compile(snapshot)
+    metrics.compiled((performance.now() - begin) / 1000)
+    latest = { snapshot, compiled }
+    if (publisher.publish(compiled.fleets)) changedAt = begin
+    settling ??= setTimeout(settle, SETTLE)
+  }
+
+  publisher.onChange(() => {
+    settling ??= setTimeout(settle, SETTLE)
+  })
+
+  const control = await listenControl({
+    ...options.control,
+    ready: () => latest !== undefined,
+    status: () => {
+      const current = view()
+      return { items: current ? statuses.items(current, new Date()) : [], problems: mode.problems() }
+    },
+    metrics: () => metrics.scrape(),
+  })
+  options.listening('control', control.url)
+
+  const accept = (link: Link<FromController, FromProxy>) => publisher.accept(link)
+  const push = options.push && (await listenPush({ ...options.push, accept, log }))
+  if (push) options.listening('push', push.url)
+
+  return {
+    urls: { push: push?.url, control: control.url },
+    accept,
+    started: mode.start(take),
+    async close() {
+      closed = true
+      clearTimeout(settling)
+      publisher.close()
+      await Promise.all([mode.stop(), push?.close(), control.close()])
+    },
+  }
+}

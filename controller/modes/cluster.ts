@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import { connect, loadConfig } from '../kubernetes/connect.ts'
+import { Elector } from '../kubernetes/lease.ts'
+import { Reporter } from '../kubernetes/reporter.ts'
+import type { Log } from '../push/session.ts'
+import { KubernetesSource } from '../sources/kubernetes.ts'
+import type { Mode } from './mode.ts'
+
+export type ClusterOptions = Readonly<{
+  /** Without it, the pod's own service account. */
+  kubeconfig?: string | undefined
+  /** None: all of them. */
+  namespaces: readonly string[]
+  /** False: the only controller there is, which always leads. */
+  leaderElect: boolean
+  /** Without it, the namespace of the credentials. */
+  leaseNamespace?: string | undefined
+}>
+
+const LEASE = 'modelroute-controller'
+
+/** Every replica reads and serves; only the leader writes: statuses, events and revisions. */
+export function clusterMode(options: ClusterOptions, log: Log): Mode {
+  const api = connect(loadConfig(options.kubeconfig))
+  const identity = `${hostname()}_${randomUUID()}`
+  const elector = new Elector({
+    api,
+    namespace: options.leaseNamespace ?? api.namespace,
+    name: LEASE,
+    identity,
+    onStarted: () => reporter.resume(),
+    onStopped: () => {},
+    log,
+  })
+  const leading = () => !options.leaderElect || elector.leading
+  const source = new KubernetesSource({
+    api,
+    namespaces: options.namespaces,
+    log,
+    onStatus: (uid, status) => reporter.statuses.observe(uid, status),
+  })
+  const reporter = new Reporter({ api, revisions: source.revisions, leading, instance: identity, log })
+
+  return {
+    async start(onSnapshot) {
+      if (options.leaderElect) elector.start()
+      await source.start(onSnapshot)
+    },
+    async stop() {
+      await source.stop()
+      await reporter.stop()
+      if (options.leaderElect) await elector.stop()
+      api.close()
+    },
+    problems: () => [],
+    report: (view) => reporter.report(view),
+  }
+}

@@ -1,0 +1,11 @@
+import type { Snapshot } from '../sources/snapshot.ts'
+import type { View } from '../statuses.ts'
+
+/** Where resources come from, and where what became of them goes. */
+export type Mode = Readonly<{
+  start(onSnapshot: (snapshot: Snapshot) => void): Promise<void>
+  stop(): Promise<void>
+  /** What is wrong and belongs to no resource. */
+  problems(): readonly unknown[]
+  report(view: View): void
+}>

@@ -1,0 +1,57 @@
+import type { ModelRouteStatus, RateLimitPolicyStatus } from '../crds/types.gen.ts'
+import type { Hashes } from '../table/version.ts'
+import type { Compiled } from './compile/compiled.ts'
+import type { ProxyView } from './push/publish.ts'
+import type { Resource, Snapshot } from './sources/snapshot.ts'
+import { policyStatus, reachOf, routeStatus } from './status.ts'
+
+/** Everything that is known at one moment about what was asked for and what is in force. */
+export type View = Readonly<{
+  snapshot: Snapshot
+  compiled: Compiled
+  proxies: readonly ProxyView[]
+  hashes: (gateway: string) => Hashes
+}>
+
+/** The statuses of all resources, for whoever asks on the control port: the cluster's are written by the leader only. */
+export class Statuses {
+  #routes = new Map<string, ModelRouteStatus>()
+  #policies = new Map<string, RateLimitPolicyStatus>()
+
+  /** The resources as `kubectl get -o json` would show them; conditions keep the time of their last change. */
+  items({ snapshot, compiled, proxies, hashes }: View, now: Date): readonly unknown[] {
+    const routes = new Map<string, ModelRouteStatus>()
+    const policies = new Map<string, RateLimitPolicyStatus>()
+    for (const [key, outcome] of compiled.routes) {
+      const reach = reachOf(key, outcome.gateways, proxies, hashes)
+      routes.set(key, routeStatus({ outcome, reach, previous: this.#routes.get(key), now }))
+    }
+    const programmed = (namespace: string) => (name: string) =>
+      routes.get(`${namespace}/${name}`)?.conditions?.some(({ type, status }) => type === 'Programmed' && status === 'True')
+    for (const [key, outcome] of compiled.policies) {
+      const namespace = key.split('/', 1)[0] ?? ''
+      const previous = this.#policies.get(key)
+      policies.set(key, policyStatus({ outcome, programmed: programmed(namespace), previous, now }))
+    }
+    this.#routes = routes
+    this.#policies = policies
+    return [
+      ...shown('ModelRoute', snapshot.modelRoutes, routes),
+      ...shown('RateLimitPolicy', snapshot.rateLimitPolicies, policies),
+    ]
+  }
+}
+
+function shown<T extends { spec: unknown }>(
+  kind: string,
+  resources: ReadonlyMap<string, Resource<T>>,
+  statuses: ReadonlyMap<string, unknown>,
+): unknown[] {
+  return [...resources].map(([key, { namespace, name, generation, object }]) => ({
+    apiVersion: 'modelroute.io/v1alpha1',
+    kind,
+    metadata: { namespace, name, generation },
+    ...(object && { spec: object.spec }),
+    status: statuses.get(key),
+  }))
+}

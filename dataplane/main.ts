@@ -1,0 +1,75 @@
+import { randomUUID } from 'node:crypto'
+import type { FromController, FromProxy, Link } from '../table/messages.ts'
+import type { DrainOptions } from './drain.ts'
+import { startProxy, type Bind } from './proxy.ts'
+import { converse } from './receive/conversation.ts'
+import type { ClientTls } from './receive/dial.ts'
+import { openDisk } from './receive/disk.ts'
+import { startReceiver } from './receive/stream.ts'
+import { createStore } from './store.ts'
+import type { Log } from './telemetry/log.ts'
+
+export type DataplaneOptions = Readonly<{
+  http: Bind
+  admin: Bind
+  health?: Bind | undefined
+  /** Where tables come from: controllers to dial, or the one in this process. */
+  feed:
+    | Readonly<{ controllers: readonly string[]; tls?: ClientTls | undefined; insecure: boolean }>
+    | Readonly<{ link: Link<FromProxy, FromController> }>
+  gateway: string
+  /** What this proxy is called in statuses and logs: its pod's name. */
+  node: string
+  /** File of the last good table; without it a proxy starts empty. */
+  snapshot?: string | undefined
+  log: Log
+}>
+
+export type Dataplane = Readonly<{
+  urls: Readonly<{ http: string; admin: string | undefined; health: string | undefined }>
+  /** Ends it so that nobody notices. False: something in flight had to be cut. */
+  drain(options: DrainOptions): Promise<boolean>
+  /** At once. */
+  close(): Promise<void>
+}>
+
+/** receive → store → runtime → the public port. */
+export async function startDataplane(options: DataplaneOptions): Promise<Dataplane> {
+  const { log, gateway, node, feed } = options
+  const say = (level: 'info' | 'warn' | 'error', message: string, fields?: Readonly<Record<string, unknown>>) =>
+    log.write(level, message, fields)
+  const proxy = await startProxy({
+    http: options.http,
+    admin: options.admin,
+    ...(options.health && { health: options.health }),
+    log,
+  })
+  const disk = options.snapshot === undefined ? undefined : await openDisk({ file: options.snapshot, gateway, log: say })
+  const store = createStore({ activate: proxy.activate, disk, log: say })
+
+  let hangUp: () => void
+  if ('link' in feed) {
+    const { link } = feed
+    converse(link, { store, identity: { node, instance: randomUUID(), gateway }, subscribe: true, log: say })
+    hangUp = () => link.close()
+  } else {
+    hangUp = startReceiver({ ...feed, store, gateway, node, log: say }).close
+  }
+
+  const end = async () => {
+    hangUp()
+    await disk?.close()
+  }
+  return {
+    urls: proxy.urls,
+    async drain(drainOptions) {
+      // Until the last request is done the table must follow its endpoints.
+      const clean = await proxy.drain(drainOptions)
+      await end()
+      return clean
+    },
+    async close() {
+      await Promise.all([proxy.close(), end()])
+    },
+  }
+}
