@@ -146,6 +146,7 @@ export class Reflector<T> {
     const every = (this.#options.relist ?? 600_000) * (0.9 + this.#random() / 5)
     let drift: Trouble | undefined
     let verifying: Promise<void> | undefined
+    let cancel = () => {}
     const check = async () => {
       this.lists++
       this.#touched = new Set()
@@ -154,14 +155,17 @@ export class Reflector<T> {
       if (signal.aborted) return
       if (found === undefined) {
         this.#listedAt = this.#clock.now()
-        return
+        return plan()
       }
       drift = { why: 'expired', message: found }
       own.abort()
     }
-    const cancel = this.#clock.after(Math.max(0, this.#listedAt + every - this.#clock.now()), () => {
-      verifying = check()
-    })
+    const plan = () => {
+      cancel = this.#clock.after(Math.max(0, this.#listedAt + every - this.#clock.now()), () => {
+        verifying = check()
+      })
+    }
+    plan()
     const trouble = await watch(this.#target, from, {
       clock: this.#clock,
       signal,
