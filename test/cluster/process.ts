@@ -1,5 +1,5 @@
 // A program with a log file, that can be killed and started again, and that never outlives the test process.
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,6 +8,7 @@ import { join } from 'node:path'
 const running = new Set<ChildProcess>()
 const folders: string[] = []
 let armed = false
+let leashed: boolean | undefined
 
 /** Kills what is left when this process ends, however it ends, and keeps the logs of a failed run. */
 function arm(): void {
@@ -38,7 +39,14 @@ export function adopt(child: ChildProcess): void {
   child.once('exit', () => running.delete(child))
 }
 
-export type Program = Readonly<{
+/** Words before a command that make the kernel kill it should this process be killed without a chance to. */
+function leash(): string[] {
+  const words = ['setpriv', '--pdeathsig', 'KILL']
+  leashed ??= spawnSync('setpriv', [...words.slice(1), 'true']).status === 0
+  return leashed ? words : []
+}
+
+type Program = Readonly<{
   name: string
   command: string
   args: readonly string[]
@@ -71,7 +79,8 @@ export class Process {
   /** Starts it; a program that ends unasked says so on stderr with the end of its log. */
   start(): void {
     if (this.#child) return
-    const { command, args, env } = this.#program
+    const { env } = this.#program
+    const [command = '', ...args] = [...leash(), this.#program.command, ...this.#program.args]
     const log = openSync(this.log, 'a')
     const child = spawn(command, args, { stdio: ['ignore', log, log], env: env ?? process.env })
     closeSync(log)

@@ -57,7 +57,7 @@ async function whyNot(): Promise<string | undefined> {
   const tried = spawnSync(command, args, { encoding: 'utf8' })
   if (tried.error) return `no namespaces here: ${tried.error.message}`
   if (tried.status !== 0) return `no namespaces here, which needs root on Linux: ${tried.stderr.trim()}`
-  const binaries = await ensureBinaries()
+  const binaries = await ensureBinaries().catch((error: Error) => ({ missing: error.message }))
   return 'missing' in binaries ? binaries.missing : undefined
 }
 
