@@ -88,6 +88,10 @@ export async function list(given: string, root: number): Promise<Listing> {
   return { files, watch: stats.isFile() ? watch : new Map() }
 }
 
+/** Where a path would appear that is not there. */
+export const whereItWas = (given: string): Listing['watch'] =>
+  new Map([[dirname(resolve(given)), new Set([basename(resolve(given))])]])
+
 async function readAll(stream: AsyncIterable<Uint8Array | string>): Promise<Buffer> {
   const parts: Buffer[] = []
   let length = 0

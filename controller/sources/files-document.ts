@@ -33,7 +33,9 @@ export function readDocument({ text, separator }: Chunk): Document {
   }
   const document = parseYaml(text)
   if ('fault' in document) {
-    return failed(text, document.fault.message, positionAt(text, document.fault.offset))
+    // What is missing at the end is missing after the last thing that is there.
+    const offset = Math.min(document.fault.offset, text.trimEnd().length)
+    return failed(text, document.fault.message, positionAt(text, offset))
   }
   if (document.value === null) return { text, items: [], problems: [], broken: false }
   const { items, faults } = readObjects(document.value)

@@ -147,7 +147,8 @@ function itemOf(kind: Kind, given: JsonObject, path: Path): Item | ObjectFault {
   return readers[kind](base, value, { ...metadata, name, namespace })
 }
 
-const ownKinds = [...apiVersions].filter(([, [version]]) => version?.startsWith(`${GROUP}/`)).map(([kind]) => kind)
+const ownKinds = [...apiVersions].flatMap(([kind, [version]]) => (version?.startsWith(`${GROUP}/`) ? [kind] : []))
+const own = ownKinds.join(' and ')
 
 /** What to say of a kind that is not read; undefined where it is simply not ours to read. */
 function unknownKind(apiVersion: string, kind: string): Problem | undefined {
@@ -161,7 +162,7 @@ function unknownKind(apiVersion: string, kind: string): Problem | undefined {
   if (versions !== undefined) return say(`${kind} is read as ${versions.join(' or ')}, not as ${apiVersion}`)
   const like = nearest(kind, [...apiVersions.keys()])
   const hint = like === undefined ? '' : `; did you mean ${like}?`
-  if (apiVersion.split('/')[0] === GROUP) return say(`${GROUP} has no kind ${kind}, only ${ownKinds.join(' and ')}${hint}`)
+  if (apiVersion.split('/')[0] === GROUP) return say(`${GROUP} has no kind ${kind}, only ${own}${hint}`)
   return like === undefined ? undefined : say(`${apiVersion} ${kind} is not read${hint}`, 'warning')
 }
 

@@ -1,4 +1,4 @@
-import { type Found, list, type Listing, messageOf } from './files-disk.ts'
+import { type Found, list, type Listing, messageOf, whereItWas } from './files-disk.ts'
 import { fileProblem, load, type Loaded, type LocatedProblem, type Placed, unreadable } from './files-file.ts'
 
 export type Scan = Readonly<{
@@ -43,7 +43,7 @@ export function createScan(paths: readonly string[], stdin: Stdin): () => Promis
       held.set(root, listing.files)
       return listing
     } catch (error) {
-      return { files: held.get(root) ?? [], watch: new Map(), failed: messageOf(error) }
+      return { files: held.get(root) ?? [], watch: whereItWas(given), failed: messageOf(error) }
     }
   }
 
