@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { test } from 'node:test'
+import { route, rule } from '../../test/dataplane/table.ts'
+import { filters } from './index.ts'
+import { requestIdOf } from './request_id/request_id.ts'
+
+test('each filter has a folder with its README, and builds a named function', () => {
+  for (const filter of filters) {
+    assert.ok(existsSync(new URL(`${filter.name}/README.md`, import.meta.url)), filter.name)
+    assert.notEqual(filter.build({ route: route(), rule: rule() })?.name, '')
+  }
+})
+
+test('a request id is kept only where it is safe to log and to send back', () => {
+  for (const kept of ['a', 'r-1', 'A9._~:+/=@-', 'x'.repeat(128)]) assert.equal(requestIdOf(kept), kept)
+  for (const made of [undefined, '', 'x'.repeat(129), 'a b', 'a"b', 'a\nb', 'a,b', '{}', 'ä', '$(x)']) {
+    assert.match(requestIdOf(made), /^[0-9a-f]{8}-[0-9a-f-]{27}$/)
+  }
+})
