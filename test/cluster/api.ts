@@ -105,8 +105,8 @@ export class Api {
   }
 
   /**
-   * Lists, then follows changes until `signal` aborts. `changed` gets each object as it is, or as it last was when it is
-   * gone. After any failure it lists again, and what vanished meanwhile is reported as gone.
+   * Lists, then follows changes until `signal` aborts. `changed` gets each object as it is, or as it last was when
+   * it is gone. After any failure it lists again, and what vanished meanwhile is reported as gone.
    */
   async follow(
     path: string,
@@ -115,7 +115,7 @@ export class Api {
     onSync?: () => void,
   ): Promise<void> {
     const known = new Map<string, KubeObject>()
-    const key = (object: KubeObject) => `${object.metadata.namespace ?? ''}/${object.metadata.name}/${object.metadata.uid}`
+    const key = ({ metadata }: KubeObject) => `${metadata.namespace ?? ''}/${metadata.name}/${metadata.uid}`
     const see = (object: KubeObject, gone: boolean) => {
       if (gone) known.delete(key(object))
       else known.set(key(object), object)

@@ -108,7 +108,7 @@ async function program(name: string, recipe: Recipe): Promise<string> {
 
 async function folder(recipe: Recipe): Promise<string> {
   const go = await onPath('go')
-  if (!go) throw new NoGo(`the cluster tests build ${recipe.name} ${recipe.version} with Go, and there is no go on PATH`)
+  if (!go) throw new NoGo(`${recipe.name} ${recipe.version} is built with Go, and there is no go on PATH`)
   const cache = process.env.MODELROUTE_CACHE ||
     join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'modelroute')
   const out = join(cache, `${recipe.name}-${recipe.version}-${await fingerprint(recipe, go)}`)

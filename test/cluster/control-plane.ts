@@ -1,15 +1,15 @@
 // A real control plane: etcd, kube-apiserver and, when asked for, kube-controller-manager.
 //
-//   const cluster = await startControlPlane()                    // 3 s, 300 MB; with controllerManager 1 s and 110 MB more
+//   const cluster = await startControlPlane()                       // 4 s, 380 MB; controllerManager: 110 MB more
 //   await cluster.apply(manifests)                               // kubectl apply --server-side
 //   await cluster.kubectl('wait', '--for=condition=Programmed', 'modelroute/fraud')
 //   const token = await cluster.token('modelroute', 'controller')  // what a Pod of that service account would hold
 //   await cluster.apiServer.kill(); await cluster.apiServer.start() // same port, same data
 //   await cluster.stop()
 //
-// Every call makes its own processes, ports, keys and data folder, so that tests may run side by side. The processes die
-// with the test. In the network namespace that run.ts makes, the API server listens on all of its addresses and `url`
-// names the bridge's, which Pods reach too; elsewhere it listens on 127.0.0.1 only.
+// Every call makes its own processes, ports, keys and data folder, so that tests may run side by side. The processes
+// die with the test. In the network namespace that run.ts makes, the API server listens on all of its addresses, and
+// `url` names the bridge's, which Pods reach too; elsewhere it listens on 127.0.0.1 only.
 import { spawn } from 'node:child_process'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -23,7 +23,7 @@ import { Process, temporaryFolder } from './process.ts'
 import { until } from './wait.ts'
 
 export type ControlPlaneOptions = Readonly<{
-  /** Starts kube-controller-manager: Deployments, EndpointSlices, service accounts, garbage collection. Default false. */
+  /** Starts kube-controller-manager: Deployments, EndpointSlices, service accounts and so on. Default false. */
   controllerManager?: boolean
   /** Lets etcd wait for the disk. Default false: a kill -9 of a process loses nothing either way. */
   fsync?: boolean
@@ -160,7 +160,8 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   await apiServerPart.start()
   const api = access()
   const controllers = options.controllerManager
-    ? part(controllerManager, async () => (await api.find('/api/v1/namespaces/default/serviceaccounts/default')) !== undefined)
+    ? part(controllerManager, async () =>
+      (await api.find('/api/v1/namespaces/default/serviceaccounts/default')) !== undefined)
     : undefined
   await controllers?.start()
 
@@ -242,7 +243,10 @@ function runProgram(command: string, args: readonly (string | RunOptions)[], env
     child.once('close', (code, signal) => {
       const stdout = Buffer.concat(out).toString('utf8')
       if (code === 0) resolve(stdout)
-      else reject(new Error(`${command} ${words.join(' ')}: ${signal ?? code}\n${Buffer.concat(err).toString('utf8')}${stdout}`))
+      else {
+        const stderr = Buffer.concat(err).toString('utf8')
+        reject(new Error(`${command} ${words.join(' ')}: ${signal ?? code}\n${stderr}${stdout}`))
+      }
     })
   })
 }

@@ -157,7 +157,8 @@ suite('the kubelet of processes', { skip: outsideNamespace() }, () => {
 
   test('a Pod that waits for a Secret starts when there is one', async () => {
     await cluster.apply(waiting)
-    const state = async () => cluster.kubectl('get', 'pod', 'waiting', '-o', 'jsonpath={.status.containerStatuses[0].state}')
+    const path = 'jsonpath={.status.containerStatuses[0].state}'
+    const state = () => cluster.kubectl('get', 'pod', 'waiting', '-o', path)
     await until('a reason', async () => (await state()).includes('late\\" not found'))
     await cluster.kubectl('create', 'secret', 'generic', 'late', '--from-literal=a=b')
     await cluster.kubectl('wait', '--for=condition=Ready', 'pod/waiting', '--timeout=20s')
@@ -169,7 +170,8 @@ suite('the kubelet of processes', { skip: outsideNamespace() }, () => {
       apiVersion: 'v1', kind: 'Pod', metadata: { name: 'odd' },
       spec: { hostNetwork: true, containers: [{ name: 'odd', image: 'odd', command: ['true'] }] },
     })
-    await until('the refusal', async () => (await cluster.kubectl('get', 'pod', 'odd', '-o', 'yaml')).includes('NotEmulated'))
+    const seen = () => cluster.kubectl('get', 'pod', 'odd', '-o', 'yaml')
+    await until('the refusal', async () => (await seen()).includes('NotEmulated'))
     await cluster.kubectl('delete', 'pod', 'odd')
   })
 
@@ -201,7 +203,10 @@ function manifests(marks: string): object[] {
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'web' },
       subjects: [{ kind: 'ServiceAccount', name: 'web', namespace: 'default' }],
     },
-    { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web' }, spec: { selector: labels, ports: [{ port: 8080 }] } },
+    {
+      apiVersion: 'v1', kind: 'Service', metadata: { name: 'web' },
+      spec: { selector: labels, ports: [{ port: 8080 }] },
+    },
     {
       apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'web' },
       spec: {
@@ -233,7 +238,9 @@ function manifests(marks: string): object[] {
               startupProbe: { tcpSocket: { port: 'http' } },
               readinessProbe: { httpGet: { path: '/', port: 'http' }, periodSeconds: 1 },
               livenessProbe: { exec: { command: ['sh', '-c', 'test "$COLOUR" = green'] }, periodSeconds: 1 },
-              lifecycle: { preStop: { exec: { command: ['sh', '-c', 'sleep 0.3; echo preStop >> /marks/$HOSTNAME'] } } },
+              lifecycle: {
+                preStop: { exec: { command: ['sh', '-c', 'sleep 0.3; echo preStop >> /marks/$HOSTNAME'] } },
+              },
               volumeMounts: [
                 { name: 'secret', mountPath: '/etc/app/secret', readOnly: true },
                 { name: 'marks', mountPath: '/marks' },
@@ -278,7 +285,7 @@ const waiting = {
   apiVersion: 'v1', kind: 'Pod', metadata: { name: 'waiting' },
   spec: {
     containers: [{
-      name: 'main', image: 'none', command: ['sh', '-c', 'test "$A" = b && trap "exit 0" TERM && while :; do sleep 0.1; done'],
+      name: 'main', image: 'none', command: ['sh', '-c', 'test "$A" = b && exec sleep infinity'],
       env: [{ name: 'A', valueFrom: { secretKeyRef: { name: 'late', key: 'a' } } }],
       volumeMounts: [{ name: 'late', mountPath: '/late' }],
     }],

@@ -29,10 +29,18 @@ import type { Node } from './kubelet/pod.ts'
 import type { PodObject } from './kubelet/spec.ts'
 import { pause } from './wait.ts'
 
+type RunningPod = Readonly<{
+  namespace: string
+  name: string
+  /** Undefined until its network is made. */
+  ip: string | undefined
+  labels: Readonly<Record<string, string>>
+}>
+
 export type Kubelet = Readonly<{
   node: string
   /** What runs now, with addresses. */
-  pods: () => readonly { namespace: string, name: string, ip: string | undefined, labels: Readonly<Record<string, string>> }[]
+  pods: () => readonly RunningPod[]
   /** Everything the Pods whose names begin so have written, each line headed by its Pod. */
   logs: (namespace: string, podPrefix: string, container?: string) => string
   /** Signals the first process of every container of the Pods whose names begin so. Returns how many. */
@@ -63,7 +71,8 @@ export async function startKubelet(cluster: ControlPlane, options: KubeletOption
   await Promise.all([configs.start(api, ended.signal), names.start(api, ended.signal)])
   const { hostname: host, port } = new URL(cluster.url)
   const node: Node = {
-    name, api, configs, hostIP, folder: join(cluster.folder, 'pods'), resolvConf: names.resolvConf, apiServer: { host, port },
+    name, api, configs, hostIP, folder: join(cluster.folder, 'pods'), resolvConf: names.resolvConf,
+    apiServer: { host, port },
   }
   const server = await serveLogs(cluster, hostIP, pods)
   await register(cluster, name, options.labels ?? {}, hostIP, (server.address() as { port: number }).port)
@@ -109,7 +118,8 @@ export async function startKubelet(cluster: ControlPlane, options: KubeletOption
       ({ namespace: metadata.namespace, name: metadata.name, ip, labels: metadata.labels ?? {} })),
     logs: (namespace, prefix, container) => chosen(namespace, prefix).flatMap((pod) =>
       [...pod.containers.keys()].filter((one) => container === undefined || one === container).flatMap((one) =>
-        readFileSync(pod.logFile(one), 'utf8').trimEnd().split('\n').map((line) => `[${pod.object.metadata.name}] ${line}`)),
+        readFileSync(pod.logFile(one), 'utf8').trimEnd().split('\n')
+          .map((line) => `[${pod.object.metadata.name}] ${line}`)),
     ).join('\n'),
     kill: (namespace, prefix, signal = 'SIGKILL', container) => {
       const targets = chosen(namespace, prefix).flatMap((pod) =>
@@ -142,7 +152,8 @@ async function register(
   port: number,
 ): Promise<void> {
   const { metadata } = await api.create('/api/v1/nodes', {
-    apiVersion: 'v1', kind: 'Node', metadata: { name, labels: { 'kubernetes.io/hostname': name, 'kubernetes.io/os': 'linux', ...labels } },
+    apiVersion: 'v1', kind: 'Node',
+    metadata: { name, labels: { 'kubernetes.io/hostname': name, 'kubernetes.io/os': 'linux', ...labels } },
   })
   const now = new Date().toISOString()
   const resources = { cpu: '64', memory: '256Gi', pods: '500' }
@@ -156,8 +167,9 @@ async function register(
       }],
       daemonEndpoints: { kubeletEndpoint: { Port: port } },
       nodeInfo: {
-        kubeletVersion: 'v1.36.3', architecture: 'amd64', operatingSystem: 'linux', osImage: 'processes', kernelVersion: '',
-        containerRuntimeVersion: 'processes://1', kubeProxyVersion: '', machineID: '', systemUUID: '', bootID: '',
+        kubeletVersion: 'v1.36.3', architecture: 'amd64', operatingSystem: 'linux', osImage: 'processes',
+        kernelVersion: '', containerRuntimeVersion: 'processes://1', kubeProxyVersion: '',
+        machineID: '', systemUUID: '', bootID: '',
       },
     },
   })

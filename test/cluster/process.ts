@@ -17,7 +17,9 @@ function arm(): void {
   process.on('exit', (code) => {
     for (const child of running) child.kill('SIGKILL')
     for (const folder of folders) {
-      if (code === 0 && !process.env.MODELROUTE_KEEP) rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
+      // Retried, since what was killed a moment ago may still write.
+      const options = { recursive: true, force: true, maxRetries: 5, retryDelay: 50 }
+      if (code === 0 && !process.env.MODELROUTE_KEEP) rmSync(folder, options)
       else if (existsSync(folder)) process.stderr.write(`logs are kept in ${folder}\n`)
     }
   })

@@ -1,7 +1,7 @@
 // Runs cluster tests: `node test/cluster/run.ts [files…] [-- arguments for node --test]`, by default every *.e2e.ts
 // beside this file. Each file gets namespaces of its own (network, mounts, processes), so that it can have addresses of
-// its own and nothing it starts outlives it. Needs Linux, root, and Go for the first build; says what is missing and skips.
-// In CI (CI=true) a test that was skipped is a failure.
+// its own and nothing it starts outlives it. Needs Linux, root, and Go for the first build; says what is missing and
+// skips. In CI (CI=true) a test that was skipped is a failure.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { globSync, readFileSync } from 'node:fs'
@@ -24,7 +24,8 @@ async function run(files: readonly string[], extra: readonly string[]): Promise<
     process.stdout.write(`\n${relative('.', file)}\n`)
     const counts = join(folder, `${index}.tap`)
     const reporters = [
-      '--test-reporter=spec', '--test-reporter-destination=stdout', '--test-reporter=tap', `--test-reporter-destination=${counts}`,
+      '--test-reporter=spec', '--test-reporter-destination=stdout',
+      '--test-reporter=tap', `--test-reporter-destination=${counts}`,
     ]
     const [command = '', ...args] = inNamespace(
       [process.execPath, '--test', '--test-timeout=600000', '--test-force-exit', ...reporters, ...extra, file],
@@ -36,7 +37,8 @@ async function run(files: readonly string[], extra: readonly string[]): Promise<
     if (code !== 0 || !counted) failed.push(file)
   }
   const { tests, pass, fail, skipped } = totals
-  process.stdout.write(`\ncluster tests: ${tests} in ${files.length} files, ${pass} passed, ${fail} failed, ${skipped} skipped\n`)
+  const sums = `${pass} passed, ${fail} failed, ${skipped} skipped`
+  process.stdout.write(`\ncluster tests: ${tests} in ${files.length} files, ${sums}\n`)
   for (const file of failed) process.stdout.write(`failed: ${relative('.', file)}\n`)
   if (skipped > 0 && process.env.CI === 'true') process.stdout.write('a skipped test is a failure in CI\n')
   return failed.length > 0 || (skipped > 0 && process.env.CI === 'true') ? 1 : 0

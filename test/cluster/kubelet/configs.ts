@@ -21,8 +21,8 @@ export class Configs {
   data(kind: 'Secret' | 'ConfigMap', namespace: string, name: string): ReadonlyMap<string, Buffer> | undefined {
     const object = this.#objects.get(`${kind}/${namespace}/${name}`)
     if (!object) return undefined
-    const entries = (from: unknown, encoding: BufferEncoding) =>
-      Object.entries((from ?? {}) as Record<string, string>).map(([key, text]) => [key, Buffer.from(text, encoding)] as const)
+    const entries = (from: unknown, encoding: BufferEncoding) => Object.entries((from ?? {}) as Record<string, string>)
+      .map(([key, text]) => [key, Buffer.from(text, encoding)] as const)
     return kind === 'Secret'
       ? new Map(entries(object.data, 'base64'))
       : new Map([...entries(object.data, 'utf8'), ...entries(object.binaryData, 'base64')])

@@ -1,8 +1,8 @@
 # Turns fresh mount, process and host-name namespaces into a container, then becomes its command (process 1).
 #   container.sh POD_FOLDER CONTAINER HOST_NAME REPOSITORY ROOT(rw|ro) WORKING_DIRECTORY COMMAND…
 # The machine's own file system is the image, under a layer that vanishes with the container. The repository is /app.
-# POD_FOLDER holds mounts-CONTAINER: lines of source, target, rw|ro, dir|file, tab-separated; a source that does not begin
-# with / is in POD_FOLDER. A byte on descriptor 3 says that everything is in place.
+# POD_FOLDER holds mounts-CONTAINER: lines of source, target, rw|ro, dir|file, tab-separated; a source that does not
+# begin with / is in POD_FOLDER. A byte on descriptor 3 says that everything is in place.
 set -eu
 pod=$1 name=$2 host=$3 repository=$4
 shift 4

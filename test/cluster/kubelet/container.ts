@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { adopt } from '../process.ts'
 import { pause } from '../wait.ts'
 import { NotYet } from './env.ts'
@@ -35,7 +35,7 @@ export type Host = Readonly<{
   changed: () => void
 }>
 
-type Terminated = { exitCode: number, signal?: number, reason: string, startedAt: string, finishedAt: string, message?: string }
+type Terminated = { exitCode: number, reason: string, startedAt: string, finishedAt: string, message?: string }
 type State =
   | { waiting: { reason: string, message?: string } }
   | { running: { startedAt: string } }
@@ -75,11 +75,13 @@ export class Container {
       const began = performance.now()
       const code = await this.#once()
       const { restart } = this.#host
-      if (this.#stopping.signal.aborted || restart === 'Never' || (restart === 'OnFailure' && code === 0)) return code ?? 0
+      const done = restart === 'Never' || (restart === 'OnFailure' && code === 0)
+      if (done || this.#stopping.signal.aborted) return code ?? 0
       if (code !== undefined) {
         this.lastState = this.state
         if (performance.now() - began > backoff.forgottenAfter) delay = backoff.first
-        this.#set({ waiting: { reason: 'CrashLoopBackOff', message: `back-off ${delay}ms restarting failed container` } })
+        const message = `back-off ${delay}ms restarting failed container`
+        this.#set({ waiting: { reason: 'CrashLoopBackOff', message } })
       }
       await Promise.race([pause(delay), this.#stopped()])
       delay = Math.min(delay * 2, backoff.most)
@@ -278,25 +280,6 @@ export class Container {
     return readFileSync(this.#host.logFile, 'utf8').trimEnd().split('\n').slice(-lines).join('\n')
   }
 }
-
-/** The `setpriv` words for a security context: user, groups, capabilities. */
-export function identity({ securityContext: own = {} }: ContainerSpec, pod: { fsGroup?: number } & typeof own): string[] {
-  const all = { ...pod, ...own }
-  // The image's own user is unknown here: one that must not be root gets the usual number.
-  const user = all.runAsUser ?? (all.runAsNonRoot ? 65532 : 0)
-  const words: string[] = []
-  if (user !== 0 || all.runAsGroup) words.push(`--reuid=${user}`, `--regid=${all.runAsGroup ?? user}`)
-  if (words.length) words.push(pod.fsGroup === undefined ? '--clear-groups' : `--groups=${pod.fsGroup}`)
-  if (all.capabilities?.drop?.includes('ALL')) words.push('--bounding-set=-all', '--inh-caps=-all')
-  if (all.allowPrivilegeEscalation === false) words.push('--no-new-privs')
-  return words.length ? ['setpriv', ...words] : []
-}
-
-/** Directories a container finds programs in: this Node first, then the machine's. */
-export const searchPath = [
-  '/app/node_modules/.bin', dirname(process.execPath), '/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin',
-  '/bin',
-].join(':')
 
 async function sleep(ms: number, alive: AbortSignal): Promise<void> {
   if (alive.aborted) return

@@ -71,7 +71,7 @@ export class Names {
     return file
   }
 
-  /** Says once a Service that names lead past: they resolve to Pods, so a port that differs from theirs is not there. */
+  /** Says once that a Service's port is not there: its name leads to Pods, and theirs is another. */
   #tell({ metadata, ports }: Slice): void {
     const key = `${metadata.labels?.['kubernetes.io/service-name']}.${metadata.namespace}`
     for (const { name = '', port } of this.#services.get(key)?.spec.ports ?? []) {

@@ -5,10 +5,11 @@ import type { Api } from '../api.ts'
 import { ApiError } from '../api.ts'
 import { pause } from '../wait.ts'
 import type { Configs } from './configs.ts'
-import { Container, identity, searchPath } from './container.ts'
+import { Container } from './container.ts'
 import type { Launch } from './container.ts'
 import { environment, expand, NotYet } from './env.ts'
 import type { PodFacts } from './env.ts'
+import { identity, searchPath } from './identity.ts'
 import { Network } from './network.ts'
 import type { ContainerSpec, PodObject } from './spec.ts'
 import { notEmulated } from './spec.ts'
@@ -121,7 +122,8 @@ export class Pod {
 
   async #end(grace: number): Promise<void> {
     await this.#stop(grace)
-    this.#phase = this.#main.some(({ state }) => 'terminated' in state && state.terminated.exitCode !== 0) ? 'Failed' : 'Succeeded'
+    const failed = this.#main.some(({ state }) => 'terminated' in state && state.terminated.exitCode !== 0)
+    this.#phase = failed ? 'Failed' : 'Succeeded'
     this.#report()
     await this.#writing
     const { uid } = this.object.metadata
@@ -156,7 +158,8 @@ export class Pod {
       } catch (error) {
         this.#waiting = { reason: 'ContainerCreating', message: error instanceof Error ? error.message : String(error) }
         this.#report()
-        if (!(error instanceof NotYet || error instanceof ApiError)) process.stderr.write(`${this.#name}: ${String(error)}\n`)
+        const expected = error instanceof NotYet || error instanceof ApiError
+        if (!expected) process.stderr.write(`${this.#name}: ${String(error)}\n`)
       }
       await pause(100)
     }
@@ -180,10 +183,10 @@ export class Pod {
     const { metadata, spec: pod } = this.object
     const hostName = pod.hostname ?? metadata.name
     const { host, port } = this.#node.apiServer
-    const as = identity(spec, pod.securityContext ?? {})
+    const as = identity(spec, pod)
     const env = environment(spec, facts, this.#node.configs, {
-      PATH: searchPath, HOME: as.length > 0 ? '/' : '/root', HOSTNAME: hostName, KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port,
-      KUBERNETES_SERVICE_PORT_HTTPS: port,
+      PATH: searchPath, HOME: as.length > 0 ? '/' : '/root', HOSTNAME: hostName,
+      KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port, KUBERNETES_SERVICE_PORT_HTTPS: port,
     })
     const mounts = [`${this.#node.resolvConf(metadata.namespace)}\t/etc/resolv.conf\tro\tfile`]
     writeFileSync(join(this.#folder, 'hosts'), `127.0.0.1\tlocalhost\n::1\tlocalhost\n${facts.ip}\t${hostName}\n`)
@@ -195,11 +198,13 @@ export class Pod {
       const kind = pod.volumes?.find((volume) => volume.name === name)
       const access = readOnly || !(kind?.emptyDir ?? kind?.hostPath) ? 'ro' : 'rw'
       const source = subPath ? join(volume, expand(subPath, env)) : volume
-      mounts.push(`${inFolder(source, this.#folder)}\t${mountPath}\t${access}\t${subPath && !kind?.emptyDir ? 'file' : 'dir'}`)
+      const type = subPath && !kind?.emptyDir ? 'file' : 'dir'
+      mounts.push([inFolder(source, this.#folder), mountPath, access, type].join('\t'))
     }
     writeFileSync(join(this.#folder, `mounts-${spec.name}`), `${mounts.join('\n')}\n`)
     // The image decides nothing: its entrypoint is taken to be the product's own program.
-    const [program = '', ...rest] = [...spec.command ?? ['modelroute'], ...spec.args ?? []].map((word) => expand(word, env))
+    const words = [...spec.command ?? ['modelroute'], ...spec.args ?? []]
+    const [program = '', ...rest] = words.map((word) => expand(word, env))
     return {
       enter: this.#network!.enter, podFolder: this.#folder, hostName, env: Object.fromEntries(env),
       readOnly: spec.securityContext?.readOnlyRootFilesystem ?? false, workingDir: spec.workingDir ?? '/',
@@ -223,7 +228,8 @@ export class Pod {
       await Promise.resolve()
       for (let status = this.#status(); JSON.stringify(status) !== this.#written; status = this.#status()) {
         const { uid } = this.object.metadata
-        await this.#insist(() => this.#node.api.patch(`${this.#path}/status`, { metadata: { uid }, status }, 'strategic'))
+        const patch = { metadata: { uid }, status }
+        await this.#insist(() => this.#node.api.patch(`${this.#path}/status`, patch, 'strategic'))
         this.#written = JSON.stringify(status)
       }
       this.#writing = undefined
@@ -245,9 +251,8 @@ export class Pod {
 
   #status(): object {
     const ready = this.#main.length > 0 && this.#main.every((container) => container.ready)
-    const gates = (this.object.spec as { readinessGates?: { conditionType: string }[] }).readinessGates ?? []
-    const conditions = (this.object.status as { conditions?: { type: string, status: string }[] } | undefined)?.conditions ?? []
-    const gated = gates.every(({ conditionType }) =>
+    const { conditions = [] } = (this.object.status ?? {}) as { conditions?: { type: string, status: string }[] }
+    const gated = (this.object.spec.readinessGates ?? []).every(({ conditionType }) =>
       conditions.some(({ type, status }) => type === conditionType && status === 'True'))
     const one = this.#network?.ip
     const wait = this.#waiting ?? { reason: 'ContainerCreating' }
@@ -270,7 +275,7 @@ export class Pod {
         this.#condition('Ready', ready && gated),
       ],
       containerStatuses: this.object.spec.containers.map(containerStatus),
-      ...this.object.spec.initContainers ? { initContainerStatuses: this.object.spec.initContainers.map(containerStatus) } : {},
+      initContainerStatuses: (this.object.spec.initContainers ?? []).map(containerStatus),
     }
   }
 

@@ -35,7 +35,8 @@ function get({ scheme, host, path = '/', httpHeaders = [], ...rest }: HttpGet, t
   return new Promise<string | undefined>((resolve, reject) => {
     const request = scheme === 'HTTPS' ? secure : plain
     const sent = request({
-      host: host ?? target.ip, port: port(rest.port, target), path, headers, signal, agent: false, rejectUnauthorized: false,
+      host: host ?? target.ip, port: port(rest.port, target), path, headers, signal,
+      agent: false, rejectUnauthorized: false,
     }, (response) => {
       const status = response.statusCode ?? 0
       response.resume()

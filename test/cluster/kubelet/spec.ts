@@ -90,7 +90,7 @@ export type VolumeSpec = Readonly<{
   projected?: { sources?: ProjectedSource[], defaultMode?: number }
 }>
 
-type PodSpec = Readonly<{
+export type PodSpec = Readonly<{
   nodeName?: string
   hostname?: string
   serviceAccountName?: string
@@ -100,6 +100,7 @@ type PodSpec = Readonly<{
   initContainers?: ContainerSpec[]
   volumes?: VolumeSpec[]
   securityContext?: SecurityContext & { fsGroup?: number, supplementalGroups?: number[] }
+  readinessGates?: { conditionType: string }[]
   hostNetwork?: boolean
   shareProcessNamespace?: boolean
 }>
@@ -118,7 +119,8 @@ export function notEmulated({ spec }: PodObject): string[] {
   if (spec.hostNetwork) found.push('hostNetwork')
   if (spec.shareProcessNamespace) found.push('shareProcessNamespace')
   for (const volume of spec.volumes ?? []) {
-    for (const kind of Object.keys(volume)) if (!volumeKinds.includes(kind)) found.push(`volume ${volume.name}: ${kind}`)
+    const unknown = Object.keys(volume).filter((kind) => !volumeKinds.includes(kind))
+    found.push(...unknown.map((kind) => `volume ${volume.name}: ${kind}`))
   }
   for (const container of [...spec.initContainers ?? [], ...spec.containers]) {
     const { startupProbe, readinessProbe, livenessProbe, lifecycle } = container

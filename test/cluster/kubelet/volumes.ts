@@ -87,7 +87,7 @@ export class Volumes {
     for (const item of items ?? [...data.keys()].map((key): Item => ({ key, path: key }))) {
       const content = data.get(item.key)
       if (content) files.set(item.path, { content, mode: item.mode ?? mode })
-      else if (!optional) throw new NotYet(`MountVolume.SetUp failed: ${kind.toLowerCase()} "${name}" has no key ${item.key}`)
+      else if (!optional) throw new NotYet(`MountVolume.SetUp failed: ${kind} "${name}" has no key ${item.key}`)
     }
   }
 
@@ -96,8 +96,8 @@ export class Volumes {
     const known = this.#tokens.get(audience)
     if (known) return known
     const { metadata, spec } = this.#facts.pod
-    const path = `/api/v1/namespaces/${metadata.namespace}/serviceaccounts/${spec.serviceAccountName ?? 'default'}/token`
-    const answer = await this.#api.create(path, {
+    const accounts = `/api/v1/namespaces/${metadata.namespace}/serviceaccounts`
+    const answer = await this.#api.create(`${accounts}/${spec.serviceAccountName ?? 'default'}/token`, {
       apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest',
       spec: {
         audiences: audience ? [audience] : [], expirationSeconds,
@@ -110,7 +110,9 @@ export class Volumes {
   }
 
   async #swap(name: string, folder: string, files: Files): Promise<void> {
-    const content = JSON.stringify([...files].map(([path, { content, mode }]) => [path, mode, content.toString('base64')]))
+    const content = JSON.stringify(
+      [...files].map(([path, { content, mode }]) => [path, mode, content.toString('base64')]),
+    )
     if (this.#written.get(name) === content) return
     const group = this.#facts.pod.spec.securityContext?.fsGroup
     const version = `..v${this.#version += 1}`
