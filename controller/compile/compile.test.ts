@@ -145,6 +145,7 @@ test('the conflict goes to the next in age when the winner leaves', () => {
 
 // A small world in which everything happens: few names, so that edits meet.
 const ids = ['ml/a', 'ml/b', 'ml/c', 'other/a', 'other/d']
+const none = {}
 const name = fc.constantFrom('a', 'b', 'missing')
 const backend = fc.record(
   {
@@ -157,27 +158,25 @@ const backend = fc.record(
   },
   { requiredKeys: ['variant', 'name', 'port'] },
 )
-const path = fc.constantFrom('/one', '/two', '/three/', '/%zz')
+const path = fc.constantFrom('/one', '/two', '/two', '/two/', '/%zz')
 const ruleSpec = fc.record(
   {
     name: fc.constantFrom('r', 's', 't'),
     matches: fc.array(fc.record({ path: fc.record({ value: path }), method: fc.constantFrom('GET' as const, 'POST' as const) }, { requiredKeys: ['path'] }), { maxLength: 2 }),
     backendRefs: fc.uniqueArray(backend, { minLength: 1, maxLength: 2, selector: ({ variant }) => variant }),
-    retry: fc.constant({ attempts: 1 }),
-    authorization: fc.constant({ allow: [{ groups: ['a'] }] }),
+    fault: fc.constantFrom(none, none, none, none, { retry: { attempts: 1 } }, { authorization: { allow: [{ groups: ['a'] }] } }),
   },
-  { requiredKeys: ['name', 'backendRefs'] },
-)
+  { requiredKeys: ['name', 'backendRefs', 'fault'] },
+).map(({ fault, ...rule }): RuleSpec => ({ ...rule, ...fault }))
 const routeSpec = fc.record(
   {
     gatewayNames: fc.uniqueArray(fc.constantFrom('default', 'public'), { minLength: 1 }),
     hostnames: fc.uniqueArray(fc.constantFrom('a.example', 'b.example')),
-    cors: fc.constant({ allowOrigins: ['https://a.example'] }),
-    auth: fc.constant({ anonymous: true }),
+    fault: fc.constantFrom(none, none, none, none, none, none, { cors: { allowOrigins: ['https://a.example'] } }, { auth: { anonymous: true } }),
     rules: fc.uniqueArray(ruleSpec, { minLength: 1, maxLength: 3, selector: ({ name }) => name }),
   },
-  { requiredKeys: ['rules'] },
-)
+  { requiredKeys: ['rules', 'fault'] },
+).map(({ fault, ...spec }): RouteSpec => ({ ...spec, ...fault }))
 
 type Edit = (snapshot: Snapshot) => Snapshot
 

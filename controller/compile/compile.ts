@@ -2,12 +2,11 @@ import type { Snapshot } from '../sources/snapshot.ts'
 import type { Compiled, PolicyOutcome, RouteOutcome } from './compiled.ts'
 import { createClaims } from './conflicts.ts'
 import { createDrafts, type Drafts } from './drafts.ts'
-import { assemble, withSets } from './fleets.ts'
+import { assemble, patch } from './fleets.ts'
 import { settle, type Settled, withEndpoints } from './outcomes.ts'
 import { compilePolicy } from './policies.ts'
 import { createSets, type Sets } from './sets.ts'
 import type { CompileOptions, RouteSpec } from './spec.ts'
-import type { SetSource } from './targets.ts'
 
 export type { CompileOptions } from './spec.ts'
 
@@ -24,27 +23,25 @@ export function createCompiler(options: CompileOptions): (snapshot: Snapshot) =>
   const memory = createMemory()
   const draft = createDrafts(options, memory.recall)
   const settleAll = createSettlement()
-  const collect = createSets(options)
+  const endpoints = createSets(options)
   const judge = createPolicies()
-  let users: ReadonlyMap<string, readonly string[]> = new Map()
-  let wanted: ReadonlyMap<string, SetSource> = new Map()
   let compiled: Compiled | undefined
 
   return (snapshot) => {
     const drafts = draft(snapshot)
-    const { settled, affected } = settleAll(drafts)
-    for (const id of affected) memory.keep(id, snapshot.modelRoutes.get(id)?.uid, settled.get(id)?.outcome.inForce)
-    if (affected.size > 0) ({ users, wanted } = usersOf(settled))
-    const sets = collect(wanted, snapshot)
-
-    const stale = new Set(affected)
-    for (const id of sets.changed) for (const user of users.get(id) ?? []) stale.add(user)
-    const routes = outcomesOf(drafts.ids, settled, sets, stale, compiled?.routes)
-    const list = () => drafts.ids.flatMap((id) => settled.get(id) ?? [])
+    const { settled, affected, reshaped } = settleAll(drafts)
+    for (const id of affected) {
+      const now = settled.get(id)
+      memory.keep(id, snapshot.modelRoutes.get(id)?.uid, now?.outcome.inForce)
+      endpoints.use(id, now?.sets.map(({ source }) => source) ?? [])
+    }
+    const sets = endpoints.compile(snapshot)
+    const listed = (ids: Iterable<string>) => [...ids].flatMap((id) => settled.get(id) ?? [])
     const fleets =
-      compiled && affected.size === 0
-        ? withSets(compiled.fleets, sets)
-        : assemble(list(), sets, options, compiled?.fleets)
+      compiled && !reshaped
+        ? patch(compiled.fleets, listed(affected), sets)
+        : assemble(listed(drafts.ids), sets, options, compiled?.fleets)
+    const routes = outcomesOf(drafts.ids, settled, sets, affected, compiled?.routes)
     compiled = { fleets, routes, policies: judge(snapshot) }
     return compiled
   }
@@ -55,8 +52,8 @@ function createMemory() {
   const specs = new Map<string, Readonly<{ uid: string; spec: RouteSpec }>>()
   return {
     keep: (id: string, uid: string | undefined, spec: RouteSpec | undefined): void => {
-      if (uid === undefined) specs.delete(id)
-      else if (spec) specs.set(id, { uid, spec })
+      if (uid !== undefined && spec) specs.set(id, { uid, spec })
+      else if (specs.get(id)?.uid !== uid) specs.delete(id)
     },
     /** Deleted and made again is another route, which was never in force. */
     recall: (id: string, uid: string): RouteSpec | undefined => {
@@ -66,20 +63,38 @@ function createMemory() {
   }
 }
 
+type Settlement = Readonly<{
+  settled: ReadonlyMap<string, Settled>
+  /** Settled anew, or gone. */
+  affected: ReadonlySet<string>
+  /** One of them came, went, or uses other gateways or endpoint sets than before. */
+  reshaped: boolean
+}>
+
 /** Drafts after the conflicts among them. */
-function createSettlement(): (drafts: Drafts) => { settled: ReadonlyMap<string, Settled>; affected: ReadonlySet<string> } {
+function createSettlement(): (drafts: Drafts) => Settlement {
   const claims = createClaims()
   const settled = new Map<string, Settled>()
   return ({ byId, touched }) => {
     const affected = new Set(touched)
+    let reshaped = false
     for (const id of touched) for (const other of claims.put(id, byId.get(id))) affected.add(other)
     for (const id of affected) {
       const draft = byId.get(id)
-      if (draft) settled.set(id, keep(settled.get(id), settle(draft, claims.losses(id))))
+      const before = settled.get(id)
+      const after = draft && keep(before, settle(draft, claims.losses(id)))
+      reshaped ||= shapeOf(before) !== shapeOf(after)
+      if (after) settled.set(id, after)
       else settled.delete(id)
     }
-    return { settled, affected }
+    return { settled, affected, reshaped }
   }
+}
+
+function shapeOf(settled: Settled | undefined): string {
+  if (!settled) return ''
+  const sets = settled.sets.map(({ source }) => source.id)
+  return [settled.item ? 'served' : 'idle', ...settled.outcome.gateways, '|', ...sets].join(' ')
 }
 
 /** A route compiled anew into the same item keeps the old one, so that nobody takes it for a change. */
@@ -88,33 +103,19 @@ function keep(before: Settled | undefined, after: Settled): Settled {
   return JSON.stringify(before.item) === JSON.stringify(after.item) ? { ...after, item: before.item } : after
 }
 
-function usersOf(settled: ReadonlyMap<string, Settled>) {
-  const users = new Map<string, string[]>()
-  const wanted = new Map<string, SetSource>()
-  for (const [id, { sets }] of settled) {
-    for (const { source } of sets) {
-      const known = users.get(source.id)
-      if (!known) users.set(source.id, [id])
-      else if (known.at(-1) !== id) known.push(id)
-      wanted.set(source.id, source)
-    }
-  }
-  return { users, wanted }
-}
-
 function outcomesOf(
   ids: readonly string[],
   settled: ReadonlyMap<string, Settled>,
   sets: Sets,
-  stale: ReadonlySet<string>,
+  affected: ReadonlySet<string>,
   before: ReadonlyMap<string, RouteOutcome> | undefined,
 ): ReadonlyMap<string, RouteOutcome> {
-  if (before && stale.size === 0) return before
+  if (before && affected.size === 0 && sets.users.size === 0) return before
   const outcomes = new Map<string, RouteOutcome>()
   for (const id of ids) {
     const known = before?.get(id)
     const route = settled.get(id)
-    if (known && !stale.has(id)) outcomes.set(id, known)
+    if (known && !affected.has(id) && !sets.users.has(id)) outcomes.set(id, known)
     else if (route) outcomes.set(id, keepOutcome(known, withEndpoints(route, sets.byId)))
   }
   return outcomes

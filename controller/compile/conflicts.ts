@@ -100,13 +100,12 @@ function claimsOf(draft: RouteDraft): readonly Claim[] {
   const hosts = draft.hostnames.length > 0 ? draft.hostnames : ['*']
   if (gateways.length === 0) return []
   return draft.rules.flatMap(({ matches, rest }, rule) =>
-    matches.flatMap(({ match }, at) => {
-      const text = JSON.stringify(match)
-      return hosts.map((host) => {
+    matches.flatMap(({ key }, at) =>
+      hosts.map((host) => {
         const created = draft.resource.created
-        return { key: `${host} ${text}`, id, created, gateways, ruleName: rest.name, rule, match: at, host }
-      })
-    }),
+        return { key: `${host} ${key}`, id, created, gateways, ruleName: rest.name, rule, match: at, host }
+      }),
+    ),
   )
 }
 

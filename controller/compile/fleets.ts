@@ -5,30 +5,39 @@ import type { Settled } from './outcomes.ts'
 import type { Sets } from './sets.ts'
 import type { CompileOptions } from './spec.ts'
 
+type Fleets = ReadonlyMap<string, Fleet>
+
 /** Every gateway's share of the routes, with the endpoint sets that they name. Routes come sorted. */
 export function assemble(
   settled: readonly Settled[],
   sets: Sets,
   options: CompileOptions,
-  before: ReadonlyMap<string, Fleet> | undefined,
-): ReadonlyMap<string, Fleet> {
+  before: Fleets | undefined,
+): Fleets {
   const names = new Set(['default', ...(options.gateways ?? []), ...settled.flatMap(({ outcome }) => outcome.gateways)])
   return new Map([...names].sort().map((name) => [name, keep(before?.get(name), fleetOf(name, settled, sets))]))
 }
 
-/** The same fleets, where only endpoints changed. */
-export function withSets(fleets: ReadonlyMap<string, Fleet>, { byId, changed }: Sets): ReadonlyMap<string, Fleet> {
-  if (changed.size === 0) return fleets
+/** The same fleets, where no route came, went or uses other sets: only what is in them changed. */
+export function patch(fleets: Fleets, settled: readonly Settled[], sets: Sets): Fleets {
+  const items = settled.flatMap(({ item }) => item ?? [])
   return new Map(
     [...fleets].map(([name, fleet]) => {
-      const mine = [...changed].filter((id) => fleet.endpoints.has(id))
-      const news = mine.flatMap((id): [string, EndpointSet][] => {
-        const set = byId.get(id)?.set
-        return set && set !== fleet.endpoints.get(id) ? [[id, set]] : []
-      })
-      return [name, news.length > 0 ? { ...fleet, endpoints: new Map([...fleet.endpoints, ...news]) } : fleet]
+      const routes = replace(fleet.routes, items)
+      const endpoints = replace(fleet.endpoints, [...sets.changed].flatMap((id) => sets.byId.get(id)?.set ?? []))
+      const same = routes === fleet.routes && endpoints === fleet.endpoints
+      return [name, same ? fleet : { routes, endpoints }]
     }),
   )
+}
+
+/** Replaces what is there already and is another now. */
+function replace<T extends { readonly id: string }>(map: ReadonlyMap<string, T>, items: readonly T[]): ReadonlyMap<string, T> {
+  const news = items.filter((item) => map.has(item.id) && map.get(item.id) !== item)
+  if (news.length === 0) return map
+  const next = new Map(map)
+  for (const item of news) next.set(item.id, item)
+  return next
 }
 
 function fleetOf(name: string, settled: readonly Settled[], sets: Sets): Fleet {
@@ -52,8 +61,13 @@ function keep(before: Fleet | undefined, after: Fleet): Fleet {
   return routes === before.routes && endpoints === before.endpoints ? before : { routes, endpoints }
 }
 
+/** The order counts: it is that of the routes. */
 function same<T>(a: ReadonlyMap<string, T>, b: ReadonlyMap<string, T>): boolean {
   if (a.size !== b.size) return false
-  for (const [id, item] of a) if (b.get(id) !== item) return false
+  const others = b.entries()
+  for (const [id, item] of a) {
+    const other = others.next().value
+    if (other?.[0] !== id || other[1] !== item) return false
+  }
   return true
 }

@@ -5,8 +5,8 @@ import { invalid, quote, unsupported, warning } from './problems.ts'
 import type { CheckRegex } from './regexes.ts'
 import type { MatchSpec } from './spec.ts'
 
-/** A match, and where in the spec it stands. */
-export type PlacedMatch = Readonly<{ match: Match; place: string }>
+/** A match, where in the spec it stands, and its text: equal matches, equal keys. */
+export type PlacedMatch = Readonly<{ match: Match; place: string; key: string }>
 
 const everything: Match = { path: { type: 'Prefix', value: '/' }, headers: [], query: [] }
 
@@ -20,13 +20,13 @@ export function compileMatches(
   checkRegex: CheckRegex,
   problems: Problem[],
 ): readonly PlacedMatch[] {
-  if (!specs || specs.length === 0) return [{ match: everything, place }]
+  if (!specs || specs.length === 0) return [{ match: everything, place, key: JSON.stringify(everything) }]
   const placed = new Map<string, PlacedMatch>()
   for (const [at, spec] of specs.entries()) {
     const here = `${place}.matches[${at}]`
     const match = compileMatch(spec, here, checkRegex, problems)
     const key = JSON.stringify(match)
-    if (!placed.has(key)) placed.set(key, { match, place: here })
+    if (!placed.has(key)) placed.set(key, { match, place: here, key })
   }
   return [...placed.values()]
 }

@@ -76,7 +76,7 @@ function fromManifest(
     const older = result.guarded ? undefined : lastGood(id, context)?.rules.find(({ name }) => name === rule.name)
     const fallback = older && compileRule(older, place, olderRules)
     if (older && fallback?.draft) {
-      rules.push({ ...fallback.draft, matches: fallback.draft.matches.map(({ match }) => ({ match, place })) })
+      rules.push({ ...fallback.draft, matches: fallback.draft.matches.map((match) => ({ ...match, place })) })
       holding.push(older)
       problems.push(...fallback.problems.map((problem) => ofLastGood(problem, place)))
     }
@@ -127,8 +127,7 @@ function shadowed(rules: readonly RuleDraft[]): readonly Problem[] {
   const taken = new Map<string, string>()
   const problems: Problem[] = []
   for (const { matches, rest } of rules) {
-    for (const { match, place } of matches) {
-      const key = JSON.stringify(match)
+    for (const { place, key } of matches) {
       const owner = taken.get(key)
       if (owner === undefined) taken.set(key, rest.name)
       else problems.push(warning(place, 'Conflicted', `rule ${owner} above has the same match and takes its requests`))

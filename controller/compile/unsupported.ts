@@ -60,24 +60,25 @@ export type UnsupportedField = Readonly<{ path: string; admits?: readonly (strin
  */
 const guards = new Set(['auth', 'authorization'])
 
-type Node = { children: Map<string, Node>; field?: UnsupportedField }
+type Node = { children: Map<string, Node>; list: boolean; field?: UnsupportedField }
 
 const trees = { ModelRoute: treeOf(unsupportedFields.ModelRoute), RateLimitPolicy: treeOf(unsupportedFields.RateLimitPolicy) }
+const spec = nodeAt(trees.ModelRoute, 'spec')
+const rule = nodeAt(spec, 'rules')
+const outsideOfRules: Node = { list: false, children: new Map([...spec.children].filter(([name]) => name !== 'rules')) }
 
 /** What of a spec is unsupported outside of its rules. */
-export function unsupportedInRoute(spec: unknown): Refused {
-  const below = new Map(nodeAt(trees.ModelRoute, 'spec').children)
-  below.delete('rules[]')
-  return walk(spec, { children: below }, 'spec')
+export function unsupportedInRoute(value: unknown): Refused {
+  return walk(value, outsideOfRules, 'spec')
 }
 
 /** What of one rule is unsupported; `place` is where the rule stands. */
-export function unsupportedInRule(rule: unknown, place: string): Refused {
-  return walk(rule, nodeAt(nodeAt(trees.ModelRoute, 'spec'), 'rules[]'), place)
+export function unsupportedInRule(value: unknown, place: string): Refused {
+  return walk(value, rule, place)
 }
 
-export function unsupportedInPolicy(spec: unknown): Refused {
-  return walk(spec, nodeAt(trees.RateLimitPolicy, 'spec'), 'spec')
+export function unsupportedInPolicy(value: unknown): Refused {
+  return walk(value, nodeAt(trees.RateLimitPolicy, 'spec'), 'spec')
 }
 
 /** `guarded`: one of them would have kept somebody out. */
@@ -88,16 +89,18 @@ function walk(value: unknown, node: Node, place: string): Refused {
   let guarded = false
   const visit = (value: unknown, node: Node, place: string): void => {
     if (typeof value !== 'object' || value === null) return
-    for (const [name, child] of node.children) {
-      const list = name.endsWith('[]')
-      const key = list ? name.slice(0, -2) : name
-      const inner: unknown = Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined
+    for (const key of Object.keys(value)) {
+      const child = node.children.get(key)
+      if (!child) continue
+      const inner: unknown = Reflect.get(value, key)
       if (inner === undefined) continue
-      if (child.field && !(child.field.admits as readonly unknown[] | undefined)?.includes(inner)) {
+      if (child.list && Array.isArray(inner)) {
+        inner.forEach((item, at) => visit(item, child, `${place}.${key}[${at}]`))
+      } else if (!child.field) visit(inner, child, `${place}.${key}`)
+      else if (!(child.field.admits as readonly unknown[] | undefined)?.includes(inner)) {
         problems.push(unsupported(`${place}.${key}`, explain(key, inner, child.field)))
         guarded ||= guards.has(key)
-      } else if (!list) visit(inner, child, `${place}.${key}`)
-      else if (Array.isArray(inner)) inner.forEach((item, at) => visit(item, child, `${place}.${key}[${at}]`))
+      }
     }
   }
   visit(value, node, place)
@@ -110,12 +113,13 @@ function explain(key: string, value: unknown, field: UnsupportedField): string {
 }
 
 function treeOf(fields: readonly UnsupportedField[]): Node {
-  const root: Node = { children: new Map() }
+  const root: Node = { list: false, children: new Map() }
   for (const field of fields) {
     let node = root
     for (const segment of field.path.split('.')) {
-      let next = node.children.get(segment)
-      if (!next) node.children.set(segment, (next = { children: new Map() }))
+      const name = segment.replace('[]', '')
+      const next: Node = node.children.get(name) ?? { list: segment !== name, children: new Map() }
+      node.children.set(name, next)
       node = next
     }
     node.field = field
@@ -123,6 +127,6 @@ function treeOf(fields: readonly UnsupportedField[]): Node {
   return root
 }
 
-function nodeAt(node: Node, segment: string): Node {
-  return node.children.get(segment) ?? { children: new Map() }
+function nodeAt(node: Node, name: string): Node {
+  return node.children.get(name) ?? { list: false, children: new Map() }
 }
