@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, describe, test } from 'node:test'
 import type { Api } from './api.ts'
-import { FakeClock } from './fake-clock.ts'
-import { FakeServer } from './fake-server.ts'
+import { FakeClock } from '../../test/fakes/clock.ts'
+import { FakeServer } from '../../test/fakes/api-server.ts'
 import { LEASES } from './kinds.ts'
 import { Elector } from './lease.ts'
 

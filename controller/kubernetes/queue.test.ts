@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { beforeEach, describe, test } from 'node:test'
-import { FakeClock } from './fake-clock.ts'
+import { FakeClock } from '../../test/fakes/clock.ts'
 import { Queue, type Outcome } from './queue.ts'
 
 /** Work that ends when the test says so. */

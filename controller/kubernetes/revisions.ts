@@ -39,7 +39,7 @@ export function readRevision(object: RawObject): StoredRevision | undefined {
   }
 }
 
-type History = { revisions: Map<string, number>; latest?: Readonly<{ name: string; value: Revision | undefined }> }
+type History = { revisions: Map<string, number>; latest?: Readonly<{ name: string; value: Revision }> }
 
 /** The revisions of every route, of which only each latest spec is held: ten times the routes' size otherwise. */
 export class Revisions {
@@ -64,11 +64,10 @@ export class Revisions {
     const history: History = this.#byOwner.get(owner) ?? { revisions: new Map() }
     this.#byOwner.set(owner, history)
     history.revisions.set(name, revision)
-    if (revision < Math.max(...history.revisions.values())) return
     const before = history.latest?.value
-    if (history.latest?.name === name && before?.revision === revision) return
+    if (before !== undefined && revision <= before.revision) return
     const kept = before !== undefined && equal(before.spec, spec) ? before.spec : spec
-    history.latest = { name, value: this.#isSpec(kept) ? { revision, spec: kept } : undefined }
+    if (this.#isSpec(kept)) history.latest = { name, value: { revision, spec: kept } }
   }
 
   /** After the latest was deleted by hand none is known until the leader writes what is in force again. */

@@ -1,9 +1,9 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { KubeConfig } from '@kubernetes/client-node'
-import { isRecord, keyOf, pathOf, type Api, type Kind, type RawObject } from './api.ts'
-import type { Clock } from './clock.ts'
-import { connect } from './connect.ts'
+import { isRecord, keyOf, pathOf, type Api, type Kind, type RawObject } from '../../controller/kubernetes/api.ts'
+import type { Clock } from '../../controller/kubernetes/clock.ts'
+import { connect } from '../../controller/kubernetes/connect.ts'
 
 export type Request = Readonly<{
   method: string

@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts'
+import type { Clock } from '../../controller/kubernetes/clock.ts'
 
 /** Time that passes when a test says so. */
 export class FakeClock implements Clock {
