@@ -58,14 +58,14 @@ function rowsOf(manifests: Manifests, compiled: Compiled): Placed[] {
   }
   for (const [key, route] of modelRoutes) add('ModelRoute', route, compiled.routes.get(key))
   for (const [key, policy] of rateLimitPolicies) add('RateLimitPolicy', policy, compiled.policies.get(key))
-  const order = new Map([...new Set(rows.map(({ file }) => file))].map((file, index) => [file, index]))
-  const fileOf = (row: Row) => order.get(row.file) ?? 0
+  const order = new Map(manifests.files.map((file, index) => [file, index]))
+  const fileOf = (row: Row) => order.get(row.file) ?? order.size
   return rows.toSorted((a, b) => fileOf(a) - fileOf(b) || (a.line ?? 0) - (b.line ?? 0) || a.column - b.column)
 }
 
 /** One line, and nothing that a terminal would obey: manifests come from anybody. */
 // oxlint-disable-next-line no-control-regex
-const plain = (text: string) => text.replaceAll(/[\0-\x1f\x7f-\x9f\u2028\u2029]+/g, ' ')
+const plain = (text: string) => text.replaceAll(/[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+/g, ' ')
 
 const orDash = (text: string) => (text === '' ? '-' : plain(text))
 

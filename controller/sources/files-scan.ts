@@ -4,6 +4,8 @@ import { fileProblem, load, type Loaded, type LocatedProblem, type Placed, unrea
 export type Scan = Readonly<{
   placed: readonly Placed[]
   problems: readonly LocatedProblem[]
+  /** What was read, or was to be, in the order of the paths. */
+  files: readonly string[]
   watch: Listing['watch']
   /** Of the paths that were given, those that cannot be read. */
   missing: readonly string[]
@@ -60,6 +62,7 @@ export function createScan(paths: readonly string[], stdin: Stdin): () => Promis
   return async () => {
     const now = new Map<string, Loaded>()
     const problems: LocatedProblem[] = []
+    const names: string[] = []
     const missing: string[] = []
     const watch = new Map<string, ReadonlySet<string> | null>()
     for (const [root, given] of paths.entries()) {
@@ -70,20 +73,18 @@ export function createScan(paths: readonly string[], stdin: Stdin): () => Promis
         missing.push(given)
         const stays = listing.files.length > 0 ? '; what it held stays in force' : ''
         problems.push(fileProblem(given, `${listing.failed}${stays}`))
+        names.push(given)
       }
       for (const found of listing.files) {
         if (now.has(found.path)) continue
         const before = files.get(found.path)
-        now.set(found.path, listing.failed !== undefined && before !== undefined ? before : await loadFile(found))
+        const loaded = listing.failed !== undefined && before !== undefined ? before : await loadFile(found)
+        now.set(found.path, loaded)
+        names.push(found.shown)
+        problems.push(...loaded.problems)
       }
     }
     files = now
-    const loaded = [...now.values()]
-    return {
-      placed: loaded.flatMap((file) => file.placed),
-      problems: [...problems, ...loaded.flatMap((file) => file.problems)],
-      watch,
-      missing,
-    }
+    return { placed: [...now.values()].flatMap(({ placed }) => placed), problems, files: names, watch, missing }
   }
 }

@@ -24,6 +24,8 @@ export type Manifests = Readonly<{
   snapshot: Snapshot
   /** What no resource carries by itself: text that does not parse, names twice, foreign kinds of a wrong shape. */
   problems: readonly LocatedProblem[]
+  /** What was read, or was to be, in the order of the paths. */
+  files: readonly string[]
   /** Where a field of an object is written, or the nearest of what holds it. Undefined: there is no such object. */
   locate(kind: string, namespace: string, name: string, field: string): Location | undefined
 }>
@@ -46,6 +48,7 @@ function manifestsOf(assembled: Assembled, scan: Scan): Manifests {
   return {
     snapshot: assembled.snapshot,
     problems: [...scan.problems, ...assembled.problems],
+    files: scan.files,
     locate: (kind, namespace, name, field) => {
       const placed = assembled.places.get(`${kind}/${namespace}/${name}`)
       return placed === undefined ? undefined : locationOf(placed, field)
@@ -71,7 +74,7 @@ export class FileSource implements Source {
   readonly #folders = new FolderWatch(() => this.#wake())
   readonly #listeners: Listener[] = []
   #onSnapshot: (snapshot: Snapshot) => void = () => {}
-  #manifests: Manifests = { snapshot: emptySnapshot, problems: [], locate: () => undefined }
+  #manifests: Manifests = { snapshot: emptySnapshot, problems: [], files: [], locate: () => undefined }
   #timer: NodeJS.Timeout | undefined
   /** When the first event came that no scan has seen yet. */
   #waking: number | undefined
