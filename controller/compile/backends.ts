@@ -34,7 +34,8 @@ function resolve(
   const namespace = ref.namespace ?? context.namespace
   const key = `${namespace}/${ref.name}`
   // Before looking whether it exists: a missing and a forbidden one read the same.
-  if (!context.world.permits(context.namespace, { group, kind, namespace, name: ref.name })) {
+  const mine = namespace === context.namespace
+  if (!mine && !context.world.permits(context.namespace, { group, kind, namespace, name: ref.name })) {
     const why = `no ReferenceGrant in namespace ${namespace} lets a ModelRoute of ${context.namespace} refer to ${kind} ${key}`
     return { reason: 'RefNotPermitted', why }
   }

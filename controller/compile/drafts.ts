@@ -45,9 +45,10 @@ export function createDrafts(options: CompileOptions, lastGood: LastGood): (snap
       const known = entries.get(id)
       if (!resource) continue
       if (known?.resource === resource && (sameElsewhere || !changed(known.lookups, world))) continue
-      const eyes = observed(world)
-      const draft = compileRoute(id, resource, { world: eyes.world, options, good: lastGood(id, resource.uid) })
-      entries.set(id, { resource, draft, lookups: eyes.lookups })
+      const lookups: Lookup[] = []
+      const good = lastGood(id, resource.uid)
+      const draft = compileRoute(id, resource, { world: observed(world, lookups), options, good })
+      entries.set(id, { resource, draft, lookups })
       byId.set(id, draft)
       touched.add(id)
     }

@@ -45,7 +45,7 @@ function fromSlices(
   options: CompileOptions,
 ): CompiledSet {
   const portName = service.spec.ports?.find((port) => tcp(port) && port.port === source.port)?.name ?? ''
-  const endpoints = new Map<string, Endpoint>()
+  const endpoints: Endpoint[] = []
   let unmanaged = 0
   let nameless = 0
   for (const slice of slices) {
@@ -57,7 +57,7 @@ function fromSlices(
   const from = `of the EndpointSlices of Service ${source.service}`
   if (unmanaged) notes.push(`${unmanaged} ${from} are not Kubernetes' own and ignored; --allow-unmanaged-endpointslices admits them`)
   if (nameless) notes.push(`${nameless} ${from} hold DNS names and are ignored`)
-  const set = { id: source.id, endpoints: [...endpoints.values()].sort(byAddress) }
+  const set = { id: source.id, endpoints: endpoints.sort(byAddress).filter(first) }
   return { set, ...(notes.length ? { note: notes.join(', ') } : {}) }
 }
 
@@ -66,12 +66,11 @@ function managed(slice: EndpointSlice): boolean {
   return slice.metadata.labels?.['endpointslice.kubernetes.io/managed-by'] === 'endpointslice-controller.k8s.io'
 }
 
-/** While a slice fills up or moves, an endpoint may stand in two of them; it counts once. */
 function collect(
   slice: EndpointSlice,
   portName: string,
   options: CompileOptions,
-  endpoints: Map<string, Endpoint>,
+  endpoints: Endpoint[],
 ): void {
   const port = slice.ports?.find((candidate) => tcp(candidate) && (candidate.name ?? '') === portName)?.port
   if (port === undefined) return
@@ -84,16 +83,20 @@ function collect(
     // All addresses of one endpoint are the same pod, and kube-proxy takes the first too.
     const address = addresses[0]
     if (address === undefined || !valid(address)) continue
-    const key = `${address} ${port}`
-    const known = endpoints.get(key)
-    if (known && (known.zone ?? '') <= (zone ?? '')) continue
-    endpoints.set(key, { address, port, ...(zone === undefined ? {} : { zone }) })
+    endpoints.push(zone === undefined ? { address, port } : { address, port, zone })
   }
 }
 
 function byAddress(a: Endpoint, b: Endpoint): number {
-  if (a.address === b.address) return a.port - b.port
-  return a.address < b.address ? -1 : 1
+  if (a.address !== b.address) return a.address < b.address ? -1 : 1
+  if (a.port !== b.port) return a.port - b.port
+  return (a.zone ?? '') < (b.zone ?? '') ? -1 : 1
+}
+
+/** While a slice fills up or moves, an endpoint may stand in two of them; it counts once. */
+function first(endpoint: Endpoint, at: number, sorted: readonly Endpoint[]): boolean {
+  const before = sorted[at - 1]
+  return before?.address !== endpoint.address || before.port !== endpoint.port
 }
 
 export function sameSet(a: EndpointSet, b: EndpointSet): boolean {

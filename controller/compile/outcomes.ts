@@ -20,8 +20,10 @@ export function settle(draft: RouteDraft, losses: readonly Loss[]): Settled {
   const lost = new Set(losses.filter(({ whole }) => whole).map(({ rule, match }) => `${rule} ${match}`))
   const served = draft.gateways.length > 0
   const rules = draft.rules.flatMap((rule, at) => {
+    if (!served) return []
+    if (lost.size === 0) return [rule]
     const matches = rule.matches.filter((_, index) => !lost.has(`${at} ${index}`))
-    return served && matches.length > 0 ? [{ ...rule, matches }] : []
+    return matches.length > 0 ? [{ ...rule, matches }] : []
   })
   const { resource } = draft
   const item: Route = {

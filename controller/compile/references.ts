@@ -7,7 +7,7 @@ export type Referent = Readonly<{ group: string; kind: string; namespace: string
 
 export type Permits = (namespace: string, referent: Referent) => boolean
 
-/** Whether a route of a namespace may refer to something: in its own always, elsewhere when a grant there says so. */
+/** Whether a route of one namespace may refer to something in another: when a grant there says so. */
 export function permissions(grants: Snapshot['referenceGrants']): Permits {
   const byNamespace = new Map<string, ReferenceGrant[]>()
   for (const grant of grants.values()) {
@@ -16,7 +16,6 @@ export function permissions(grants: Snapshot['referenceGrants']): Permits {
     else byNamespace.set(grant.metadata.namespace, [grant])
   }
   return (namespace, referent) =>
-    namespace === referent.namespace ||
     (byNamespace.get(referent.namespace) ?? []).some(({ spec }) => admits(spec, namespace, referent))
 }
 

@@ -11,7 +11,7 @@ export type Sets = Readonly<{
   changed: ReadonlySet<string>
 }>
 
-type Entry = { source: SetSource; users: Set<string>; parts?: readonly unknown[] }
+type Entry = { source: SetSource; users: string[]; parts?: readonly unknown[] }
 
 export type EndpointSets = Readonly<{
   /** Says which sets a route uses from now on. */
@@ -22,32 +22,40 @@ export type EndpointSets = Readonly<{
 /** Compiles the endpoint sets that routes use; one is compiled again only when its Service or slices changed. */
 export function createSets(options: CompileOptions): EndpointSets {
   const entries = new Map<string, Entry>()
-  const used = new Map<string, readonly string[]>()
+  const used = new Map<string, readonly SetSource[]>()
   const byId = new Map<string, CompiledSet>()
   const fresh = new Set<string>()
   let before: Snapshot | undefined
 
   const use = (route: string, sources: readonly SetSource[]): void => {
-    const now = new Set(sources.map(({ id }) => id))
-    for (const id of used.get(route) ?? []) {
-      const users = entries.get(id)?.users
-      if (now.has(id) || !users) continue
-      users.delete(route)
-      if (users.size > 0) continue
+    const before = used.get(route)
+    if (before) leave(route, before)
+    for (const source of sources) {
+      const entry = entries.get(source.id)
+      if (!entry) {
+        entries.set(source.id, { source, users: [route] })
+        fresh.add(source.id)
+      } else if (!entry.users.includes(route)) entry.users.push(route)
+    }
+    if (before) dispose(before)
+    if (sources.length > 0) used.set(route, sources)
+    else used.delete(route)
+  }
+
+  const leave = (route: string, sources: readonly SetSource[]): void => {
+    for (const { id } of sources) {
+      const entry = entries.get(id)
+      if (entry) entry.users = entry.users.filter((user) => user !== route)
+    }
+  }
+
+  const dispose = (sources: readonly SetSource[]): void => {
+    for (const { id } of sources) {
+      if (entries.get(id)?.users.length !== 0) continue
       entries.delete(id)
       byId.delete(id)
       fresh.delete(id)
     }
-    for (const source of sources) {
-      const entry = entries.get(source.id)
-      if (entry) entry.users.add(route)
-      else {
-        entries.set(source.id, { source, users: new Set([route]) })
-        fresh.add(source.id)
-      }
-    }
-    if (now.size > 0) used.set(route, [...now])
-    else used.delete(route)
   }
 
   const compile = (snapshot: Snapshot): Sets => {

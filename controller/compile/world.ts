@@ -9,8 +9,10 @@ export type World = Readonly<{
   permits: Permits
 }>
 
-/** A look somebody took, and what they saw. */
-export type Lookup = Readonly<{ again: (world: World) => unknown; saw: unknown }>
+/** A look that somebody took, and what they saw. */
+export type Lookup =
+  | Readonly<{ at: 'service' | 'inferenceService' | 'revision'; key: string; saw: unknown }>
+  | Readonly<{ at: 'permits'; namespace: string; referent: Referent; saw: boolean }>
 
 export function worldOf(snapshot: Snapshot): World {
   let permits: Permits | undefined
@@ -22,28 +24,38 @@ export function worldOf(snapshot: Snapshot): World {
   }
 }
 
-/** The same world, writing down every look. Objects keep their identity while they do not change, so `===` tells. */
-export function observed(world: World): Readonly<{ world: World; lookups: readonly Lookup[] }> {
-  const lookups: Lookup[] = []
-  const look = <T>(again: (world: World) => T): T => {
-    const saw = again(world)
-    lookups.push({ again, saw })
-    return saw
-  }
+/** The same world, writing down every look into `lookups`. */
+export function observed(world: World, lookups: Lookup[]): World {
   return {
-    lookups,
-    world: {
-      service: (key) => look((world) => world.service(key)),
-      inferenceService: (key) => look((world) => world.inferenceService(key)),
-      revision: (key) => look((world) => world.revision(key)),
-      permits: (namespace: string, referent: Referent) => look((world) => world.permits(namespace, referent)),
+    service: (key) => {
+      const saw = world.service(key)
+      lookups.push({ at: 'service', key, saw })
+      return saw
+    },
+    inferenceService: (key) => {
+      const saw = world.inferenceService(key)
+      lookups.push({ at: 'inferenceService', key, saw })
+      return saw
+    },
+    revision: (key) => {
+      const saw = world.revision(key)
+      lookups.push({ at: 'revision', key, saw })
+      return saw
+    },
+    permits: (namespace, referent) => {
+      const saw = world.permits(namespace, referent)
+      lookups.push({ at: 'permits', namespace, referent, saw })
+      return saw
     },
   }
 }
 
-/** Whether anybody would see something else now. */
+/** Whether anybody would see something else now: objects keep their identity while they do not change. */
 export function changed(lookups: readonly Lookup[], world: World): boolean {
-  return lookups.some(({ again, saw }) => again(world) !== saw)
+  return lookups.some((look) => {
+    if (look.at === 'permits') return world.permits(look.namespace, look.referent) !== look.saw
+    return world[look.at](look.key) !== look.saw
+  })
 }
 
 /** Whether nothing that a route may look at has changed at all: the usual case, where only endpoints did. */
