@@ -1,16 +1,16 @@
 import type { Refusal } from '../table/messages.ts'
-import type { Route, Variant } from '../table/route.ts'
-import type { Active } from './store.ts'
+import type { Route } from '../table/route.ts'
+import { buildRoute, type Built, type RouteState } from './pipeline/route.ts'
 import { createIndex, findMatch, methodsServed, type Index } from './pipeline/lookup.ts'
-import { compileMatches, type Candidate, type Matchable } from './pipeline/match.ts'
-import { createPatterns, type Patterns } from './pipeline/patterns.ts'
-import { buildRule, type BuiltRule, type RuleState } from './pipeline/rule.ts'
+import type { Candidate, Matchable } from './pipeline/match.ts'
+import { createPatterns } from './pipeline/patterns.ts'
+import type { BuiltRule } from './pipeline/rule.ts'
+import type { Active } from './store.ts'
 import { SeriesSet } from './telemetry/series.ts'
 import { Groups } from './upstream/groups.ts'
 import { Upstreams } from './upstream/pool.ts'
-import { originOf } from './upstream/origin.ts'
 
-export type Found = Readonly<{ rule: BuiltRule; candidate: Candidate }>
+type Found = Readonly<{ rule: BuiltRule; candidate: Candidate }>
 
 /** One table, ready to run, and never changed. A request asks one from beginning to end. */
 export type Table = Readonly<{
@@ -32,16 +32,11 @@ export type Runtime = Readonly<{
   close(): Promise<void>
 }>
 
-type Built = Readonly<{
-  route: Route
-  candidates: readonly Candidate[]
-  rules: readonly BuiltRule[]
-  /** Two routes of one shape are found by the same requests. */
-  shape: string
-}>
-
 /** The outcome of building an item, remembered so that one that did not change is not built again. */
 type Outcome = Readonly<{ item: Route; built: Built | undefined; refused: string | undefined }>
+
+/** Where every rule is found, and where in `rules` those of each route begin. */
+type Layout = Readonly<{ index: Index; first: ReadonlyMap<string, number>; rules: readonly BuiltRule[] }>
 
 export type RuntimeDeps = Readonly<{ upstreams?: Upstreams; now?: () => number }>
 
@@ -49,17 +44,34 @@ export function createRuntime({ upstreams = new Upstreams(), now = () => perform
   const patterns = createPatterns()
   const series = new SeriesSet()
   const groups = new Groups(upstreams)
-  /** By route and rule; what of them must outlive a table. */
-  const states = new Map<string, RuleState>()
-  let outcomes = new Map<string, Outcome>()
+  /** By route: what of it must outlive a table. */
+  const states = new Map<string, RouteState>()
+  let outcomes: ReadonlyMap<string, Outcome> = new Map()
+  let layout: Layout = layOut([])
   let table: Table | undefined
-  let shapes: readonly string[] = []
-  let index: Index = createIndex([])
 
   function build(item: Route, last: Outcome | undefined): Outcome {
-    const built = buildRoute(item, patterns, groups, states, series)
-    if (typeof built !== 'string') return { item, built, refused: undefined }
-    return { item, built: last?.built, refused: built }
+    let state = states.get(item.id)
+    if (state === undefined) {
+      state = new Map()
+      states.set(item.id, state)
+    }
+    const built = buildRoute(item, { patterns, groups, series, state })
+    return typeof built === 'string'
+      ? { item, built: last?.built, refused: built }
+      : { item, built, refused: undefined }
+  }
+
+  /** Lets go of what a route that was replaced or removed held, after what replaces it holds its own. */
+  function letGo(last: Built | undefined, next: Built | undefined): void {
+    if (last === next) return
+    for (const { variants } of last?.rules ?? []) for (const { target } of variants) groups.release(target)
+    if (last === undefined) return
+    const { id } = last.route
+    const live = new Map(next?.route.rules.map((rule) => [rule.name, new Set(rule.variants.map(({ name }) => name))]))
+    const state = states.get(id)
+    for (const rule of state?.keys() ?? []) if (!live.has(rule)) state?.delete(rule)
+    series.prune(id, next && (({ rule, variant }) => variant === '' ? live.has(rule) : live.get(rule)?.has(variant) === true))
   }
 
   return {
@@ -68,49 +80,40 @@ export function createRuntime({ upstreams = new Upstreams(), now = () => perform
     activate(next) {
       groups.begin(next.endpoints)
       const nextOutcomes = new Map<string, Outcome>()
+      const replaced: [last: Built | undefined, next: Built | undefined][] = []
       for (const [id, item] of next.routes) {
         const last = outcomes.get(id)
-        nextOutcomes.set(id, last?.item === item ? last : build(item, last))
+        const outcome = last?.item === item ? last : build(item, last)
+        if (outcome !== last) replaced.push([last?.built, outcome.built])
+        nextOutcomes.set(id, outcome)
       }
-      const built = [...nextOutcomes.values()].map((outcome) => outcome.built).filter((route) => route !== undefined)
+      for (const [id, { built }] of outcomes) {
+        if (nextOutcomes.has(id)) continue
+        replaced.push([built, undefined])
+        states.delete(id)
+      }
+
       // Most edits move a weight. Then every request finds the same rule as before, and the index stays.
-      const nextShapes = built.map((route) => route.shape)
-      if (!sameTexts(nextShapes, shapes)) {
-        index = indexOf(built)
-        shapes = nextShapes
-      }
+      layout = replaced.every(([a, b]) => a?.shape === b?.shape)
+        ? { ...layout, rules: exchanged(layout, replaced) }
+        : layOut([...nextOutcomes.values()].map(({ built }) => built).filter((built) => built !== undefined))
       outcomes = nextOutcomes
-      table = createTable(next, index, built, now())
-      forget(built)
-      return [...outcomes.values()].flatMap(({ item, refused }) => refused === undefined ? [] : [{ id: item.id, message: refused }])
+      table = createTable(next, layout, now())
+      for (const [a, b] of replaced) letGo(a, b)
+      groups.follow()
+      return refusals(nextOutcomes)
     },
-    async close() {
-      await upstreams.destroy()
-    },
-  }
-
-  /** Lets go of what no rule of the table in force uses. */
-  function forget(built: readonly Built[]): void {
-    const live = new Set<string>()
-    for (const { route } of built) {
-      for (const rule of route.rules) {
-        live.add(`${route.id}\n${rule.name}`)
-        for (const variant of rule.variants) live.add(`${route.id}\n${rule.name}\n${variant.name}`)
-      }
-    }
-    for (const key of states.keys()) if (!live.has(key)) states.delete(key)
-    series.retain(({ route, rule, variant }) =>
-      route === '' || live.has(variant === '' ? `${route}\n${rule}` : `${route}\n${rule}\n${variant}`))
-    groups.retain(built.flatMap(({ rules }) => rules.flatMap(({ variants }) => variants.map(({ target }) => target))))
+    close: () => upstreams.destroy(),
   }
 }
 
-function sameTexts(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((text, i) => text === b[i])
+function refusals(outcomes: ReadonlyMap<string, Outcome>): Refusal[] {
+  const refused: Refusal[] = []
+  for (const [id, { refused: message }] of outcomes) if (message !== undefined) refused.push({ id, message })
+  return refused
 }
 
-function createTable(source: Active, index: Index, built: readonly Built[], since: number): Table {
-  const rules = built.flatMap((route) => route.rules)
+function createTable(source: Active, { index, rules }: Layout, since: number): Table {
   return {
     version: source.version,
     since,
@@ -124,52 +127,24 @@ function createTable(source: Active, index: Index, built: readonly Built[], sinc
   }
 }
 
-function indexOf(built: readonly Built[]): Index {
-  let slot = 0
-  return createIndex(built.map(({ route, candidates, rules }) => {
-    const first = slot
-    slot += rules.length
-    return {
-      hostnames: route.hostnames,
-      entries: candidates.map((candidate) => ({ candidate, slot: first + candidate.rule })),
-    }
-  }))
-}
-
-function buildRoute(
-  route: Route,
-  patterns: Patterns,
-  groups: Groups,
-  states: Map<string, RuleState>,
-  series: SeriesSet,
-): Built | string {
-  const candidates = compileMatches(route, patterns)
-  if (typeof candidates === 'string') return candidates
-  for (const rule of route.rules) {
-    const wrong = cannotServe(rule.variants)
-    if (wrong !== undefined) return `rule ${rule.name}: ${wrong}`
-  }
-  const rules = route.rules.map((rule) => {
-    const key = `${route.id}\n${rule.name}`
-    const state = states.get(key) ?? { split: new Map(), turns: new Map() }
-    states.set(key, state)
-    return buildRule(route, rule, { state, series, target: (variant) => groups.target(route.tenant, variant.target) })
+function layOut(built: readonly Built[]): Layout {
+  const first = new Map<string, number>()
+  const rules: BuiltRule[] = []
+  const indexed = built.map(({ route, candidates, rules: own }) => {
+    const slot = rules.length
+    first.set(route.id, slot)
+    rules.push(...own)
+    return { hostnames: route.hostnames, entries: candidates.map((candidate) => ({ candidate, slot: slot + candidate.rule })) }
   })
-  const shape = JSON.stringify([route.id, route.created, route.hostnames, route.rules.map((rule) => rule.matches)])
-  return { route, candidates, rules, shape }
+  return { index: createIndex(indexed), first, rules }
 }
 
-/** What the table can say and this proxy cannot do: refused, so that it shows, and not served in some other way. */
-function cannotServe(variants: readonly Variant[]): string | undefined {
-  for (const { name, priority, target, model } of variants) {
-    if (priority > 0) return `variant ${name}: a fallback priority is not supported by this proxy`
-    if (target.kind === 'url') {
-      const origin = originOf(target.url)
-      if (typeof origin !== 'string') return `variant ${name}: ${origin.wrong}`
-    }
-    for (const text of [model?.name, model?.version]) {
-      if (text === '.' || text === '..') return `variant ${name}: ${text} cannot be the name or version of a model in a path`
-    }
+/** The rules with those of the replaced routes exchanged, each in its place. */
+function exchanged({ first, rules }: Layout, replaced: readonly (readonly [Built | undefined, Built | undefined])[]): BuiltRule[] {
+  const next = [...rules]
+  for (const [, built] of replaced) {
+    const slot = first.get(built?.route.id ?? '')
+    if (slot !== undefined) for (const [i, rule] of built?.rules.entries() ?? []) next[slot + i] = rule
   }
-  return undefined
+  return next
 }

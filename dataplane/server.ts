@@ -8,7 +8,7 @@ import type { Gateway } from './pipeline/gateway.ts'
 import { rawError } from './pipeline/reply.ts'
 
 /** Bytes of a request's head; more is answered with 431. */
-export const headBytesMax = 16_384
+const headBytesMax = 16_384
 
 /**
  * The public port: one Express app with the gateway as its first handler.

@@ -20,7 +20,7 @@ type HostIndex = Readonly<{
 
 type PrefixNode = Readonly<{ bucket: Bucket | undefined; children: ReadonlyMap<string, PrefixNode> }>
 
-export type Entry = Readonly<{ candidate: Candidate; slot: number }>
+type Entry = Readonly<{ candidate: Candidate; slot: number }>
 export type IndexedRoute = Readonly<{ hostnames: readonly string[]; entries: readonly Entry[] }>
 
 export function createIndex(routes: Iterable<IndexedRoute>): Index {

@@ -15,7 +15,7 @@ export interface Matchable {
   model(): NamedModel | undefined
 }
 
-export type Test = Readonly<{ name: string; exact: string | undefined; holds: Pattern }>
+type Test = Readonly<{ name: string; exact: string | undefined; holds: Pattern }>
 
 /** One match of a rule, ready to run, and where it ranks. */
 export type Candidate = Readonly<{

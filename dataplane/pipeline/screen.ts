@@ -8,7 +8,7 @@ import { parseTarget } from './target.ts'
  * What Node's parser lets through and a gateway must not: anything that another HTTP implementation could frame,
  * route or attribute in another way than we do (request smuggling, RFC 9112 section 11.2).
  */
-export const headerCountMax = 100
+const headerCountMax = 100
 
 const hostForm = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9\-._~!$&'()*+;=%]+)(?::\d{1,5})?$/
 /** Naming one of these in Connection would take it out on the way: the framing, the host, or who calls. */

@@ -48,25 +48,34 @@ export class Series {
 
 /** The series in existence. They outlive table swaps; those of a route that left the table go with it. */
 export class SeriesSet {
-  readonly #series = new Map<string, Series>()
+  readonly #byRoute = new Map<string, Map<string, Series>>()
 
   get(labels: SeriesLabels): Series {
-    const key = `${labels.route}\n${labels.rule}\n${labels.variant}\n${labels.model}\n${labels.model_version}`
-    let series = this.#series.get(key)
+    let ofRoute = this.#byRoute.get(labels.route)
+    if (ofRoute === undefined) {
+      ofRoute = new Map()
+      this.#byRoute.set(labels.route, ofRoute)
+    }
+    const key = `${labels.rule}\n${labels.variant}\n${labels.model}\n${labels.model_version}`
+    let series = ofRoute.get(key)
     if (series === undefined) {
       series = new Series(labels)
-      this.#series.set(key, series)
+      ofRoute.set(key, series)
     }
     return series
   }
 
-  retain(keep: (labels: SeriesLabels) => boolean): void {
-    for (const [key, series] of this.#series) {
-      if (!keep(series.labels)) this.#series.delete(key)
+  /** Drops the series of a route for which `keep` does not hold; without `keep`, all of them. */
+  prune(route: string, keep?: (labels: SeriesLabels) => boolean): void {
+    const ofRoute = this.#byRoute.get(route)
+    if (keep === undefined || ofRoute === undefined) {
+      this.#byRoute.delete(route)
+      return
     }
+    for (const [key, series] of ofRoute) if (!keep(series.labels)) ofRoute.delete(key)
   }
 
-  values(): Iterable<Series> {
-    return this.#series.values()
+  * values(): Generator<Series> {
+    for (const ofRoute of this.#byRoute.values()) yield* ofRoute.values()
   }
 }

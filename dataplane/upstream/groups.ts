@@ -9,52 +9,72 @@ export type BuiltTarget =
   | Readonly<{ kind: 'group'; group: Group; host: string | undefined }>
   | Readonly<{ kind: 'unresolved'; why: string }>
 
-/** `set`: the endpoint set it follows, last read as `from`; a URL follows none. */
-type Known = { group: Group; tenant: string; set: string | undefined; from: EndpointSet | undefined }
+/** `set`: the endpoint set it follows, last read as `from`; a URL follows none. `holders`: the targets that lead here. */
+type Known = { group: Group; key: string; tenant: string; set: string | undefined; from: EndpointSet | undefined; holders: number }
 
 /** The endpoint groups in use, by tenant and what they point at. */
 export class Groups {
   readonly #upstreams: Upstreams
-  readonly #groups = new Map<string, Known>()
+  readonly #byKey = new Map<string, Known>()
+  readonly #byGroup = new Map<Group, Known>()
   #endpoints: ReadonlyMap<string, EndpointSet> = new Map()
 
   constructor(upstreams: Upstreams) {
     this.#upstreams = upstreams
   }
 
-  target(tenant: string, target: Variant['target']): BuiltTarget {
+  /** The endpoints that groups made from here on begin with; the others follow with `follow`. */
+  begin(endpoints: ReadonlyMap<string, EndpointSet>): void {
+    this.#endpoints = endpoints
+  }
+
+  /** Where a variant leads, held until it is released. */
+  hold(tenant: string, target: Variant['target']): BuiltTarget {
     if (target.kind === 'unresolved') return target
     return target.kind === 'url'
       ? { kind: 'group', group: this.#urlGroup(tenant, target), host: new URL(target.url).host }
       : { kind: 'group', group: this.#setGroup(tenant, target.set), host: target.host }
   }
 
+  /**
+   * Once nothing leads to a group it is dropped as it is: a request of the table before may still need its members,
+   * which finish what they have.
+   */
+  release(target: BuiltTarget): void {
+    const known = target.kind === 'group' ? this.#byGroup.get(target.group) : undefined
+    if (known === undefined || --known.holders > 0) return
+    this.#byKey.delete(known.key)
+    this.#byGroup.delete(known.group)
+    for (const member of known.group.members) this.#upstreams.release(member)
+  }
+
+  /** Gives every group the endpoints it has now; one that is in no group any more is closed. */
+  follow(): void {
+    for (const known of this.#byKey.values()) this.#fill(known)
+  }
+
   #setGroup(tenant: string, set: string): Group {
-    const key = `${tenant} set ${set}`
-    let known = this.#groups.get(key)
-    if (known === undefined) {
-      known = { group: { members: [] }, tenant, set, from: undefined }
-      this.#groups.set(key, known)
-      this.#fill(known)
-    }
+    const known = this.#known(`${tenant} set ${set}`, tenant, set)
+    if (known.holders === 1) this.#fill(known)
     return known.group
   }
 
-  #urlGroup(tenant: string, target: Readonly<{ url: string; loopback: boolean }>): Group {
-    const { origin } = new URL(target.url)
-    const key = `${tenant} url ${origin} ${target.loopback}`
-    let known = this.#groups.get(key)
-    if (known === undefined) {
-      const members = [this.#upstreams.get(tenant, { origin, guard: { loopback: target.loopback } })]
-      known = { group: { members }, tenant, set: undefined, from: undefined }
-      this.#groups.set(key, known)
-    }
+  #urlGroup(tenant: string, { url, loopback }: Readonly<{ url: string; loopback: boolean }>): Group {
+    const { origin } = new URL(url)
+    const known = this.#known(`${tenant} url ${origin} ${loopback}`, tenant, undefined)
+    if (known.holders === 1) known.group.members = [this.#upstreams.hold(tenant, { origin, guard: { loopback } })]
     return known.group
   }
 
-  /** The endpoints that groups made from here on begin with. */
-  begin(endpoints: ReadonlyMap<string, EndpointSet>): void {
-    this.#endpoints = endpoints
+  #known(key: string, tenant: string, set: string | undefined): Known {
+    let known = this.#byKey.get(key)
+    if (known === undefined) {
+      known = { group: { members: [] }, key, tenant, set, from: undefined, holders: 0 }
+      this.#byKey.set(key, known)
+      this.#byGroup.set(known.group, known)
+    }
+    known.holders++
+    return known
   }
 
   #fill(known: Known): void {
@@ -62,24 +82,10 @@ export class Groups {
     const from = this.#endpoints.get(known.set)
     if (from === known.from) return
     known.from = from
+    const before = known.group.members
     known.group.members = (from?.endpoints ?? []).map(({ address, port }) =>
-      this.#upstreams.get(known.tenant, { origin: `http://${address.includes(':') ? `[${address}]` : address}:${port}` }))
-  }
-
-  /**
-   * Drops the groups that nothing in force points at, as they are: a request of the table before may still need them.
-   * The others follow their endpoints, and an endpoint that is in none any more is closed.
-   */
-  retain(targets: readonly BuiltTarget[]): void {
-    const live = new Set<Group>()
-    for (const target of targets) if (target.kind === 'group') live.add(target.group)
-    const used = new Set<Upstream>()
-    for (const [key, known] of this.#groups) {
-      if (live.has(known.group)) {
-        this.#fill(known)
-        for (const member of known.group.members) used.add(member)
-      } else this.#groups.delete(key)
-    }
-    this.#upstreams.retain(used)
+      this.#upstreams.hold(known.tenant, { origin: `http://${address.includes(':') ? `[${address}]` : address}:${port}` }))
+    // After the new ones are held, so that one that stays keeps its connections.
+    for (const member of before) this.#upstreams.release(member)
   }
 }

@@ -11,7 +11,7 @@ export type PoolLimits = Readonly<{
   pending: number
 }>
 
-export const poolLimits: PoolLimits = { connections: 256, pending: 1024 }
+const poolLimits: PoolLimits = { connections: 256, pending: 1024 }
 
 const connectDefault = 10_000
 /** Longer waits than this are one Node timer cannot hold. */
@@ -32,6 +32,7 @@ export type Address = Readonly<{
 export class Upstream implements Member {
   inFlight = 0
   #closed = false
+  readonly key: string
   /** `10.0.0.7:8080`; what the log says. */
   readonly label: string
   readonly #address: Address
@@ -39,7 +40,8 @@ export class Upstream implements Member {
   /** By connect timeout, which belongs to the connection and not to the request. Nearly always one. */
   readonly #pools = new Map<number, Pool>()
 
-  constructor(address: Address, limits: PoolLimits) {
+  constructor(key: string, address: Address, limits: PoolLimits) {
+    this.key = key
     this.#address = address
     this.#limits = limits
     this.label = new URL(address.origin).host
@@ -130,34 +132,38 @@ function renameReset(error: NodeJS.ErrnoException): void {
 /** All endpoints in use, by tenant and address. They outlive the table: a swap must not cost a connection. */
 export class Upstreams {
   readonly #limits: PoolLimits
-  #live = new Map<string, Upstream>()
+  readonly #live = new Map<string, { upstream: Upstream; holders: number }>()
 
   constructor(limits: PoolLimits = poolLimits) {
     this.#limits = limits
   }
 
-  get(tenant: string, address: Address): Upstream {
-    const key = `${tenant} ${address.origin} ${address.guard ? `url ${address.guard.loopback}` : ''}`
-    let upstream = this.#live.get(key)
-    if (upstream === undefined) {
-      upstream = new Upstream(address, this.#limits)
-      this.#live.set(key, upstream)
-    }
-    return upstream
+  get size(): number {
+    return this.#live.size
   }
 
-  /** Closes every endpoint that is not in `used`. */
-  retain(used: ReadonlySet<Upstream>): void {
-    for (const [key, upstream] of this.#live) {
-      if (used.has(upstream)) continue
-      this.#live.delete(key)
-      upstream.close()
+  /** The endpoint, held until it is released as often. */
+  hold(tenant: string, address: Address): Upstream {
+    const key = `${tenant} ${address.origin} ${address.guard ? `url ${address.guard.loopback}` : ''}`
+    let held = this.#live.get(key)
+    if (held === undefined) {
+      held = { upstream: new Upstream(key, address, this.#limits), holders: 0 }
+      this.#live.set(key, held)
     }
+    held.holders++
+    return held.upstream
+  }
+
+  release(upstream: Upstream): void {
+    const held = this.#live.get(upstream.key)
+    if (held === undefined || --held.holders > 0) return
+    this.#live.delete(upstream.key)
+    upstream.close()
   }
 
   async destroy(): Promise<void> {
     const all = [...this.#live.values()]
-    this.#live = new Map()
-    await Promise.all(all.map((upstream) => upstream.destroy()))
+    this.#live.clear()
+    await Promise.all(all.map(({ upstream }) => upstream.destroy()))
   }
 }

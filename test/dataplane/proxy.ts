@@ -3,7 +3,7 @@ import { startProxy, type Proxy, type ProxyOptions } from '../../dataplane/proxy
 import type { Active } from '../../dataplane/store.ts'
 import { createLog } from '../../dataplane/telemetry/log.ts'
 
-export type AccessLine = Readonly<Record<string, string | number | undefined>>
+type AccessLine = Readonly<Record<string, string | number | undefined>>
 export type TestProxy = Proxy & Readonly<{ url: string; lines: () => AccessLine[]; text: () => string }>
 
 /** A proxy on free ports until the test ends, its log in memory. */

@@ -49,7 +49,7 @@ test('a URL leads to this machine only where the table says so', { timeout: 5000
   for (const path of ['open', 'name']) {
     const response = await fetch(`${proxy.url}/${path}`)
     assert.equal(response.status, 200, path)
-    assert.match(String((await response.json() as { host: string }).host), new RegExp(`:${port}$`))
+    assert.match((await response.json() as { host: string }).host, new RegExp(`:${port}$`))
   }
   for (const path of ['shut', 'shut-name', 'octal', 'mapped', 'metadata']) {
     const response = await fetch(`${proxy.url}/${path}`)

@@ -1,0 +1,53 @@
+import type { Route, Variant } from '../../table/route.ts'
+import type { SeriesSet } from '../telemetry/series.ts'
+import type { Groups } from '../upstream/groups.ts'
+import { originOf } from '../upstream/origin.ts'
+import { compileMatches, type Candidate } from './match.ts'
+import type { Patterns } from './patterns.ts'
+import { buildRule, type BuiltRule, type RuleState } from './rule.ts'
+
+/** A route, ready to run. */
+export type Built = Readonly<{
+  route: Route
+  candidates: readonly Candidate[]
+  rules: readonly BuiltRule[]
+  /** Two versions of a route of one shape are found by the same requests, in the same order. */
+  shape: string
+}>
+
+/** What of a route outlives the table that holds it, by rule. */
+export type RouteState = Map<string, RuleState>
+
+export type RouteDeps = Readonly<{ patterns: Patterns; groups: Groups; series: SeriesSet; state: RouteState }>
+
+/** Builds a route, or says why it cannot be. Nothing is held before it is certain that it can. */
+export function buildRoute(route: Route, { patterns, groups, series, state }: RouteDeps): Built | string {
+  const candidates = compileMatches(route, patterns)
+  if (typeof candidates === 'string') return candidates
+  for (const rule of route.rules) {
+    const wrong = cannotServe(rule.variants)
+    if (wrong !== undefined) return `rule ${rule.name}: ${wrong}`
+  }
+  const rules = route.rules.map((rule) => {
+    const ofRule = state.get(rule.name) ?? { split: new Map(), turns: new Map() }
+    state.set(rule.name, ofRule)
+    return buildRule(route, rule, { state: ofRule, series, target: (variant) => groups.hold(route.tenant, variant.target) })
+  })
+  const shape = JSON.stringify([route.created, route.hostnames, route.rules.map(({ matches }) => matches)])
+  return { route, candidates, rules, shape }
+}
+
+/** What the table can say and this proxy cannot do: refused, so that it shows, and not served in some other way. */
+function cannotServe(variants: readonly Variant[]): string | undefined {
+  for (const { name, priority, target, model } of variants) {
+    if (priority > 0) return `variant ${name}: a fallback priority is not supported by this proxy`
+    if (target.kind === 'url') {
+      const origin = originOf(target.url)
+      if (typeof origin !== 'string') return `variant ${name}: ${origin.wrong}`
+    }
+    for (const text of [model?.name, model?.version]) {
+      if (text === '.' || text === '..') return `variant ${name}: ${text} cannot be the name or version of a model in a path`
+    }
+  }
+  return undefined
+}
