@@ -19,7 +19,8 @@ export type Active = Readonly<{
 /** Puts a table in force, all of it at once, and says which routes could not be built (their last good one stays). */
 export type Activate = (next: Active) => readonly Refusal[]
 
-export type Log = (level: 'info' | 'warn' | 'error', message: string, fields?: Readonly<Record<string, unknown>>) => void
+type Fields = Readonly<Record<string, unknown>>
+export type Log = (level: 'info' | 'warn' | 'error', message: string, fields?: Fields) => void
 
 export type Table = Readonly<{ routes: Held<Route>; endpoints: Held<EndpointSet> }>
 

@@ -38,7 +38,7 @@ export type StreamLinkOptions<Out, In> = {
   lingerMs?: number
 }
 
-/** Newline-delimited JSON over a stream. Bad input closes it: after a wrong line nothing that follows can be trusted. */
+/** Newline-delimited JSON over a stream. Bad input closes it: after a wrong line nothing can be trusted. */
 export function streamLink<Out, In>(stream: Duplex, options: StreamLinkOptions<Out, In>): Link<Out, In> {
   const { schema, maxLineBytes, farewell, lost = () => 'connection lost', lingerMs = 2_000 } = options
   const closeListeners: ((why: string) => void)[] = []

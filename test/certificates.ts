@@ -47,8 +47,9 @@ const pem = (key: KeyObject) => key.export({ type: 'pkcs8', format: 'pem' }).toS
 
 export function authority(name: string): Authority {
   const own = pair()
-  const isAuthority = extension('551d13', sequence(tlv(0x01, hex('ff'))))
-  const cert = certificate({ subject: name, issuer: name, publicKey: own.publicKey, signer: own.privateKey, extensions: [isAuthority] })
+  const { publicKey, privateKey: signer } = own
+  const extensions = [extension('551d13', sequence(tlv(0x01, hex('ff'))))]
+  const cert = certificate({ subject: name, issuer: name, publicKey, signer, extensions })
   return {
     cert,
     key: pem(own.privateKey),

@@ -108,7 +108,8 @@ export class Publisher {
   /** How far the connected proxies are: `refusing` counts those among the others that refused some route. */
   counts(): Readonly<{ connected: number; current: number; behind: number; refusing: number }> {
     const proxies = this.proxies()
-    const current = proxies.filter(({ gateway, version }) => version === this.#ledgers.get(gateway)?.routes.version).length
+    const published = (gateway: string) => this.#ledgers.get(gateway)?.routes.version
+    const current = proxies.filter(({ gateway, version }) => version === published(gateway)).length
     const refusing = proxies.filter(({ refused }) => refused.size > 0).length
     return { connected: proxies.length, current, behind: proxies.length - current, refusing }
   }

@@ -1,5 +1,11 @@
 import { once } from 'node:events'
-import type { Http2Server, Http2SecureServer, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
+import type {
+  Http2SecureServer,
+  Http2Server,
+  IncomingHttpHeaders,
+  ServerHttp2Session,
+  ServerHttp2Stream,
+} from 'node:http2'
 import { createSecureServer, createServer } from 'node:http2'
 import { isIPv6 } from 'node:net'
 import { heartbeat } from '../../table/heartbeat.ts'
@@ -87,7 +93,7 @@ export async function listenPush(options: PushServerOptions): Promise<PushServer
     server = tlsServer
   }
 
-  function open(stream: ServerHttp2Stream, headers: IncomingHttpHeaders & { ':path'?: string; ':method'?: string }): void {
+  function open(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     const known = headers[':path'] === STREAM_PATH
     if (!known || headers[':method'] !== 'POST') {
       stream.on('error', () => {})
@@ -122,7 +128,8 @@ export async function listenPush(options: PushServerOptions): Promise<PushServer
   server.on('error', (error: Error) => log('error', 'push: listener failed', { why: error.message }))
 
   const bound = server.address()
-  const { address, port } = typeof bound === 'object' && bound !== null ? bound : { address: options.host, port: options.port }
+  const { address, port } =
+    typeof bound === 'object' && bound !== null ? bound : { address: options.host, port: options.port }
   return {
     url: `${tls === undefined ? 'http' : 'https'}://${isIPv6(address) ? `[${address}]` : address}:${port}`,
     async close() {

@@ -3,7 +3,8 @@ import { encode, SCHEMA } from '../../table/messages.ts'
 import type { Hashes } from '../../table/version.ts'
 import type { Ledger } from './ledger.ts'
 
-export type Log = (level: 'info' | 'warn' | 'error', message: string, fields?: Readonly<Record<string, unknown>>) => void
+type Fields = Readonly<Record<string, unknown>>
+export type Log = (level: 'info' | 'warn' | 'error', message: string, fields?: Fields) => void
 
 /** The two resources of one fleet. */
 export type Ledgers = Readonly<Record<Resource, Ledger>>
@@ -97,9 +98,9 @@ export class Session {
       if (state.held?.version === version) continue
       state.held = undefined
       if (state.sent !== null) state.base ??= ledger.at(state.sent)
-      const base = state.sent !== null && state.base !== undefined ? { version: state.sent, hashes: state.base } : undefined
-      this.#link.send(base === undefined ? ledger.snapshot() : ledger.delta(base.version, base.hashes))
-      state.whole = base === undefined
+      const { sent, base } = state
+      state.whole = sent === null || base === undefined
+      this.#link.send(sent === null || base === undefined ? ledger.snapshot() : ledger.delta(sent, base))
       state.sent = version
       state.base = ledger.hashes
       state.outstanding = version

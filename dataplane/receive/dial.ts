@@ -64,8 +64,10 @@ export async function dial(target: Target, options: DialOptions): Promise<Link<F
   const { tls = {}, insecure = false, pingMs, onOpen, onAlive } = options
   const host = hostOf(url)
   const secure = url.protocol === 'https:'
-  if (!secure && !insecure && !isLoopback(address)) throw new Error(`${host} is ${address}, not loopback: not dialled plain`)
-  const port = Number(url.port || (secure ? 443 : 80))
+  if (!secure && !insecure && !isLoopback(address)) {
+    throw new Error(`${host} is ${address}, not loopback: not dialled plain`)
+  }
+  const port = Number(url.port === '' ? (secure ? 443 : 80) : url.port)
   const files = secure ? await pem(tls) : {}
   const session = connectHttp2(url.origin, {
     settings: { enablePush: false, initialWindowSize: WINDOW },

@@ -40,7 +40,8 @@ const RESOURCES: readonly Resource[] = ['routes', 'endpoints']
 
 type Line = { resource: Resource; hash: string; item: unknown }
 
-const isObject = (value: unknown): value is Partial<Record<string, unknown>> => typeof value === 'object' && value !== null
+type Json = Partial<Record<string, unknown>>
+const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null
 
 function isLine(value: unknown): value is Line {
   if (!isObject(value) || typeof value['hash'] !== 'string' || value['item'] === undefined) return false
@@ -100,7 +101,9 @@ function* lines(table: Table, gateway: string): Generator<string> {
   yield `${JSON.stringify({ format: FORMAT, schema: SCHEMA, gateway })}\n`
   for (const resource of RESOURCES) {
     const held = table[resource]
-    for (const [id, item] of held.items) yield `${JSON.stringify({ resource, hash: hashInForce(held, id) ?? '', item })}\n`
+    for (const [id, item] of held.items) {
+      yield `${JSON.stringify({ resource, hash: hashInForce(held, id) ?? '', item })}\n`
+    }
   }
 }
 

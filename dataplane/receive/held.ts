@@ -81,7 +81,9 @@ export function fallBack<T>(
 /** What is held after the change; or, as a string, why it does not fit and a snapshot is needed. */
 export function applied<T>(held: Held<T>, schema: v.GenericSchema<unknown, T>, change: Change): Held<T> | string {
   const { base, version, upsert, remove } = change
-  if (base !== undefined && base !== held.version) return `the base is ${base}, but ${held.version ?? 'nothing'} is held`
+  if (base !== undefined && base !== held.version) {
+    return `the base is ${base}, but ${held.version ?? 'nothing'} is held`
+  }
   const partial = base !== undefined
   const hashes = new Map(partial ? held.hashes : undefined)
   const items = new Map(partial ? held.items : undefined)

@@ -15,6 +15,8 @@ export type ReceiverOptions = {
   tls?: ClientTls | undefined
   insecure?: boolean | undefined
   log?: Log | undefined
+  /** Every address behind a controller's URL. */
+  resolve?: typeof targetsOf
   /** All in milliseconds. */
   timing?: Partial<typeof TIMING>
 }
@@ -51,7 +53,7 @@ type Peer = {
  * any of them may be the leader, which writes the statuses.
  */
 export function startReceiver(options: ReceiverOptions): Receiver {
-  const { store, log = () => {}, tls, insecure = false } = options
+  const { store, log = () => {}, tls, insecure = false, resolve = targetsOf } = options
   const timing = { ...TIMING, ...options.timing }
   const identity: Identity = { node: options.node, gateway: options.gateway, instance: randomUUID() }
   const urls = options.controllers.map((text) => controllerUrl(text, insecure))
@@ -134,7 +136,7 @@ export function startReceiver(options: ReceiverOptions): Receiver {
   async function look(): Promise<void> {
     const found = new Map<string, Target>()
     let complete = true
-    const told = await Promise.allSettled(urls.map(targetsOf))
+    const told = await Promise.allSettled(urls.map(resolve))
     told.forEach((result, index) => {
       const controller = urls[index]?.origin ?? ''
       if (result.status === 'fulfilled') {
@@ -152,7 +154,14 @@ export function startReceiver(options: ReceiverOptions): Receiver {
     wanted = new Set(complete ? found.keys() : [...wanted, ...found.keys()])
     for (const [key, target] of found) {
       if (peers.has(key)) continue
-      const peer = { target, conversation: undefined, openedAt: 0, failures: 0, lastFailure: undefined, hangUp: () => {} }
+      const peer: Peer = {
+        target,
+        conversation: undefined,
+        openedAt: 0,
+        failures: 0,
+        lastFailure: undefined,
+        hangUp: () => {},
+      }
       peers.set(key, peer)
       void call(key, peer)
     }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect as connectHttp2 } from 'node:http2'
 import test from 'node:test'
+import { Ledger } from '../../controller/push/ledger.ts'
 import { Publisher } from '../../controller/push/publish.ts'
 import { createStore } from '../../dataplane/store.ts'
 import { converse } from '../../dataplane/receive/conversation.ts'
@@ -9,6 +10,16 @@ import { linkPair } from '../../table/link.ts'
 import type { FromController } from '../../table/messages.ts'
 import { controller, proxy, relay, until } from './rig.ts'
 import { fleets, route } from './table.ts'
+
+const hello = {
+  type: 'hello',
+  schema: 1,
+  node: 'n',
+  instance: 'i',
+  gateway: 'default',
+  subscribe: true,
+  versions: { routes: null, endpoints: null },
+}
 
 const feeding = (p: ReturnType<typeof proxy>) => p.receiver.controllers().find((each) => each.feeding)?.url
 
@@ -19,12 +30,13 @@ test('one of two controllers feeds a proxy, and both hear what it acknowledges',
   for (const each of [a, b]) each.publisher.publish(fleets([route('ml/a')]))
   for (const each of [a, b]) await until('acknowledged', () => each.publisher.proxies()[0]?.acked.size === 1)
   const views = [a, b].flatMap(({ publisher }) => publisher.proxies())
-  assert.deepEqual(views.map(({ subscribed }) => subscribed).sort(), [false, true])
+  assert.deepEqual(views.map(({ subscribed }) => String(subscribed)).sort(), ['false', 'true'])
   assert.equal(p.updates.length, 2, 'the table came once')
 
   for (const each of [a, b]) each.publisher.publish(fleets([route('ml/a', 5)]))
-  for (const each of [a, b]) {
-    await until('acknowledged', () => each.publisher.proxies()[0]?.acked.get('ml/a') === each.publisher.hashes('default').get('ml/a'))
+  for (const { publisher } of [a, b]) {
+    const wanted = publisher.hashes('default').get('ml/a')
+    await until('acknowledged', () => publisher.proxies()[0]?.acked.get('ml/a') === wanted)
   }
   assert.equal(p.updates.length, 3)
 })
@@ -61,12 +73,99 @@ test('a controller that has yet to read its sources does not keep a proxy from o
   const [starting, ready] = [await controller(), await controller()]
   const p = proxy([starting.url], { timing: { silent: 30 } })
   await until('subscribed', () => starting.publisher.proxies()[0]?.subscribed === true)
-  p.close()
+  await p.close()
   ready.publisher.publish(fleets([route('ml/a')]))
   const q = proxy([starting.url, ready.url], { timing: { silent: 30 } })
   t.after(() => Promise.all([q.close(), starting.close(), ready.close()]))
   await until('fed', () => q.store.ready)
   await until('fed by the ready one', () => feeding(q) === ready.url)
+})
+
+test('replicas behind one name are found as they come, and the proxy is fed by one that is left', async (t) => {
+  const first = await controller()
+  const second = await controller({ host: '127.0.0.2', port: Number(new URL(first.url).port) })
+  let addresses: readonly string[] = []
+  let failures = 0
+  const resolve = async (url: URL) => {
+    if (addresses.length === 0) failures += 1
+    if (addresses.length === 0) throw new Error('ENOTFOUND')
+    return addresses.map((address) => ({ url, address }))
+  }
+  const p = proxy([first.url.replace('127.0.0.1', 'localhost')], { resolve, timing: { resolve: 10 } })
+  t.after(() => Promise.all([p.close(), first.close(), second.close()]))
+  await until('said', () => /no address .*ENOTFOUND/.test(p.notes.text()))
+  for (const each of [first, second]) each.publisher.publish(fleets([route('ml/a')]))
+  addresses = ['127.0.0.1']
+  await until('the first', () => first.publisher.proxies()[0]?.subscribed === true)
+  addresses = ['127.0.0.1', '127.0.0.2']
+  await until('the second', () => second.publisher.proxies()[0]?.subscribed === false)
+  addresses = ['127.0.0.2']
+  await first.close()
+  await until('fed by what is left', () => second.publisher.proxies()[0]?.subscribed === true)
+  await until('the other is forgotten', () => p.receiver.controllers().length === 1)
+  addresses = []
+  const before = failures
+  await until('two look-ups failed', () => failures >= before + 2)
+  await second.close()
+  const again = await controller({ host: '127.0.0.2', port: Number(new URL(second.url).port) })
+  t.after(() => again.close())
+  await until('a failed look-up says nothing about where they were', () => again.publisher.proxies().length === 1)
+})
+
+test('a replica that is behind understands an acknowledgement once it gets there', async (t) => {
+  const publisher = new Publisher()
+  t.after(() => publisher.close())
+  const [controllerEnd, proxyEnd] = linkPair()
+  publisher.accept(controllerEnd)
+  const ahead = new Ledger('routes')
+  const say = (message: object) => proxyEnd.send(JSON.stringify(message))
+  const ack = (refused: readonly object[] = []) =>
+    say({ type: 'ack', resource: 'routes', version: ahead.version, refused })
+  publisher.publish(fleets([]))
+  const [good, bad] = [fleets([route('ml/a', 1), route('ml/b', 1)]), fleets([route('ml/a', 2), route('ml/b', 2)])]
+  say({ ...hello, subscribe: false })
+  ahead.publish(good.get('default')?.routes ?? new Map())
+  const hashOfGood = ahead.hashes.get('ml/a')
+  ack()
+  await until('heard', () => publisher.proxies()[0]?.version === ahead.version)
+  assert.equal(publisher.proxies()[0]?.acked.size, 0, 'not known yet')
+  publisher.publish(good)
+  publisher.publish(bad)
+  ahead.publish(bad.get('default')?.routes ?? new Map())
+  ack([{ id: 'ml/a', message: 'no' }])
+  // Nobody looks in between: the acknowledgement alone must settle what the last one meant.
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(publisher.proxies()[0]?.version, ahead.version)
+  assert.deepEqual(publisher.proxies()[0]?.acked, new Map([...ahead.hashes, ['ml/a', hashOfGood]]))
+})
+
+test('a controller that does not feed a proxy cannot change its table', async () => {
+  const [controllerEnd, proxyEnd] = linkPair()
+  const store = createStore({ activate: () => [] })
+  const identity = { node: 'n', instance: 'i', gateway: 'default' }
+  const conversation = converse(proxyEnd, { store, identity, subscribe: false })
+  const answers: unknown[] = []
+  controllerEnd.onMessage((message) => void answers.push(message))
+  const table = new Ledger('endpoints')
+  controllerEnd.send(table.snapshot())
+  conversation.tell({ type: 'ack', resource: 'routes', version: 'after', refused: [] })
+  await until('what was said after', () => answers.length >= 2)
+  assert.equal(answers.length, 2, 'the hello and that, but no answer to the table')
+  assert.equal(store.versions.endpoints, null)
+  conversation.subscribe(true)
+  controllerEnd.send(table.snapshot())
+  await until('taken', () => store.versions.endpoints === table.version)
+})
+
+test('a stream without a hello is closed with a reason', async () => {
+  const publisher = new Publisher({ helloMs: 20 })
+  const [controllerEnd, proxyEnd] = linkPair()
+  const arrived: FromController[] = []
+  proxyEnd.onMessage((message) => void arrived.push(message))
+  const closed = new Promise((resolve) => proxyEnd.onClose(resolve))
+  publisher.accept(controllerEnd)
+  await closed
+  assert.deepEqual(arrived, [{ type: 'goodbye', why: 'no hello within 20 ms' }])
 })
 
 test('two connections of one proxy are one; two proxies of one name are two', async (t) => {
@@ -79,7 +178,8 @@ test('two connections of one proxy are one; two proxies of one name are two', as
   const connected = () => [one, two].flatMap((each) => each.receiver.controllers()).filter(({ open }) => open).length
   await until('all connected', () => connected() === 3)
   await until('all acknowledged', () => a.publisher.proxies().every(({ acked }) => acked.size === 1))
-  assert.deepEqual(a.publisher.proxies().map(({ node, subscribed }) => [node, subscribed]), [['proxy', true], ['proxy', true]])
+  const views = a.publisher.proxies().map(({ node, subscribed }) => [node, subscribed])
+  assert.deepEqual(views, [['proxy', true], ['proxy', true]])
 })
 
 test('a reader that stops costs one message a resource, and then gets the latest', async (t) => {
@@ -95,13 +195,14 @@ test('a reader that stops costs one message a resource, and then gets the latest
   const [controllerEnd, proxyEnd] = linkPair()
   const arrived: FromController[] = []
   proxyEnd.onMessage((message) => void arrived.push(message))
-  proxyEnd.send(JSON.stringify({ type: 'hello', schema: 1, node: 'slow', instance: 's', gateway: 'default', subscribe: true, versions: stuck.versions }))
+  proxyEnd.send(JSON.stringify({ ...hello, node: 'slow', instance: 's' }))
   a.publisher.accept(controllerEnd)
   await until('the first table', () => arrived.length === 2)
   for (let i = 1; i <= 100; i++) a.publisher.publish(table(i))
-  await until('the other proxy is at the latest', () => p.store.active?.routes.get('ml/r0')?.rules[0]?.variants[0]?.weight === 100)
+  const weight = () => p.store.active?.routes.get('ml/r0')?.rules[0]?.variants[0]?.weight
+  await until('the other proxy is at the latest', () => weight() === 100)
   assert.equal(arrived.length, 2, 'nothing is sent on top of what is not acknowledged')
-  for (const message of [...arrived]) {
+  for (const message of arrived.slice(0, 2)) {
     if (message.type === 'goodbye') continue
     proxyEnd.send(JSON.stringify(stuck.handle(message)))
   }
@@ -124,8 +225,7 @@ test('a proxy refuses what it cannot read as a whole, once, and says why for eac
       proxyEnd.send(JSON.stringify({ type: 'resync', resource: message.resource, why: 'schema 2 is not known here' }))
     }
   })
-  const versions = { routes: null, endpoints: null }
-  proxyEnd.send(JSON.stringify({ type: 'hello', schema: 1, node: 'old', instance: 'o', gateway: 'default', subscribe: true, versions }))
+  proxyEnd.send(JSON.stringify(hello))
   a.publisher.accept(controllerEnd)
   await until('refused', () => a.publisher.proxies()[0]?.refused.size === 1)
   assert.deepEqual(a.publisher.proxies()[0]?.refused, new Map([['ml/a', 'schema 2 is not known here']]))
@@ -134,8 +234,6 @@ test('a proxy refuses what it cannot read as a whole, once, and says why for eac
   await until('new content is tried', () => arrived.length === 4)
   assert.equal(a.publisher.proxies()[0]?.refused.size, 2)
 })
-
-const hello = { type: 'hello', schema: 1, node: 'n', instance: 'i', gateway: 'default', subscribe: true, versions: { routes: null, endpoints: null } }
 
 for (const [what, lines, why] of [
   ['a schema it does not speak', [{ ...hello, schema: 7 }], /schema 7 is not spoken here/],
@@ -201,7 +299,8 @@ test('only the stream answers on the push port', async (t) => {
     session.destroy()
     return a.close()
   })
-  for (const [method, path, status] of [['GET', '/v1/stream', 405], ['POST', '/', 404], ['GET', '/v1/table', 404]] as const) {
+  const cases = [['GET', '/v1/stream', 405], ['POST', '/', 404], ['GET', '/v1/table', 404]] as const
+  for (const [method, path, status] of cases) {
     const stream = session.request({ ':method': method, ':path': path })
     const [headers] = await once(stream, 'response')
     assert.equal(headers[':status'], status)

@@ -25,7 +25,9 @@ export function recorder() {
   const lines: Line[] = []
   return {
     lines,
-    log: (level: string, message: string, fields: Readonly<Record<string, unknown>> = {}) => void lines.push({ level, message, fields }),
+    log: (level: string, message: string, fields: Line['fields'] = {}): void => {
+      lines.push({ level, message, fields })
+    },
     text: () => lines.map(({ message, fields }) => `${message} ${JSON.stringify(fields)}`).join('\n'),
   }
 }
@@ -83,7 +85,7 @@ export function proxy(controllers: readonly string[], options: ProxyOptions = {}
     ...options,
     timing: { backoffMin: 5, backoffMax: 50, ping: 200, silent: 200, resolve: 200, ...options.timing },
   })
-  return { store, receiver, activations, updates, notes, close: () => receiver.close() }
+  return { store, receiver, activations, updates, notes, close: async () => receiver.close() }
 }
 
 /** A wire between a proxy and a controller that a test can hold, cut and watch. */
@@ -121,7 +123,7 @@ export async function relay(url: string) {
     cut() {
       for (const socket of sockets) socket.destroy()
     },
-    close() {
+    async close() {
       server.close()
       for (const socket of sockets) socket.destroy()
     },

@@ -37,8 +37,8 @@ export function endpointSet(id: string, ...addresses: string[]): EndpointSet {
 const byId = <T extends { id: string }>(items: readonly T[]) => new Map(items.map((item) => [item.id, item]))
 
 export function fleet(routes: readonly Route[], endpoints?: readonly EndpointSet[]): Fleet {
-  const sets = endpoints ?? routes.flatMap(({ id }) => [endpointSet(`${id}:80`, '10.0.0.1'), endpointSet(`${id}:81`, '10.0.0.2')])
-  return { routes: byId(routes), endpoints: byId(sets) }
+  const setsOf = ({ id }: Route) => [endpointSet(`${id}:80`, '10.0.0.1'), endpointSet(`${id}:81`, '10.0.0.2')]
+  return { routes: byId(routes), endpoints: byId(endpoints ?? routes.flatMap(setsOf)) }
 }
 
 export function fleets(routes: readonly Route[], endpoints?: readonly EndpointSet[]): Map<string, Fleet> {
