@@ -16,6 +16,7 @@ export async function controller(options: Options<'controller'>): Promise<number
             namespaces: options.namespace,
             leaderElect: options.leaderElect,
             leaseNamespace: options.leaseNamespace,
+            selfCertificates: options.selfCertificates,
           },
         },
     push: {

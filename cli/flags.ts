@@ -142,6 +142,13 @@ export const flags = define([
     help: 'authority (PEM) that must have signed the certificate of the other end of the push channel',
   },
   {
+    name: 'self-certificates',
+    type: 'text',
+    value: 'HOST',
+    of: { controller: null },
+    help: 'make the certificates of both ends, kept in Secrets; HOST: the DNS name that proxies dial',
+  },
+  {
     name: 'insecure',
     type: 'switch',
     of: { controller: null, dataplane: null },

@@ -20,10 +20,19 @@ const rules: { readonly [C in Command]?: (options: Options<C>, given: ReadonlySe
     ...(options.tlsCert === undefined && options.tlsKey === undefined ? [] : pair(options)),
   ],
   controller: (options, given) => {
-    const clusterOnly = ['kubeconfig', 'namespace', 'leader-elect', 'lease-namespace', 'allow-unmanaged-endpointslices']
+    const clusterOnly = [
+      'kubeconfig',
+      'namespace',
+      'leader-elect',
+      'lease-namespace',
+      'allow-unmanaged-endpointslices',
+      'self-certificates',
+    ]
+    const files = options.selfCertificates === undefined ? [] : ['tls-cert', 'tls-key', 'client-ca', 'insecure']
     const idle = options.filename.length > 0 ? clusterOnly.filter((name) => given.has(name)) : []
     return [
       ...idle.map((name) => `--${name} has no meaning with -f, which reads files instead of a cluster`),
+      ...files.filter((name) => given.has(name)).map((name) => `--self-certificates and --${name} exclude each other`),
       ...(options.tlsCert === undefined && options.tlsKey === undefined ? [] : pair(options)),
       ...(options.clientCa !== undefined && options.tlsCert === undefined ? ['--client-ca needs --tls-cert'] : []),
     ]

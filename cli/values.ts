@@ -24,6 +24,11 @@ const shapes: Readonly<Record<string, { test: (text: string) => boolean; message
     test: (text) => /^(\*\.)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$/.test(text),
     message: 'must be HOST, HOST:PORT or *.SUFFIX, without https://',
   },
+  'self-certificates': {
+    test: (text) =>
+      text.length <= 253 && /[a-z]/.test(text) && /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/.test(text),
+    message: 'must be a DNS name in lower case, such as modelroute-controller.modelroute.svc',
+  },
   host: { test: (text) => /^[A-Za-z0-9._:%-]+$/.test(text), message: 'must be an address or a host name' },
   'admin-host': { test: (text) => /^[A-Za-z0-9._:%-]+$/.test(text), message: 'must be an address or a host name' },
 }

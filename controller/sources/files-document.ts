@@ -4,7 +4,7 @@ import { offsetOfPath, type Path, parseField, type Position, positionAt } from '
 import { parseYaml } from './files-yaml.ts'
 import type { Problem } from './snapshot.ts'
 
-export type DocumentProblem = Readonly<{ kind: string; namespace: string; name: string; at: Position }> & Problem
+type DocumentProblem = Readonly<{ kind: string; namespace: string; name: string; at: Position }> & Problem
 
 /** What one document of a file holds. It depends on its text alone; positions count from its first line. */
 export type Document = Readonly<{

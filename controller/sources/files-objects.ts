@@ -36,7 +36,7 @@ export type ItemOf<K extends Kind> = Readonly<{
 export type Item = { [K in Kind]: ItemOf<K> }[Kind]
 
 /** Something that is no object of ours, or that cannot be named. Without `path`: the whole document. */
-export type ObjectFault = Readonly<{
+type ObjectFault = Readonly<{
   path: Path
   kind: string
   namespace: string

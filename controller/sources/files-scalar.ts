@@ -2,7 +2,7 @@
  * What a YAML scalar means to kubectl: YAML 1.1 as the Go library behind sigs.k8s.io/yaml resolves it. `yes` and `on`
  * are true, `017` and `0o17` are 15, `1_000` is 1000, but `1:30` stays text (no base-60 numbers) and dates stay text.
  */
-export type Scalar = string | number | boolean | null
+type Scalar = string | number | boolean | null
 
 export type Resolved = { value: Scalar } | { error: string }
 

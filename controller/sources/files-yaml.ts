@@ -186,7 +186,7 @@ function parseText(text: string): YamlDocument {
     throw new YamlError('kubectl ignores what follows `...`; separate documents with `---`', next.range[0])
   }
   const root = document.contents
-  const aliases = resolveAliases(root)
+  const aliases = text.includes('*') ? resolveAliases(root) : new Map<Alias, Node>()
   const value = readNode(root, { aliases, open: new Set(), expanding: 0, aliased: 0 })
   return { value, root, aliases }
 }
