@@ -40,7 +40,7 @@ export async function controller(options: Partial<PushServerOptions> = {}) {
     port: 0,
     accept: (link) => publisher.accept(link),
     log: notes.log,
-    pingMs: 200,
+    pingMs: 5_000,
     ...options,
   })
   return {
@@ -83,7 +83,7 @@ export function proxy(controllers: readonly string[], options: ProxyOptions = {}
     node: 'proxy',
     log: notes.log,
     ...options,
-    timing: { backoffMin: 5, backoffMax: 50, ping: 200, silent: 200, resolve: 200, ...options.timing },
+    timing: { backoffMin: 5, backoffMax: 50, ping: 5_000, silent: 5_000, resolve: 200, ...options.timing },
   })
   return { store, receiver, activations, updates, notes, close: async () => receiver.close() }
 }
