@@ -6,6 +6,7 @@ import { rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { fleet, route } from '../../test/push/table.ts'
 import { recorder, until } from '../../test/push/rig.ts'
 import type { Update } from '../../table/messages.ts'
@@ -211,7 +212,7 @@ test('a file that others could read is not trusted to stay so', async () => {
 
 test('kill -9 at any moment of a write leaves a whole table', { timeout: 60_000 }, async () => {
   const file = fresh()
-  const writer = join(import.meta.dirname, '../../test/push/writer.ts')
+  const writer = fileURLToPath(import.meta.resolve('../../test/push/writer.ts'))
   for (let round = 0; round < 12; round++) {
     const child = spawn(process.execPath, [writer, file], { stdio: ['ignore', 'pipe', 'inherit'] })
     await once(child.stdout, 'data')
