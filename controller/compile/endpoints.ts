@@ -12,17 +12,6 @@ export type CompiledSet = Readonly<{
   note?: string
 }>
 
-/** What a set is made of; the same parts, the same set. */
-export type SetParts = readonly unknown[]
-
-export function partsOf(source: SetSource, snapshot: Snapshot): SetParts {
-  return [
-    snapshot.services.get(source.service),
-    source.mode === 'Pods' ? snapshot.endpointSlices.get(source.service) : undefined,
-    source.inferenceService === undefined ? undefined : snapshot.inferenceServices.get(source.inferenceService),
-  ]
-}
-
 export function compileSet(source: SetSource, snapshot: Snapshot, options: CompileOptions): CompiledSet {
   const empty: EndpointSet = { id: source.id, endpoints: [] }
   if (source.inferenceService !== undefined) {
@@ -57,7 +46,7 @@ function fromSlices(
   const from = `of the EndpointSlices of Service ${source.service}`
   if (unmanaged) notes.push(`${unmanaged} ${from} are not Kubernetes' own and ignored; --allow-unmanaged-endpointslices admits them`)
   if (nameless) notes.push(`${nameless} ${from} hold DNS names and are ignored`)
-  const set = { id: source.id, endpoints: endpoints.sort(byAddress).filter(first) }
+  const set = { id: source.id, endpoints: inOrder(endpoints) ? endpoints : endpoints.sort(byAddress).filter(first) }
   return { set, ...(notes.length ? { note: notes.join(', ') } : {}) }
 }
 
@@ -91,6 +80,11 @@ function byAddress(a: Endpoint, b: Endpoint): number {
   if (a.address !== b.address) return a.address < b.address ? -1 : 1
   if (a.port !== b.port) return a.port - b.port
   return (a.zone ?? '') < (b.zone ?? '') ? -1 : 1
+}
+
+/** Sorted already and without repeats, as every second set of few endpoints is. */
+function inOrder(endpoints: readonly Endpoint[]): boolean {
+  return endpoints.every(({ address }, at) => at === 0 || (endpoints[at - 1]?.address ?? '') < address)
 }
 
 /** While a slice fills up or moves, an endpoint may stand in two of them; it counts once. */

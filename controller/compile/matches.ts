@@ -22,12 +22,12 @@ export function compileMatches(
 ): readonly PlacedMatch[] {
   if (!specs || specs.length === 0) return [{ match: everything, place, key: JSON.stringify(everything) }]
   const placed = new Map<string, PlacedMatch>()
-  for (const [at, spec] of specs.entries()) {
+  specs.forEach((spec, at) => {
     const here = `${place}.matches[${at}]`
     const match = compileMatch(spec, here, checkRegex, problems)
     const key = JSON.stringify(match)
     if (!placed.has(key)) placed.set(key, { match, place: here, key })
-  }
+  })
   return [...placed.values()]
 }
 
@@ -82,13 +82,14 @@ function compileStrings(
   checkRegex: CheckRegex,
   problems: Problem[],
 ): readonly StringMatch[] {
+  if (!specs?.length) return []
   const byName = new Map<string, StringMatch>()
-  for (const [at, spec] of (specs ?? []).entries()) {
+  specs.forEach((spec, at) => {
     const name = header ? spec.name.toLowerCase() : spec.name
     const compiled = compileString(spec, name, `${place}[${at}]`, header, checkRegex, problems)
     if (!byName.has(name)) byName.set(name, compiled)
     else problems.push(warning(`${place}[${at}]`, 'Invalid', `${quote(name)} stands above already; only the first counts`))
-  }
+  })
   return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 

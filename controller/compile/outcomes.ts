@@ -78,12 +78,9 @@ export function withEndpoints(
     const reason = compiled.set.endpoints.length > 0 ? 'EndpointsIgnored' : 'NoEndpoints'
     return [warning(place, reason, compiled.note)]
   })
-  const { resolvedRefs } = outcome
-  const message = listed([resolvedRefs.message, ...new Set(notes.map((note) => note.message))])
   return {
     ...outcome,
-    problems: notes.length > 0 ? [...outcome.problems, ...notes] : outcome.problems,
-    resolvedRefs: notes.length > 0 ? { ...resolvedRefs, message } : resolvedRefs,
+    ...(notes.length > 0 ? noted(outcome, notes) : {}),
     rules: (item?.rules ?? []).map(({ name, variants }) => ({
       name,
       backends: variants.map((variant) => ({
@@ -93,6 +90,11 @@ export function withEndpoints(
       })),
     })),
   }
+}
+
+function noted({ problems, resolvedRefs }: Settled['outcome'], notes: readonly Problem[]) {
+  const message = listed([resolvedRefs.message, ...new Set(notes.map((note) => note.message))])
+  return { problems: [...problems, ...notes], resolvedRefs: { ...resolvedRefs, message } }
 }
 
 function conflictOf(draft: RouteDraft, { rule, match, winner, whole, hosts }: Loss): Problem {

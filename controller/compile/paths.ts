@@ -1,6 +1,8 @@
 /** A path as it is compared, or why it can match no request. */
 export type Path = Readonly<{ path: string } | { fault: string }>
 
+/** Nothing to normalise and nothing to refuse: nearly every path there is. */
+const plain = /^(?:\/(?!\.)[A-Za-z0-9\-._~!$&'()*+,;=:@]+)+$/
 const unreserved = /^[A-Za-z0-9\-._~]$/
 
 /**
@@ -8,6 +10,7 @@ const unreserved = /^[A-Za-z0-9\-._~]$/
  * upper case, everything outside of ASCII escaped. What a request can never look like after that is a fault.
  */
 export function normalisePath(value: string): Path {
+  if (plain.test(value)) return { path: value }
   if (!value.startsWith('/')) return { fault: 'a path starts with /' }
   if (/[?#]/.test(value)) return { fault: 'a path has no query and no fragment; use queryParams' }
   // oxlint-disable-next-line no-control-regex

@@ -1,5 +1,5 @@
 import type { Snapshot } from '../sources/snapshot.ts'
-import { type CompiledSet, compileSet, partsOf, sameSet } from './endpoints.ts'
+import { type CompiledSet, compileSet, sameSet } from './endpoints.ts'
 import type { CompileOptions } from './spec.ts'
 import type { SetSource } from './targets.ts'
 
@@ -11,7 +11,15 @@ export type Sets = Readonly<{
   changed: ReadonlySet<string>
 }>
 
-type Entry = { source: SetSource; users: string[]; parts?: readonly unknown[] }
+type Entry = {
+  source: SetSource
+  users: string[]
+  /** What it was compiled from; the same, the same set. */
+  service?: unknown
+  slices?: unknown
+  inferenceService?: unknown
+  compiled: boolean
+}
 
 export type EndpointSets = Readonly<{
   /** Says which sets a route uses from now on. */
@@ -33,7 +41,7 @@ export function createSets(options: CompileOptions): EndpointSets {
     for (const source of sources) {
       const entry = entries.get(source.id)
       if (!entry) {
-        entries.set(source.id, { source, users: [route] })
+        entries.set(source.id, { source, users: [route], compiled: false })
         fresh.add(source.id)
       } else if (!entry.users.includes(route)) entry.users.push(route)
     }
@@ -62,9 +70,7 @@ export function createSets(options: CompileOptions): EndpointSets {
     const changed = new Set<string>()
     const users = new Set<string>()
     const look = (id: string, entry: Entry): void => {
-      const now = partsOf(entry.source, snapshot)
-      if (entry.parts?.every((part, at) => part === now[at])) return
-      entry.parts = now
+      if (upToDate(entry, snapshot)) return
       const old = byId.get(id)
       const after = compileSet(entry.source, snapshot, options)
       const same = old !== undefined && sameSet(old.set, after.set)
@@ -78,13 +84,27 @@ export function createSets(options: CompileOptions): EndpointSets {
         const entry = entries.get(id)
         if (entry) look(id, entry)
       }
-    } else for (const [id, entry] of entries) look(id, entry)
+    } else entries.forEach((entry, id) => look(id, entry))
     fresh.clear()
     before = snapshot
     return { byId, users, changed }
   }
 
   return { use, compile }
+}
+
+function upToDate(entry: Entry, snapshot: Snapshot): boolean {
+  const { service: key, mode, inferenceService: through } = entry.source
+  const service = snapshot.services.get(key)
+  const slices = mode === 'Pods' ? snapshot.endpointSlices.get(key) : undefined
+  const inferenceService = through === undefined ? undefined : snapshot.inferenceServices.get(through)
+  const same =
+    entry.compiled &&
+    entry.slices === slices &&
+    entry.service === service &&
+    entry.inferenceService === inferenceService
+  if (!same) Object.assign(entry, { service, slices, inferenceService, compiled: true })
+  return same
 }
 
 function sameEndpoints(a: Snapshot, b: Snapshot): boolean {

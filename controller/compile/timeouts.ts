@@ -8,11 +8,14 @@ import type { TimeoutsSpec } from './spec.ts'
 const defaults = [['request', 60_000], ['backendRequest', 60_000], ['connect', 1000], ['streamIdle', 300_000]] as const
 const names = ['request', 'backendRequest', 'connect', 'firstByte', 'streamIdle'] as const
 
+const compiledDefaults: Timeouts = Object.fromEntries(defaults)
+
 /** A duration of zero is no limit, as in Gateway API, and no limit is an absent field of the table. */
 export function compileTimeouts(spec: TimeoutsSpec | undefined, place: string, problems: Problem[]): Timeouts {
+  if (!spec) return compiledDefaults
   const limits = new Map<keyof Timeouts, number>(defaults)
   for (const name of names) {
-    const text = spec?.[name]
+    const text = spec[name]
     if (text === undefined) continue
     const parsed = parseDuration(text)
     if (parsed === null) {
@@ -23,7 +26,7 @@ export function compileTimeouts(spec: TimeoutsSpec | undefined, place: string, p
   const request = limits.get('request') ?? 0
   const backendRequest = limits.get('backendRequest') ?? 0
   if (request > 0 && backendRequest > request) {
-    if (spec?.backendRequest === undefined) limits.set('backendRequest', request)
+    if (spec.backendRequest === undefined) limits.set('backendRequest', request)
     else {
       const whole = spec.request === undefined ? 'the default request of 60s' : `request (${spec.request})`
       const message = `${spec.backendRequest} is longer than ${whole}, which covers every try: raise request or lower this`

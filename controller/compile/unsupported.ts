@@ -84,7 +84,10 @@ export function unsupportedInPolicy(value: unknown): Refused {
 /** `guarded`: one of them would have kept somebody out. */
 export type Refused = Readonly<{ problems: readonly Problem[]; guarded: boolean }>
 
+const nothing: Refused = { problems: [], guarded: false }
+
 function walk(value: unknown, node: Node, place: string): Refused {
+  if (!refusesAny(value, node)) return nothing
   const problems: Problem[] = []
   let guarded = false
   const visit = (value: unknown, node: Node, place: string): void => {
@@ -97,7 +100,7 @@ function walk(value: unknown, node: Node, place: string): Refused {
       if (child.list && Array.isArray(inner)) {
         inner.forEach((item, at) => visit(item, child, `${place}.${key}[${at}]`))
       } else if (!child.field) visit(inner, child, `${place}.${key}`)
-      else if (!(child.field.admits as readonly unknown[] | undefined)?.includes(inner)) {
+      else if (!admits(child.field, inner)) {
         problems.push(unsupported(`${place}.${key}`, explain(key, inner, child.field)))
         guarded ||= guards.has(key)
       }
@@ -105,6 +108,25 @@ function walk(value: unknown, node: Node, place: string): Refused {
   }
   visit(value, node, place)
   return { problems, guarded }
+}
+
+/** Whether there is anything to tell, found without spelling out places: for nearly every rule there is not. */
+function refusesAny(value: unknown, node: Node): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  for (const key of Object.keys(value)) {
+    const child = node.children.get(key)
+    if (!child) continue
+    const inner: unknown = Reflect.get(value, key)
+    if (inner === undefined) continue
+    if (child.list && Array.isArray(inner)) {
+      for (const item of inner) if (refusesAny(item, child)) return true
+    } else if (child.field ? !admits(child.field, inner) : refusesAny(inner, child)) return true
+  }
+  return false
+}
+
+function admits(field: UnsupportedField, value: unknown): boolean {
+  return (field.admits as readonly unknown[] | undefined)?.includes(value) ?? false
 }
 
 function explain(key: string, value: unknown, field: UnsupportedField): string {

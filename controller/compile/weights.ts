@@ -8,6 +8,7 @@ export const WHOLE = 1_000_000
 export function shares(weights: readonly number[]): readonly number[] | null {
   const sum = weights.reduce((total, weight) => total + weight, 0)
   if (sum <= 0) return null
+  if (weights.length === 1) return [WHOLE]
   // Weights are at most a million each, so the products stay far below 2^53 and are exact.
   const floors = weights.map((weight) => Math.floor((weight * WHOLE) / sum))
   const remainders = weights.map((weight, at) => ({ at, left: (weight * WHOLE) % sum }))
