@@ -20,7 +20,13 @@ function routeOf(index: number, weight: number): Resource<ModelRoute> {
     hostnames: [`${name}.models.example.com`],
     rules: [0, 1, 2].map((rule) => ({
       name: `rule-${rule}`,
-      matches: [{ path: { value: `/v${rule}/models/${name}` }, method: 'POST' as const, headers: [{ name: 'X-Tier', value: 'gold' }] }],
+      matches: [
+        {
+          path: { value: `/v${rule}/models/${name}` },
+          method: 'POST' as const,
+          headers: [{ name: 'X-Tier', value: 'gold' }],
+        },
+      ],
       backendRefs: [
         { variant: 'stable', name: `${name}-${rule}-stable`, port: 8000, weight: 100 - weight },
         { variant: 'canary', name: `${name}-${rule}-canary`, port: 8000, weight },
@@ -28,7 +34,12 @@ function routeOf(index: number, weight: number): Resource<ModelRoute> {
       timeouts: { request: '30s', backendRequest: '20s' },
     })),
   }
-  const object: ModelRoute = { apiVersion: 'modelroute.io/v1alpha1', kind: 'ModelRoute', metadata: { name, namespace }, spec }
+  const object: ModelRoute = {
+    apiVersion: 'modelroute.io/v1alpha1',
+    kind: 'ModelRoute',
+    metadata: { name, namespace },
+    spec,
+  }
   return { namespace, name, generation: weight, created: '2026-01-01T00:00:00Z', uid: name, object, problems: [] }
 }
 
@@ -53,13 +64,24 @@ function world(): Snapshot {
     for (const rule of route.object?.spec.rules ?? []) {
       for (const { name = '' } of rule.backendRefs ?? []) {
         const metadata = { name, namespace: route.namespace }
-        services.set(`${route.namespace}/${name}`, { metadata, spec: { clusterIP: '10.96.0.1', ports: [{ name: 'http', port: 8000 }] } })
+        services.set(`${route.namespace}/${name}`, {
+          metadata,
+          spec: { clusterIP: '10.96.0.1', ports: [{ name: 'http', port: 8000 }] },
+        })
         endpointSlices.set(`${route.namespace}/${name}`, slicesOf(route.namespace, name, services.size))
       }
     }
   }
   const none = new Map<string, never>()
-  return { modelRoutes, services, endpointSlices, rateLimitPolicies: none, inferenceServices: none, referenceGrants: none, revisions: none }
+  return {
+    modelRoutes,
+    services,
+    endpointSlices,
+    rateLimitPolicies: none,
+    inferenceServices: none,
+    referenceGrants: none,
+    revisions: none,
+  }
 }
 
 /** What the publisher does after a compilation: hash what is new, and the whole. */
@@ -104,14 +126,20 @@ const heap = process.memoryUsage().heapUsed - heapBefore
 
 const edits = Array.from({ length: 200 }, (_, index) => {
   const route = routeOf((index * 37) % routes, 6 + (index % 50))
-  const next = { ...snapshot, modelRoutes: new Map(snapshot.modelRoutes).set(`${route.namespace}/${route.name}`, route) }
+  const next = {
+    ...snapshot,
+    modelRoutes: new Map(snapshot.modelRoutes).set(`${route.namespace}/${route.name}`, route),
+  }
   return costOf(() => version(compile(next)))
 })
 compile(snapshot)
 const churn = Array.from({ length: 200 }, (_, index) => {
   const key = [...snapshot.endpointSlices.keys()][(index * 41) % snapshot.endpointSlices.size] ?? ''
   const [namespace = '', name = ''] = key.split('/')
-  const next = { ...snapshot, endpointSlices: new Map(snapshot.endpointSlices).set(key, slicesOf(namespace, name, 7000 + index)) }
+  const next = {
+    ...snapshot,
+    endpointSlices: new Map(snapshot.endpointSlices).set(key, slicesOf(namespace, name, 7000 + index)),
+  }
   return costOf(() => compile(next))
 })
 
@@ -123,7 +151,12 @@ const rows: [string, readonly Cost[], number][] = [
   ['one slice changed', churn, limits.endpoint],
 ]
 const milliseconds = (costs: readonly Cost[], of: keyof Cost, share: number) =>
-  Number(quantile(costs.map((cost) => cost[of]), share).toFixed(2))
+  Number(
+    quantile(
+      costs.map((cost) => cost[of]),
+      share,
+    ).toFixed(2),
+  )
 
 console.log(`${routes} routes, ${routes * 3} rules, ${routes * 6} backends, ${routes * 24} endpoints; milliseconds`)
 console.table(
@@ -135,5 +168,6 @@ console.table(
     limit,
   })),
 )
-console.log(`heap of the compiler and its output: ${(heap / 2 ** 20).toFixed(1)} MiB${globalThis.gc ? '' : ' (exact with --expose-gc)'}`)
+const exact = globalThis.gc ? '' : ' (exact with --expose-gc)'
+console.log(`heap of the compiler and its output: ${(heap / 2 ** 20).toFixed(1)} MiB${exact}`)
 if (routes <= 1000 && rows.some(([, costs, limit]) => milliseconds(costs, 'cpu', 0.5) > limit)) process.exitCode = 1

@@ -79,7 +79,9 @@ function tableOf({ fleets }: Compiled) {
 function statusOf({ routes, policies }: Compiled, { snapshot, problems }: Manifests) {
   const sources = problems.map((problem) => ({ ...problem, file: undefined }))
   return {
-    routes: Object.fromEntries([...routes].map(([id, outcome]) => [id, { ...outcome, inForce: inForce(outcome, snapshot, id) }])),
+    routes: Object.fromEntries(
+      [...routes].map(([id, outcome]) => [id, { ...outcome, inForce: inForce(outcome, snapshot, id) }]),
+    ),
     ...(policies.size > 0 ? { policies: Object.fromEntries(policies) } : {}),
     ...(sources.length > 0 ? { sources } : {}),
   }

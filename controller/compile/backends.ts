@@ -16,12 +16,7 @@ export function compileBackend(ref: BackendRef, place: string, context: BackendC
 
 const groups = { Service: '', InferenceService: 'serving.kserve.io' } as const
 
-function resolve(
-  ref: BackendRef,
-  place: string,
-  context: BackendContext,
-  problems: Problem[],
-): Backend | Unresolved {
+function resolve(ref: BackendRef, place: string, context: BackendContext, problems: Problem[]): Backend | Unresolved {
   const kind = ref.kind === 'InferenceService' ? 'InferenceService' : 'Service'
   const group = groups[kind]
   if (ref.group !== undefined && ref.group !== group) {
@@ -36,7 +31,8 @@ function resolve(
   // Before looking whether it exists: a missing and a forbidden one read the same.
   const mine = namespace === context.namespace
   if (!mine && !context.world.permits(context.namespace, { group, kind, namespace, name: ref.name })) {
-    const why = `no ReferenceGrant in namespace ${namespace} lets a ModelRoute of ${context.namespace} refer to ${kind} ${key}`
+    const who = `a ModelRoute of ${context.namespace}`
+    const why = `no ReferenceGrant in namespace ${namespace} lets ${who} refer to ${kind} ${key}`
     return { reason: 'RefNotPermitted', why }
   }
   if (kind === 'InferenceService') return resolveInferenceService(key, ref, context)

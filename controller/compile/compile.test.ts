@@ -3,7 +3,15 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import type { ModelRoute } from '../../crds/types.gen.ts'
 import { hashOf } from '../../table/version.ts'
-import type { EndpointSlice, InferenceService, ReferenceGrant, Resource, Revision, Service, Snapshot } from '../sources/snapshot.ts'
+import type {
+  EndpointSlice,
+  InferenceService,
+  ReferenceGrant,
+  Resource,
+  Revision,
+  Service,
+  Snapshot,
+} from '../sources/snapshot.ts'
 import { type CompileOptions, createCompiler } from './compile.ts'
 import type { Compiled } from './compiled.ts'
 import type { RouteSpec, RuleSpec } from './spec.ts'
@@ -23,8 +31,14 @@ const empty: Snapshot = {
 function route(id: string, spec: RouteSpec | null, created = id, uid = id): Resource<ModelRoute> {
   const [namespace = '', name = ''] = id.split('/')
   const base = { namespace, name, generation: 1, created, uid }
-  if (!spec) return { ...base, problems: [{ field: 'spec', reason: 'Invalid', message: 'is wrong', severity: 'error' }] }
-  const object: ModelRoute = { apiVersion: 'modelroute.io/v1alpha1', kind: 'ModelRoute', metadata: { name, namespace }, spec }
+  if (!spec)
+    return { ...base, problems: [{ field: 'spec', reason: 'Invalid', message: 'is wrong', severity: 'error' }] }
+  const object: ModelRoute = {
+    apiVersion: 'modelroute.io/v1alpha1',
+    kind: 'ModelRoute',
+    metadata: { name, namespace },
+    spec,
+  }
   return { ...base, object, problems: [] }
 }
 
@@ -47,10 +61,19 @@ const one: Snapshot = {
   ...empty,
   modelRoutes: new Map([
     ['ml/one', route('ml/one', { rules: [rule('infer', '/one')] })],
-    ['ml/two', route('ml/two', { rules: [rule('infer', '/two', { backendRefs: [{ variant: 'b', name: 'b', port: 80 }] })] })],
+    [
+      'ml/two',
+      route('ml/two', { rules: [rule('infer', '/two', { backendRefs: [{ variant: 'b', name: 'b', port: 80 }] })] }),
+    ],
   ]),
-  services: new Map([['ml/a', service('ml/a')], ['ml/b', service('ml/b')]]),
-  endpointSlices: new Map([['ml/a', [slice('ml/a', ['10.0.0.1'])]], ['ml/b', [slice('ml/b', ['10.0.0.2'])]]]),
+  services: new Map([
+    ['ml/a', service('ml/a')],
+    ['ml/b', service('ml/b')],
+  ]),
+  endpointSlices: new Map([
+    ['ml/a', [slice('ml/a', ['10.0.0.1'])]],
+    ['ml/b', [slice('ml/b', ['10.0.0.2'])]],
+  ]),
 }
 
 const fleet = (compiled: Compiled) => compiled.fleets.get('default')!
@@ -86,7 +109,10 @@ test('an endpoint that comes changes its set and the counts, and no route', () =
 test('a slice written anew with the same endpoints changes nothing', () => {
   const compile = createCompiler(options)
   const before = compile(one)
-  const after = compile({ ...one, endpointSlices: new Map(one.endpointSlices).set('ml/a', [slice('ml/a', ['10.0.0.1'])]) })
+  const after = compile({
+    ...one,
+    endpointSlices: new Map(one.endpointSlices).set('ml/a', [slice('ml/a', ['10.0.0.1'])]),
+  })
   assert.equal(fleet(after), fleet(before))
   assert.equal(after.routes, before.routes)
 })
@@ -159,46 +185,89 @@ const backend = fc.record(
   { requiredKeys: ['variant', 'name', 'port'] },
 )
 const path = fc.constantFrom('/one', '/two', '/two', '/two/', '/%zz')
-const ruleSpec = fc.record(
-  {
-    name: fc.constantFrom('r', 's', 't'),
-    matches: fc.array(fc.record({ path: fc.record({ value: path }), method: fc.constantFrom('GET' as const, 'POST' as const) }, { requiredKeys: ['path'] }), { maxLength: 2 }),
-    backendRefs: fc.uniqueArray(backend, { minLength: 1, maxLength: 2, selector: ({ variant }) => variant }),
-    fault: fc.constantFrom(none, none, none, none, { retry: { attempts: 1 } }, { authorization: { allow: [{ groups: ['a'] }] } }),
-  },
-  { requiredKeys: ['name', 'backendRefs', 'fault'] },
-).map(({ fault, ...rule }): RuleSpec => ({ ...rule, ...fault }))
-const routeSpec = fc.record(
-  {
-    gatewayNames: fc.uniqueArray(fc.constantFrom('default', 'public'), { minLength: 1 }),
-    hostnames: fc.uniqueArray(fc.constantFrom('a.example', 'b.example')),
-    fault: fc.constantFrom(none, none, none, none, none, none, { cors: { allowOrigins: ['https://a.example'] } }, { auth: { anonymous: true } }),
-    rules: fc.uniqueArray(ruleSpec, { minLength: 1, maxLength: 3, selector: ({ name }) => name }),
-  },
-  { requiredKeys: ['rules', 'fault'] },
-).map(({ fault, ...spec }): RouteSpec => ({ ...spec, ...fault }))
+const ruleSpec = fc
+  .record(
+    {
+      name: fc.constantFrom('r', 's', 't'),
+      matches: fc.array(
+        fc.record(
+          { path: fc.record({ value: path }), method: fc.constantFrom('GET' as const, 'POST' as const) },
+          { requiredKeys: ['path'] },
+        ),
+        { maxLength: 2 },
+      ),
+      backendRefs: fc.uniqueArray(backend, { minLength: 1, maxLength: 2, selector: ({ variant }) => variant }),
+      fault: fc.constantFrom(
+        none,
+        none,
+        none,
+        none,
+        { retry: { attempts: 1 } },
+        { authorization: { allow: [{ groups: ['a'] }] } },
+      ),
+    },
+    { requiredKeys: ['name', 'backendRefs', 'fault'] },
+  )
+  .map(({ fault, ...rule }): RuleSpec => ({ ...rule, ...fault }))
+const routeSpec = fc
+  .record(
+    {
+      gatewayNames: fc.uniqueArray(fc.constantFrom('default', 'public'), { minLength: 1 }),
+      hostnames: fc.uniqueArray(fc.constantFrom('a.example', 'b.example')),
+      fault: fc.constantFrom(
+        none,
+        none,
+        none,
+        none,
+        none,
+        none,
+        { cors: { allowOrigins: ['https://a.example'] } },
+        { auth: { anonymous: true } },
+      ),
+      rules: fc.uniqueArray(ruleSpec, { minLength: 1, maxLength: 3, selector: ({ name }) => name }),
+    },
+    { requiredKeys: ['rules', 'fault'] },
+  )
+  .map(({ fault, ...spec }): RouteSpec => ({ ...spec, ...fault }))
 
 type Edit = (snapshot: Snapshot) => Snapshot
 
-const put = (kind: keyof Snapshot, key: string, value: unknown): Edit => (snapshot) => {
-  const map = new Map<string, unknown>(snapshot[kind])
-  if (value === undefined) map.delete(key)
-  else map.set(key, value)
-  return { ...snapshot, [kind]: map }
-}
+const put =
+  (kind: keyof Snapshot, key: string, value: unknown): Edit =>
+  (snapshot) => {
+    const map = new Map<string, unknown>(snapshot[kind])
+    if (value === undefined) map.delete(key)
+    else map.set(key, value)
+    return { ...snapshot, [kind]: map }
+  }
 
 const key = fc.constantFrom('ml/a', 'ml/b', 'other/a', 'ml/a-predictor', 'other/b-predictor')
 const addresses = fc.uniqueArray(fc.constantFrom('10.0.0.1', '10.0.0.2', '10.0.0.3'))
 const created = fc.constantFrom('1', '2', '3')
 const uid = fc.constantFrom('same', 'same', 'same', 'other')
 const edit: fc.Arbitrary<Edit> = fc.oneof(
-  { weight: 5, arbitrary: fc.tuple(fc.constantFrom(...ids), routeSpec, created, uid).map(([id, spec, at, uid]) => put('modelRoutes', id, route(id, spec, at, uid))) },
-  fc.tuple(fc.constantFrom(...ids), created, uid).map(([id, at, uid]) => put('modelRoutes', id, route(id, null, at, uid))),
+  {
+    weight: 5,
+    arbitrary: fc
+      .tuple(fc.constantFrom(...ids), routeSpec, created, uid)
+      .map(([id, spec, at, uid]) => put('modelRoutes', id, route(id, spec, at, uid))),
+  },
+  fc
+    .tuple(fc.constantFrom(...ids), created, uid)
+    .map(([id, at, uid]) => put('modelRoutes', id, route(id, null, at, uid))),
   fc.constantFrom(...ids).map((id) => put('modelRoutes', id, undefined)),
-  fc.tuple(key, fc.constantFrom(80, 81, undefined)).map(([key, port]) => put('services', key, port && service(key, port))),
-  fc.tuple(key, addresses).map(([key, list]) => put('endpointSlices', key, list.length > 0 ? [slice(key, list)] : undefined)),
-  fc.tuple(fc.constantFrom('ml/a', 'other/b'), fc.constantFrom('True', 'False', undefined)).map(([key, ready]) => put('inferenceServices', key, ready && inferenceService(key, ready))),
-  fc.tuple(fc.constantFrom('ml', 'other'), fc.constantFrom('Service', 'InferenceService', undefined)).map(([namespace, kind]) => put('referenceGrants', `${namespace}/grant`, kind && grant(namespace, kind))),
+  fc
+    .tuple(key, fc.constantFrom(80, 81, undefined))
+    .map(([key, port]) => put('services', key, port && service(key, port))),
+  fc
+    .tuple(key, addresses)
+    .map(([key, list]) => put('endpointSlices', key, list.length > 0 ? [slice(key, list)] : undefined)),
+  fc
+    .tuple(fc.constantFrom('ml/a', 'other/b'), fc.constantFrom('True', 'False', undefined))
+    .map(([key, ready]) => put('inferenceServices', key, ready && inferenceService(key, ready))),
+  fc
+    .tuple(fc.constantFrom('ml', 'other'), fc.constantFrom('Service', 'InferenceService', undefined))
+    .map(([namespace, kind]) => put('referenceGrants', `${namespace}/grant`, kind && grant(namespace, kind))),
 )
 
 function inferenceService(key: string, status: string): InferenceService {
@@ -208,11 +277,19 @@ function inferenceService(key: string, status: string): InferenceService {
 
 function grant(namespace: string, kind: string): ReferenceGrant {
   const from = [{ group: 'modelroute.io', kind: 'ModelRoute', namespace: namespace === 'ml' ? 'other' : 'ml' }]
-  return { metadata: { name: 'grant', namespace }, spec: { from, to: [{ group: kind === 'Service' ? '' : 'serving.kserve.io', kind }] } }
+  return {
+    metadata: { name: 'grant', namespace },
+    spec: { from, to: [{ group: kind === 'Service' ? '' : 'serving.kserve.io', kind }] },
+  }
 }
 
 /** Records what is in force as the controller does, and forgets it with the route. */
-function record(revisions: Snapshot['revisions'], snapshot: Snapshot, next: Snapshot, compiled: Compiled): Snapshot['revisions'] {
+function record(
+  revisions: Snapshot['revisions'],
+  snapshot: Snapshot,
+  next: Snapshot,
+  compiled: Compiled,
+): Snapshot['revisions'] {
   const kept = new Map<string, Revision>()
   for (const [id, resource] of next.modelRoutes) {
     const spec = compiled.routes.get(id)?.inForce
@@ -231,7 +308,11 @@ test('compiling edit by edit gives what a fresh compiler gives that knows only t
       let revisions: Snapshot['revisions'] = new Map()
       for (const apply of edits) {
         const next = apply(snapshot)
-        const surviving = record(revisions, snapshot, next, { fleets: new Map(), routes: new Map(), policies: new Map() })
+        const surviving = record(revisions, snapshot, next, {
+          fleets: new Map(),
+          routes: new Map(),
+          policies: new Map(),
+        })
         const compiled = running({ ...next, revisions: surviving })
         assert.equal(dump(compiled), dump(createCompiler(options)({ ...next, revisions: surviving })))
         revisions = record(revisions, snapshot, next, compiled)
@@ -242,7 +323,9 @@ test('compiling edit by edit gives what a fresh compiler gives that knows only t
   )
 })
 
-const world = fc.array(edit, { minLength: 10, maxLength: 40 }).map((edits) => edits.reduce((snapshot, apply) => apply(snapshot), empty))
+const world = fc
+  .array(edit, { minLength: 10, maxLength: 40 })
+  .map((edits) => edits.reduce((snapshot, apply) => apply(snapshot), empty))
 
 test('the order in which the world was read changes nothing', () => {
   const reversed = <T>(map: ReadonlyMap<string, T>) => new Map([...map].reverse())
@@ -264,8 +347,15 @@ test('the order in which the world was read changes nothing', () => {
 })
 
 test('an unrelated route, however broken, leaves every other item byte for byte', () => {
-  const broken = fc.oneof(fc.constant(null), routeSpec.map((spec): RouteSpec => ({ ...spec, hostnames: ['elsewhere.example'] })))
-  const hashes = (compiled: Compiled) => [...compiled.fleets].map(([name, { routes }]) => [name, [...routes].flatMap(([id, item]) => (id === 'zz/unrelated' ? [] : [[id, hashOf(item)]]))])
+  const broken = fc.oneof(
+    fc.constant(null),
+    routeSpec.map((spec): RouteSpec => ({ ...spec, hostnames: ['elsewhere.example'] })),
+  )
+  const hashes = (compiled: Compiled) =>
+    [...compiled.fleets].map(([name, { routes }]) => [
+      name,
+      [...routes].flatMap(([id, item]) => (id === 'zz/unrelated' ? [] : [[id, hashOf(item)]])),
+    ])
   fc.assert(
     fc.property(world, broken, (snapshot, spec) => {
       const compile = createCompiler({ ...options, gateways: ['default', 'public'] })

@@ -6,7 +6,9 @@ import type { ComposeSpec } from './spec.ts'
 export function composeFaults(spec: ComposeSpec, place: string): readonly Problem[] {
   const cycle = findCycle(new Map(spec.steps.map((step) => [step.name, step.dependsOn ?? []])))
   if (!cycle) return []
-  return [invalid(`${place}.steps`, `steps depend on each other in a circle: ${cycle.join(' → ')}; remove one dependsOn`)]
+  return [
+    invalid(`${place}.steps`, `steps depend on each other in a circle: ${cycle.join(' → ')}; remove one dependsOn`),
+  ]
 }
 
 /** Depth first over at most as many steps as the schema allows. Unknown names are leaves. */

@@ -69,7 +69,10 @@ export function createClaims(): Claims {
   }
 
   const losses = (id: string): readonly Loss[] => {
-    const found = new Map<string, { losses: { winner: Claim; host: string; whole: boolean }[]; claims: number; claim: Claim }>()
+    const found = new Map<
+      string,
+      { losses: { winner: Claim; host: string; whole: boolean }[]; claims: number; claim: Claim }
+    >()
     const claims = byRoute.get(id) ?? []
     if (claims.every(({ key }) => byKey.get(key)?.length === 1)) return []
     for (const claim of claims) {
@@ -88,7 +91,15 @@ export function createClaims(): Claims {
       if (!first) return []
       const whole = losses.length === claims && losses.every((loss) => loss.whole)
       const hosts = losses.map((loss) => loss.host)
-      return [{ rule: claim.rule, match: claim.match, winner: `route ${first.winner.id} (rule ${first.winner.ruleName})`, whole, hosts }]
+      return [
+        {
+          rule: claim.rule,
+          match: claim.match,
+          winner: `route ${first.winner.id} (rule ${first.winner.ruleName})`,
+          whole,
+          hosts,
+        },
+      ]
     })
   }
 

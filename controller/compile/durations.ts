@@ -1,7 +1,12 @@
 // Gateway API durations (GEP-2257): up to four of hours, minutes, seconds, milliseconds, five digits each.
 const shape = /^(?:[0-9]{1,5}(?:h|m|s|ms)){1,4}$/
 const part = /([0-9]{1,5})(ms|h|m|s)/g
-const units = new Map([['h', 3_600_000], ['m', 60_000], ['s', 1000], ['ms', 1]])
+const units = new Map([
+  ['h', 3_600_000],
+  ['m', 60_000],
+  ['s', 1000],
+  ['ms', 1],
+])
 
 /** Milliseconds; null when the text is no duration. */
 export function parseDuration(text: string): number | null {

@@ -44,7 +44,8 @@ function fromSlices(
   }
   const notes: string[] = []
   const from = `of the EndpointSlices of Service ${source.service}`
-  if (unmanaged) notes.push(`${unmanaged} ${from} are not Kubernetes' own and ignored; --allow-unmanaged-endpointslices admits them`)
+  if (unmanaged)
+    notes.push(`${unmanaged} ${from} are not Kubernetes' own and ignored; --allow-unmanaged-endpointslices admits them`)
   if (nameless) notes.push(`${nameless} ${from} hold DNS names and are ignored`)
   const set = { id: source.id, endpoints: inOrder(endpoints) ? endpoints : endpoints.sort(byAddress).filter(first) }
   return { set, ...(notes.length ? { note: notes.join(', ') } : {}) }
@@ -55,19 +56,15 @@ function managed(slice: EndpointSlice): boolean {
   return slice.metadata.labels?.['endpointslice.kubernetes.io/managed-by'] === 'endpointslice-controller.k8s.io'
 }
 
-function collect(
-  slice: EndpointSlice,
-  portName: string,
-  options: CompileOptions,
-  endpoints: Endpoint[],
-): void {
+function collect(slice: EndpointSlice, portName: string, options: CompileOptions, endpoints: Endpoint[]): void {
   const port = slice.ports?.find((candidate) => tcp(candidate) && (candidate.name ?? '') === portName)?.port
   if (port === undefined) return
   const valid = slice.addressType === 'IPv6' ? isIPv6 : isIPv4
   for (const { addresses, conditions, zone, targetRef } of slice.endpoints ?? []) {
     // An unknown readiness counts as ready (EndpointConditions); a terminating pod finishes and starts nothing.
     if (conditions?.ready === false || conditions?.terminating === true) continue
-    const pod = targetRef?.kind === 'Pod' && (targetRef.namespace ?? slice.metadata.namespace) === slice.metadata.namespace
+    const pod =
+      targetRef?.kind === 'Pod' && (targetRef.namespace ?? slice.metadata.namespace) === slice.metadata.namespace
     if (!(pod || options.allowUnmanagedEndpointSlices)) continue
     // All addresses of one endpoint are the same pod, and kube-proxy takes the first too.
     const address = addresses[0]

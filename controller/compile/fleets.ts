@@ -24,7 +24,10 @@ export function patch(fleets: Fleets, settled: readonly Settled[], sets: Sets): 
   return new Map(
     [...fleets].map(([name, fleet]) => {
       const routes = replace(fleet.routes, items)
-      const endpoints = replace(fleet.endpoints, [...sets.changed].flatMap((id) => sets.byId.get(id)?.set ?? []))
+      const endpoints = replace(
+        fleet.endpoints,
+        [...sets.changed].flatMap((id) => sets.byId.get(id)?.set ?? []),
+      )
       const same = routes === fleet.routes && endpoints === fleet.endpoints
       return [name, same ? fleet : { routes, endpoints }]
     }),
@@ -32,7 +35,10 @@ export function patch(fleets: Fleets, settled: readonly Settled[], sets: Sets): 
 }
 
 /** Replaces what is there already and is another now. */
-function replace<T extends { readonly id: string }>(map: ReadonlyMap<string, T>, items: readonly T[]): ReadonlyMap<string, T> {
+function replace<T extends { readonly id: string }>(
+  map: ReadonlyMap<string, T>,
+  items: readonly T[],
+): ReadonlyMap<string, T> {
   const news = items.filter((item) => map.has(item.id) && map.get(item.id) !== item)
   if (news.length === 0) return map
   const next = new Map(map)

@@ -27,8 +27,14 @@ export function resolveInferenceService(key: string, ref: BackendRef, context: B
     return waiting(serviceKey, ref.port ?? DEFAULT_PORT, key)
   }
   const port = ref.port ?? httpPort(service)
-  if (port === undefined || !(service.spec.ports ?? []).some((candidate) => tcp(candidate) && candidate.port === port)) {
-    return { reason: 'BackendNotFound', why: `Service ${serviceKey} of InferenceService ${key} has no TCP port ${port ?? ''}`.trim() }
+  if (
+    port === undefined ||
+    !(service.spec.ports ?? []).some((candidate) => tcp(candidate) && candidate.port === port)
+  ) {
+    return {
+      reason: 'BackendNotFound',
+      why: `Service ${serviceKey} of InferenceService ${key} has no TCP port ${port ?? ''}`.trim(),
+    }
   }
   return endpointsOf(serviceKey, port, ref, service, key)
 }
@@ -83,7 +89,8 @@ function knative(
   const [, place, svc] = url.hostname.split('.')
   const inside = place === namespace && svc === 'svc'
   if (!/^https?:$/.test(url.protocol) || !(inside || hostAllowed(url, options))) {
-    const why = `status.address.url of InferenceService ${key} is no Service of ${namespace}; --allow-url ${url.host} admits it`
+    const what = `status.address.url of InferenceService ${key}`
+    const why = `${what} is no Service of ${namespace}; --allow-url ${url.host} admits it`
     return { reason: 'RefNotPermitted', why }
   }
   return { target: { kind: 'url', url: url.origin, loopback: options.allowLoopback } }

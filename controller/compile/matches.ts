@@ -34,7 +34,8 @@ export function compileMatches(
 function compileMatch(spec: MatchSpec, place: string, checkRegex: CheckRegex, problems: Problem[]): Match {
   const path = compilePath(spec.path, `${place}.path`, checkRegex, problems)
   if (spec.model && !canNameModel(path)) {
-    const message = `the model is read from V1 and V2 paths (/v1/models/NAME, /v2/models/NAME) and ${quote(path.value)} is none; remove model`
+    const where = 'V1 and V2 paths (/v1/models/NAME, /v2/models/NAME)'
+    const message = `the model is read from ${where} and ${quote(path.value)} is none; remove model`
     problems.push(unsupported(`${place}.model`, message))
   }
   return {
@@ -50,12 +51,7 @@ function modelOf(spec: NonNullable<MatchSpec['model']>): NonNullable<Match['mode
   return { name: spec.name, ...(spec.version === undefined ? {} : { version: spec.version }) }
 }
 
-function compilePath(
-  spec: MatchSpec['path'],
-  place: string,
-  checkRegex: CheckRegex,
-  problems: Problem[],
-): PathMatch {
+function compilePath(spec: MatchSpec['path'], place: string, checkRegex: CheckRegex, problems: Problem[]): PathMatch {
   if (!spec) return everything.path
   if (spec.type === 'RegularExpression') {
     const fault = checkRegex(spec.value)
@@ -88,7 +84,8 @@ function compileStrings(
     const name = header ? spec.name.toLowerCase() : spec.name
     const compiled = compileString(spec, name, `${place}[${at}]`, header, checkRegex, problems)
     if (!byName.has(name)) byName.set(name, compiled)
-    else problems.push(warning(`${place}[${at}]`, 'Invalid', `${quote(name)} stands above already; only the first counts`))
+    else
+      problems.push(warning(`${place}[${at}]`, 'Invalid', `${quote(name)} stands above already; only the first counts`))
   })
   return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
 }

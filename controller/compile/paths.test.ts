@@ -18,7 +18,23 @@ for (const [from, to] of spellings) {
   test(`${from} is spelt ${to}`, () => assert.deepEqual(normalisePath(from), { path: to }))
 }
 
-const hopeless = ['', 'v1', '/a?b', '/a#b', '//', '/a//b', '/.', '/a/..', '/a/../b', '/a/%2E%2e/b', '/%', '/%g0', '/a\\b', '/a\u0000', '/\ud800']
+const hopeless = [
+  '',
+  'v1',
+  '/a?b',
+  '/a#b',
+  '//',
+  '/a//b',
+  '/.',
+  '/a/..',
+  '/a/../b',
+  '/a/%2E%2e/b',
+  '/%',
+  '/%g0',
+  '/a\\b',
+  '/a\u0000',
+  '/\ud800',
+]
 
 for (const path of hopeless) {
   test(`${JSON.stringify(path)} matches no request and is refused`, () => assert.ok('fault' in normalisePath(path)))

@@ -7,10 +7,7 @@ import { unsupportedInPolicy } from './unsupported.ts'
 type Target = PolicyOutcome['targets'][number]
 
 /** Whether a policy's targets exist and its limits can be kept. */
-export function compilePolicy(
-  policy: Resource<RateLimitPolicy>,
-  routes: Snapshot['modelRoutes'],
-): PolicyOutcome {
+export function compilePolicy(policy: Resource<RateLimitPolicy>, routes: Snapshot['modelRoutes']): PolicyOutcome {
   const spec = policy.object?.spec
   if (!spec) return outcomeOf(policy, [...policy.problems], 'Invalid', [])
   const refused = unsupportedInPolicy(spec).problems
@@ -18,8 +15,14 @@ export function compilePolicy(
   const targets = spec.targetRefs.map((ref, at): Target => {
     const target = { name: ref.name, ...(ref.sectionName === undefined ? {} : { sectionName: ref.sectionName }) }
     const why = absence(ref, policy.namespace, routes.get(`${policy.namespace}/${ref.name}`))
-    if (why === undefined) return { ...target, accepted: refused.length === 0, reason: refused[0]?.reason ?? 'Accepted' }
-    missing.push({ field: `spec.targetRefs[${at}]${why.field}`, reason: 'TargetNotFound', message: why.message, severity: 'error' })
+    if (why === undefined)
+      return { ...target, accepted: refused.length === 0, reason: refused[0]?.reason ?? 'Accepted' }
+    missing.push({
+      field: `spec.targetRefs[${at}]${why.field}`,
+      reason: 'TargetNotFound',
+      message: why.message,
+      severity: 'error',
+    })
     return { ...target, accepted: false, reason: 'TargetNotFound' }
   })
   const problems = [...policy.problems, ...refused, ...missing]
@@ -39,7 +42,7 @@ function absence(
   if (names.includes(ref.sectionName)) return undefined
   return {
     field: '.sectionName',
-    message: `ModelRoute ${namespace}/${ref.name} has no rule ${ref.sectionName} (it has ${names.slice(0, 8).join(', ')})`,
+    message: `ModelRoute ${namespace}/${ref.name} has no rule ${ref.sectionName} (it has ${names.join(', ')})`,
   }
 }
 

@@ -1,7 +1,5 @@
 import type { Problem } from '../sources/snapshot.ts'
 
-/** Reasons of the condition Accepted that a part of a spec can earn; the rest of its route goes on. */
-export type RefusalReason = 'UnsupportedValue' | 'Invalid' | 'Conflicted'
 /** Reasons of the condition ResolvedRefs. */
 export type ReferenceReason = 'BackendNotFound' | 'RefNotPermitted' | 'InvalidKind'
 
@@ -28,7 +26,9 @@ export function summary(problems: readonly Problem[]): string {
 /** A condition's message is read in a terminal: the first few sentences, and how many more there are. */
 export function listed(sentences: readonly string[]): string {
   const shown = sentences.slice(0, 8)
-  return [...shown, ...(sentences.length > shown.length ? [`And ${sentences.length - shown.length} more`] : [])].join('. ')
+  return [...shown, ...(sentences.length > shown.length ? [`And ${sentences.length - shown.length} more`] : [])].join(
+    '. ',
+  )
 }
 
 /** Bounds what untrusted text (a name, a pattern) adds to a message. */

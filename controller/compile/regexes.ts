@@ -23,7 +23,8 @@ export function createRegexCheck(): CheckRegex {
     }
     characters += pattern.length
     if (characters > MAX_CHARACTERS || instructions > MAX_INSTRUCTIONS) {
-      return `the regular expressions of this route are too many: ${MAX_CHARACTERS} characters and ${MAX_INSTRUCTIONS} instructions are allowed; split the route`
+      const allowance = `${MAX_CHARACTERS} characters, ${MAX_INSTRUCTIONS} instructions`
+      return `is one regular expression too many: a route may have ${allowance} of them; split the route`
     }
     try {
       const size = RE2JS.compile(pattern).programSize()

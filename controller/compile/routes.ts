@@ -52,12 +52,7 @@ export function compileRoute(id: string, resource: Resource<ModelRoute>, context
   return { ...base, ...reach(good, context.options, problems), rules, problems, inForce: good }
 }
 
-function fromManifest(
-  id: string,
-  resource: Resource<ModelRoute>,
-  spec: RouteSpec,
-  context: RouteContext,
-): RouteDraft {
+function fromManifest(id: string, resource: Resource<ModelRoute>, spec: RouteSpec, context: RouteContext): RouteDraft {
   const inner = rulesContext(resource, context)
   const olderRules = rulesContext(resource, context)
   const problems: Problem[] = [...resource.problems]

@@ -1,4 +1,4 @@
-import type { ModelRoute, RateLimitPolicy } from '../../crds/types.gen.ts'
+import type { ModelRoute } from '../../crds/types.gen.ts'
 
 /** Short names for the parts of the users' contract that the compiler takes apart. */
 export type RouteSpec = ModelRoute['spec']
@@ -7,7 +7,6 @@ export type MatchSpec = NonNullable<RuleSpec['matches']>[number]
 export type BackendRef = NonNullable<RuleSpec['backendRefs']>[number]
 export type TimeoutsSpec = NonNullable<RuleSpec['timeouts']>
 export type ComposeSpec = NonNullable<RuleSpec['compose']>
-export type PolicySpec = RateLimitPolicy['spec']
 
 export type CompileOptions = Readonly<{
   /** What URL backends may name: `host`, `*.suffix`, either with `:port`. */

@@ -5,7 +5,12 @@ import { invalid, quote } from './problems.ts'
 import type { TimeoutsSpec } from './spec.ts'
 
 /** What holds where a rule says nothing, in milliseconds. `firstByte` has no default. */
-const defaults = [['request', 60_000], ['backendRequest', 60_000], ['connect', 1000], ['streamIdle', 300_000]] as const
+const defaults = [
+  ['request', 60_000],
+  ['backendRequest', 60_000],
+  ['connect', 1000],
+  ['streamIdle', 300_000],
+] as const
 const names = ['request', 'backendRequest', 'connect', 'firstByte', 'streamIdle'] as const
 
 const compiledDefaults: Timeouts = Object.fromEntries(defaults)
@@ -29,7 +34,7 @@ export function compileTimeouts(spec: TimeoutsSpec | undefined, place: string, p
     if (spec.backendRequest === undefined) limits.set('backendRequest', request)
     else {
       const whole = spec.request === undefined ? 'the default request of 60s' : `request (${spec.request})`
-      const message = `${spec.backendRequest} is longer than ${whole}, which covers every try: raise request or lower this`
+      const message = `is longer than ${whole}, which covers every try; raise request or lower this`
       problems.push(invalid(`${place}.backendRequest`, message))
     }
   }

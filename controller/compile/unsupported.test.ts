@@ -47,11 +47,24 @@ const supported = [
   'rules[].matches[].path.type',
   'rules[].matches[].path.value',
   'rules[].matches[].method',
-  ...['headers', 'queryParams'].flatMap((list) => ['name', 'type', 'value'].map((field) => `rules[].matches[].${list}[].${field}`)),
-  ...['type', 'name', 'version'].map((field) => `rules[].matches[].model.${field}`),
-  ...['variant', 'kind', 'group', 'name', 'namespace', 'port', 'component', 'url', 'endpointMode', 'weight', 'priority', 'protocol'].map(
-    (field) => `rules[].backendRefs[].${field}`,
+  ...['headers', 'queryParams'].flatMap((list) =>
+    ['name', 'type', 'value'].map((field) => `rules[].matches[].${list}[].${field}`),
   ),
+  ...['type', 'name', 'version'].map((field) => `rules[].matches[].model.${field}`),
+  ...[
+    'variant',
+    'kind',
+    'group',
+    'name',
+    'namespace',
+    'port',
+    'component',
+    'url',
+    'endpointMode',
+    'weight',
+    'priority',
+    'protocol',
+  ].map((field) => `rules[].backendRefs[].${field}`),
   ...['name', 'version'].map((field) => `rules[].backendRefs[].model.${field}`),
   'rules[].split.by',
   ...['header', 'value', 'variant'].map((field) => `rules[].overrides[].${field}`),
@@ -65,7 +78,9 @@ test('every field of the schema is either compiled or refused, none is ignored',
     if (whole.has(path)) return []
     if (schema.items) return leaves(schema.items, `${path}[]`)
     const inner = Object.entries(schema.properties ?? {})
-    return inner.length > 0 ? inner.flatMap(([name, node]) => leaves(node, `${path}.${name}`)) : [path.replace(/(?<=Names|hostnames)\[\]$/, '')]
+    return inner.length > 0
+      ? inner.flatMap(([name, node]) => leaves(node, `${path}.${name}`))
+      : [path.replace(/(?<=Names|hostnames)\[\]$/, '')]
   }
   const compiled = leaves(find(kinds.ModelRoute, 'spec')!, 'spec')
   assert.deepEqual(compiled.sort(), supported.sort())
@@ -74,7 +89,10 @@ test('every field of the schema is either compiled or refused, none is ignored',
 test('a refused field is named by its exact place, also in lists', () => {
   const rule = { name: 'a', backendRefs: [{ variant: 'a' }, { variant: 'b', protocol: 'V2' }] }
   const { problems, guarded } = unsupportedInRule(rule, 'spec.rules[3]')
-  assert.deepEqual(problems.map(({ field }) => field), ['spec.rules[3].backendRefs[1].protocol'])
+  assert.deepEqual(
+    problems.map(({ field }) => field),
+    ['spec.rules[3].backendRefs[1].protocol'],
+  )
   assert.equal(guarded, false)
 })
 

@@ -62,7 +62,10 @@ const guards = new Set(['auth', 'authorization'])
 
 type Node = { children: Map<string, Node>; list: boolean; field?: UnsupportedField }
 
-const trees = { ModelRoute: treeOf(unsupportedFields.ModelRoute), RateLimitPolicy: treeOf(unsupportedFields.RateLimitPolicy) }
+const trees = {
+  ModelRoute: treeOf(unsupportedFields.ModelRoute),
+  RateLimitPolicy: treeOf(unsupportedFields.RateLimitPolicy),
+}
 const spec = nodeAt(trees.ModelRoute, 'spec')
 const rule = nodeAt(spec, 'rules')
 const outsideOfRules: Node = { list: false, children: new Map([...spec.children].filter(([name]) => name !== 'rules')) }
@@ -131,7 +134,8 @@ function admits(field: UnsupportedField, value: unknown): boolean {
 
 function explain(key: string, value: unknown, field: UnsupportedField): string {
   if (!field.admits) return `${key} is not supported by this version; remove it`
-  return `${key} ${typeof value === 'string' ? quote(value) : String(value)} is not supported by this version; use ${field.admits.join(' or ')}`
+  const shown = typeof value === 'string' ? quote(value) : String(value)
+  return `${key} ${shown} is not supported by this version; use ${field.admits.join(' or ')}`
 }
 
 function treeOf(fields: readonly UnsupportedField[]): Node {

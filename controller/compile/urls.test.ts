@@ -12,10 +12,26 @@ function compile(url: string, options: Partial<CompileOptions> = {}) {
 }
 
 test('every spelling of this machine is refused in a cluster, even when its host is listed', () => {
-  const hosts = ['localhost', 'LOCALHOST', 'a.localhost', '127.0.0.1', '127.1', '0177.0.0.1', '2130706433', '127.255.255.254', '[::1]', '[0:0::1]', '[::ffff:127.0.0.1]']
+  const hosts = [
+    'localhost',
+    'LOCALHOST',
+    'a.localhost',
+    '127.0.0.1',
+    '127.1',
+    '0177.0.0.1',
+    '2130706433',
+    '127.255.255.254',
+    '[::1]',
+    '[0:0::1]',
+    '[::ffff:127.0.0.1]',
+  ]
   for (const host of hosts) {
     const { problems } = compile(`http://${host}:1`, { allowUrls: [host, 'localhost', '127.0.0.1', '[::1]'] })
-    assert.deepEqual(problems.map(({ reason }) => reason), ['UnsupportedValue'], host)
+    assert.deepEqual(
+      problems.map(({ reason }) => reason),
+      ['UnsupportedValue'],
+      host,
+    )
   }
 })
 
@@ -49,7 +65,15 @@ test('an allowed port is compared with the scheme’s own one where the URL has 
 
 test('what is no origin is refused', () => {
   const options = { allowUrls: ['models.example'] }
-  for (const url of ['', 'models.example', '//models.example', 'ftp://models.example', 'https://models.example/v1', 'https://models.example?', 'https://models.example/#']) {
+  for (const url of [
+    '',
+    'models.example',
+    '//models.example',
+    'ftp://models.example',
+    'https://models.example/v1',
+    'https://models.example?',
+    'https://models.example/#',
+  ]) {
     assert.equal(compile(url, options).problems.length, 1, url)
   }
 })

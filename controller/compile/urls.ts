@@ -18,10 +18,14 @@ export function compileUrl(text: string, place: string, options: CompileOptions,
   if (url.username || url.password) return refuse(invalid(place, 'holds credentials; remove them from the URL'))
   if (/[?#]/.test(text)) return refuse(invalid(place, 'a backend is an origin; remove the query and the fragment'))
   if (url.pathname !== '/') {
-    return refuse(unsupported(place, `a backend is an origin and the request brings its path; remove ${quote(url.pathname)}`))
+    return refuse(
+      unsupported(place, `a backend is an origin and the request brings its path; remove ${quote(url.pathname)}`),
+    )
   }
   if (!hostAllowed(url, options)) {
-    const flag = isLoopback(url.hostname) ? 'a URL on this machine is for serve and controller -f only' : `--allow-url ${url.hostname} admits it`
+    const flag = isLoopback(url.hostname)
+      ? 'a URL on this machine is for serve and controller -f only'
+      : `--allow-url ${url.hostname} admits it`
     return refuse(unsupported(place, `host ${quote(url.host)} is not allowed; ${flag}`))
   }
   return { target: { kind: 'url', url: url.origin, loopback: options.allowLoopback } }

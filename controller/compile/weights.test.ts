@@ -12,7 +12,10 @@ test('shares add up to exactly one million and stay within one millionth of thei
       const found = shares(weights)
       if (sum === 0) return assert.equal(found, null)
       assert.ok(found)
-      assert.equal(found.reduce((total, each) => total + each, 0), WHOLE)
+      assert.equal(
+        found.reduce((total, each) => total + each, 0),
+        WHOLE,
+      )
       for (const [at, each] of weights.entries()) {
         const share: number = found[at] ?? -1
         assert.ok(Math.abs(share - (each * WHOLE) / sum) < 1)
