@@ -41,8 +41,6 @@ export function createDoor(gateway: Gateway): Server {
     keepAliveTimeout: 75_000,
     noDelay: true,
   }, app)
-  // Node drops what is beyond its limit without a word; all of them are wanted, to be counted.
-  server.maxHeadersCount = 0
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => gateway(request, response, true))
   server.on('clientError', refuseUnparsed)
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {

@@ -8,6 +8,7 @@ import { parseTarget } from './target.ts'
  * What Node's parser lets through and a gateway must not: anything that another HTTP implementation could frame,
  * route or attribute in another way than we do (request smuggling, RFC 9112 section 11.2).
  */
+/** Well below the 1,000 beyond which Node drops headers without a word. */
 const headerCountMax = 100
 
 const hostForm = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9\-._~!$&'()*+;=%]+)(?::\d{1,5})?$/

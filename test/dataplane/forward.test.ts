@@ -199,11 +199,15 @@ test('Expect: 100-continue is answered once a backend is to have the body, not b
 
 test('a backend that answers before it has the whole body: the answer arrives and the connection goes on', { timeout: 10_000 }, async (t) => {
   const port = await rawUpstream(t, (socket) => {
-    socket.once('data', () => socket.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno'))
+    socket.once('data', () => {
+      socket.pause()
+      setTimeout(() => socket.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno'), 100)
+    })
   })
   const proxy = await testProxy(t, one(port))
   const client = await rawClient(t, proxy.url)
-  const size = 4 * MiB
+  // More than the sockets on the way can hold, so that everything has come to a halt when the answer comes.
+  const size = 64 * MiB
   client.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n${'x'.repeat(size / 2)}`)
   await client.until((text) => text.startsWith('HTTP/1.1 403') && text.endsWith('no'))
   client.send('x'.repeat(size / 2))
@@ -298,6 +302,8 @@ for (const [what, body] of [['no', undefined], ['a small', 'x'], ['a large', 'x'
       const response = await fetch(proxy.url, { method: 'POST', ...(body ? { body } : {}) })
       assert.deepEqual([response.status, await response.text()], [200, String(body?.length ?? 0)])
     }
+    await eventually(() => proxy.lines().length === 4)
+    for (const line of proxy.lines()) assert.equal(line['bytes_in'], body?.length ?? 0)
   })
 }
 

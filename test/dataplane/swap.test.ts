@@ -93,7 +93,12 @@ test('a removed endpoint is let go of: its idle connections close', { timeout: 1
 })
 
 test('a request whose route is removed while its body comes in is still served, by the table it began with', { timeout: 5000 }, async (t) => {
-  const port = await httpUpstream(t, (request, response) => { request.pipe(response) })
+  let open = 0
+  const port = await httpUpstream(t, (request, response) => {
+    open++
+    request.socket.once('close', () => { open-- })
+    request.pipe(response)
+  })
   const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
   const client = await rawClient(t, proxy.url)
   client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello')
@@ -104,6 +109,9 @@ test('a request whose route is removed while its body comes in is still served, 
   client.send('hello')
   await client.until((text) => text.startsWith('HTTP/1.1 200') && text.endsWith('0\r\n\r\n'))
   await eventually(() => proxy.lines().some((line) => line['status'] === 200 && line['bytes_in'] === 10))
+  const from = performance.now()
+  await eventually(() => open === 0)
+  assert.ok(performance.now() - from < 2000, 'not only because it was idle for 4 s')
 })
 
 test('a route that cannot be built is refused by name; its last good version and every other route go on', { timeout: 5000 }, async (t) => {

@@ -76,6 +76,29 @@ test('streamIdle: an answer in which nothing moves is broken off', { timeout: 50
   assert.deepEqual([proxy.lines()[0]?.['code'], proxy.lines()[0]?.['cause']], ['timeout', 'stream idle'])
 })
 
+test('streamIdle does not run before the answer has begun', { timeout: 5000 }, async (t) => {
+  const port = await httpUpstream(t, (_request, response) => { setTimeout(() => response.end('ok'), 300) })
+  const proxy = await testProxy(t, limited(port, { streamIdle: 100 }))
+  assert.equal(await (await fetch(proxy.url)).text(), 'ok')
+})
+
+test('a request that times out while it waits for a connection leaves the queue, and its body is read to the end', { timeout: 10_000 }, async (t) => {
+  const reached: string[] = []
+  const port = await httpUpstream(t, (request) => { reached.push(String(request.url)) })
+  const proxy = await testProxy(t, limited(port, { request: 300 }), { limits: { connections: 1, pending: 10 } })
+  const holding = fetch(`${proxy.url}/first`)
+  await eventually(() => reached.length === 1)
+  const client = await rawClient(t, proxy.url)
+  const size = 4 * 1024 * 1024
+  client.send(`POST /second HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n`)
+  await client.until((text) => text.includes('"code":"timeout"'))
+  client.send('x'.repeat(size))
+  client.send('GET /third HTTP/1.1\r\nHost: a\r\n\r\n')
+  await client.until((text) => text.split('"code":"timeout"').length === 3)
+  assert.equal((await holding).status, 504)
+  assert.ok(!reached.includes('/second'))
+})
+
 test('request: a client that does not finish its body gets its 504 too', { timeout: 5000 }, async (t) => {
   const port = await httpUpstream(t, (request, response) => { request.resume().once('end', () => response.end('ok')) })
   const proxy = await testProxy(t, limited(port, { request: 100 }))
