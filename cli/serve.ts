@@ -1,4 +1,5 @@
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import { startController } from '../controller/main.ts'
 import { startDataplane } from '../dataplane/main.ts'
 import { createLog } from '../dataplane/telemetry/log.ts'
@@ -10,7 +11,10 @@ import { untilEnd } from './lifetime.ts'
 const GATEWAY = 'default'
 
 /** What `serve` and `start` have in common. */
-export type ServeOptions = Omit<Options<'serve'>, 'allowUrl'> & { readonly allowUrl?: readonly string[] }
+export type ServeOptions = Omit<Options<'serve'>, 'allowUrl' | 'stateDir'> & {
+  readonly allowUrl?: readonly string[]
+  readonly stateDir?: string
+}
 
 export type Served = Readonly<{ url: string; end(): Promise<void>; started: Promise<void> }>
 
@@ -20,7 +24,7 @@ export async function startServing(options: ServeOptions): Promise<Served> {
   const [controllerEnd, proxyEnd] = linkPair()
   const { host, adminHost, healthPort } = options
   const controller = await startController({
-    source: { files: options.filename },
+    source: { files: options.filename, revisions: options.stateDir && join(options.stateDir, 'revisions.json') },
     control: { host: adminHost, port: options.controlPort },
     allowUrls: options.allowUrl ?? [],
     allowUnmanagedEndpointSlices: true,

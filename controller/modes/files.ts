@@ -1,35 +1,56 @@
+import type { Problem } from '../sources/snapshot.ts'
 import type { Log } from '../push/session.ts'
-import { FileSource, type LocatedProblem } from '../sources/files.ts'
+import { FileRevisions } from '../sources/files-revisions.ts'
+import { FileSource } from '../sources/files.ts'
+import type { View } from '../statuses.ts'
 import type { Mode } from './mode.ts'
 
-/** Over files there is nobody to write to: what is refused is logged, and shown on the control port. */
-export function fileMode(paths: readonly string[], log: Log): Mode {
+/**
+ * Over files there is nobody to write to: what is refused is logged, and shown on the control port.
+ * @param revisions file that keeps each route's last good rules over a restart; undefined: they end with the process
+ */
+export function fileMode(paths: readonly string[], revisions: string | undefined, log: Log): Mode {
   const source = new FileSource({ paths, watch: true })
-  const place = ({ file, line, field, reason, message }: LocatedProblem) => ({ file, line, field, reason, why: message })
+  const kept = revisions === undefined ? undefined : new FileRevisions(revisions, log)
+
+  function tell({ severity, field, reason, message }: Problem, where: Readonly<Record<string, unknown>>): void {
+    const refused = severity === 'error'
+    log(refused ? 'error' : 'warn', refused ? 'manifest refused' : 'manifest', { ...where, field, reason, why: message })
+  }
   source.onProblems((_, fresh) => {
-    for (const problem of fresh) log('error', 'manifest refused', place(problem))
+    for (const problem of fresh) tell(problem, { file: problem.file, line: problem.line })
   })
+
   let told = new Set<string>()
-  return {
-    start: (onSnapshot) => source.start(onSnapshot),
-    stop: () => source.stop(),
-    problems: () => source.problems(),
-    report({ compiled }) {
-      const now = new Set<string>()
-      for (const [kind, outcomes] of [['ModelRoute', compiled.routes], ['RateLimitPolicy', compiled.policies]] as const) {
-        for (const [key, { generation, problems }] of outcomes) {
-          for (const { field, reason, message, severity } of problems) {
-            const id = [kind, key, generation, field, reason, message].join('\n')
-            now.add(id)
-            if (told.has(id)) continue
-            const [namespace = '', name = ''] = key.split('/')
-            const at = source.locate(kind, namespace, name, field)
-            const fields = { kind, namespace, name, ...at, field, reason, why: message }
-            log(severity === 'error' ? 'error' : 'warn', 'manifest refused', fields)
-          }
+  function tellOfResources({ compiled }: View): void {
+    const now = new Set<string>()
+    for (const [kind, outcomes] of [['ModelRoute', compiled.routes], ['RateLimitPolicy', compiled.policies]] as const) {
+      for (const [key, { generation, problems }] of outcomes) {
+        const [namespace = '', name = ''] = key.split('/')
+        for (const problem of problems) {
+          const id = [kind, key, generation, problem.field, problem.reason, problem.message].join('\n')
+          now.add(id)
+          if (!told.has(id)) tell(problem, { kind, namespace, name, ...source.locate(kind, namespace, name, problem.field) })
         }
       }
-      told = now
+    }
+    told = now
+  }
+
+  return {
+    async start(onSnapshot) {
+      const stored = await kept?.load()
+      await source.start((snapshot) => onSnapshot(stored ? { ...snapshot, revisions: stored } : snapshot))
+    },
+    async stop() {
+      await source.stop()
+      await kept?.flush()
+    },
+    problems: () => source.problems(),
+    report(view) {
+      tellOfResources(view)
+      const inForce = [...view.compiled.routes].flatMap(([key, { inForce }]) => (inForce ? [[key, inForce] as const] : []))
+      kept?.keep(new Map(inForce))
     },
   }
 }
