@@ -8,6 +8,7 @@ import { type CompileOptions, createCompiler } from '../controller/compile/compi
 import type { Compiled, RouteOutcome } from '../controller/compile/compiled.ts'
 import { type Manifests, readManifests } from '../controller/sources/files.ts'
 import type { Revision, Snapshot } from '../controller/sources/snapshot.ts'
+import { createRuntime } from '../dataplane/runtime.ts'
 import { EndpointSetSchema } from '../table/endpoints.ts'
 import { RouteSchema } from '../table/route.ts'
 
@@ -39,6 +40,9 @@ for (const name of cases) {
     const compiled = await compileCase(name, manifests.snapshot, options)
 
     for (const fleet of compiled.fleets.values()) {
+      const runtime = createRuntime()
+      assert.deepEqual(runtime.activate({ version: name, ...fleet }), [], 'a proxy refuses what was compiled')
+      await runtime.close()
       for (const route of fleet.routes.values()) assert.deepEqual(v.parse(RouteSchema, route), route)
       for (const set of fleet.endpoints.values()) assert.deepEqual(v.parse(EndpointSetSchema, set), set)
     }

@@ -114,7 +114,7 @@ function compileString(
   return { type: spec.type ?? 'Exact', name, value }
 }
 
-const families = ['/v1/models', '/v2/models', '/v2/repository/models']
+const families = ['/v1/models', '/v2/models']
 
 /** Whether any path that this match admits can be one that names a model. */
 function canNameModel(path: PathMatch): boolean {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
+import { normalizePath } from '../../dataplane/pipeline/target.ts'
 import { normalisePath, withoutTrailingSlash } from './paths.ts'
 
 const spellings: readonly [string, string][] = [
@@ -10,6 +11,8 @@ const spellings: readonly [string, string][] = [
   ['/a%2fb%3a', '/a%2Fb%3A'],
   ['/a b', '/a%20b'],
   ['/é', '/%C3%A9'],
+  ['/{a}|"^`<>', '/%7Ba%7D%7C%22%5E%60%3C%3E'],
+  ['/a%2F..b', '/a%2F..b'],
   ['/...', '/...'],
   ['/a/.b/..c', '/a/.b/..c'],
 ]
@@ -34,6 +37,10 @@ const hopeless = [
   '/a\\b',
   '/a\u0000',
   '/\ud800',
+  '/a%2f..',
+  '/..%2Fa',
+  '/a%5c../b',
+  '/a%00',
 ]
 
 for (const path of hopeless) {
@@ -47,6 +54,34 @@ test('normalising twice changes nothing', () => {
       if ('path' in once) assert.deepEqual(normalisePath(once.path), once)
     }),
     { numRuns: 500 },
+  )
+})
+
+test('a proxy takes every path that is not refused here, and spells it in the same way', () => {
+  const pieces = fc.constantFrom(
+    'a',
+    '/',
+    '.',
+    '..',
+    '%2F',
+    '%5c',
+    '%41',
+    '%2e',
+    '%00',
+    '%',
+    ' ',
+    '{',
+    '"',
+    '[',
+    'é',
+    '~',
+  )
+  fc.assert(
+    fc.property(fc.array(pieces, { maxLength: 8 }), (parts) => {
+      const found = normalisePath(`/${parts.join('')}`)
+      if ('path' in found) assert.equal(normalizePath(found.path), found.path)
+    }),
+    { numRuns: 2000 },
   )
 })
 

@@ -19,9 +19,9 @@ test('look-around and back-references are refused', () => {
 
 test('a route has an allowance of regular expressions, and repeats cost nothing', () => {
   const check = createRegexCheck()
-  const pattern = 'x'.repeat(4000)
+  const pattern = 'x|'.repeat(2000)
   for (let round = 0; round < 100; round++) assert.equal(check(pattern), undefined)
-  const verdicts = ['a', 'b', 'c', 'd'].map((letter) => check(letter.repeat(4000)))
+  const verdicts = ['a', 'b', 'c', 'd'].map((letter) => check(`${letter}|`.repeat(2000)))
   assert.deepEqual(verdicts.slice(0, 3), [undefined, undefined, undefined])
   assert.match(verdicts[3] ?? '', /split the route/)
 })

@@ -5,11 +5,11 @@ export type CheckRegex = (pattern: string) => string | undefined
 
 /** Longer than any field of the schema allows; also holds for specs that were stored before. */
 const MAX_LENGTH = 4096
-/** Instructions of one compiled program: bounds the time of a match, which is linear in it. */
-const MAX_PROGRAM = 20_000
+/** Instructions of one compiled program, as many as proxies run: a match takes at most its text's length times this. */
+const MAX_PROGRAM = 500
 /** Characters and instructions of a whole route: bound the time to compile them (measured: under a second). */
 const MAX_CHARACTERS = 16_384
-const MAX_INSTRUCTIONS = 100_000
+const MAX_INSTRUCTIONS = 50_000
 
 /** Checks the patterns of one route, each once. */
 export function createRegexCheck(): CheckRegex {

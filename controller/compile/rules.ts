@@ -74,6 +74,12 @@ function compileVariants(
     const here = `${place}[${at}]`
     const { target, source } = compileBackend(ref, here, context, problems)
     if (source) sets.push({ source, place: here })
+    for (const part of ['name', 'version'] as const) {
+      // It becomes an element of the path that is asked for.
+      if (/^\.{1,2}$/.test(ref.model?.[part] ?? '')) {
+        problems.push(invalid(`${here}.model.${part}`, 'cannot stand in a path; . and .. are no names'))
+      }
+    }
     return {
       name: ref.variant,
       weight: weights?.[at] ?? 0,
