@@ -47,9 +47,12 @@ function resolveService(key: string, ref: BackendRef, service: Service | undefin
     return { reason: 'InvalidKind', why: `Service ${key} is an ExternalName, which is not followed; use kind URL` }
   }
   const port = ref.port ?? 0
-  const ports = (service.spec.ports ?? []).filter(tcp)
-  if (!ports.some((candidate) => candidate.port === port)) {
-    const has = ports.map((candidate) => candidate.port).join(', ')
+  const ports = service.spec.ports ?? []
+  if (!ports.some((candidate) => candidate.port === port && tcp(candidate))) {
+    const has = ports
+      .filter(tcp)
+      .map((candidate) => candidate.port)
+      .join(', ')
     return { reason: 'BackendNotFound', why: `Service ${key} has no TCP port ${port} (it has ${has || 'none'})` }
   }
   return endpointsOf(key, port, ref, service)

@@ -11,9 +11,10 @@ export function shares(weights: readonly number[]): readonly number[] | null {
   if (weights.length === 1) return [WHOLE]
   // Weights are at most a million each, so the products stay far below 2^53 and are exact.
   const floors = weights.map((weight) => Math.floor((weight * WHOLE) / sum))
+  const missing = WHOLE - floors.reduce((total, share) => total + share, 0)
+  if (missing === 0) return floors
   const remainders = weights.map((weight, at) => ({ at, left: (weight * WHOLE) % sum }))
   remainders.sort((a, b) => b.left - a.left || a.at - b.at)
-  const missing = WHOLE - floors.reduce((total, share) => total + share, 0)
   for (const { at } of remainders.slice(0, missing)) floors[at] = (floors[at] ?? 0) + 1
   return floors
 }
