@@ -7,7 +7,7 @@ import { Forwarding } from '../upstream/forward.ts'
 import { gatherMax } from '../upstream/body.ts'
 import { errors, failure, type Failure } from './errors.ts'
 import { Exchange, type Received } from './exchange.ts'
-import { valueOf, type FlatHeaders } from './headers.ts'
+import { isPlainValue, valueOf, type FlatHeaders } from './headers.ts'
 import { replyError } from './reply.ts'
 import type { BuiltRule, BuiltVariant } from './rule.ts'
 import { screen } from './screen.ts'
@@ -102,7 +102,9 @@ function serve(exchange: Exchange, table: NonNullable<ReturnType<Runtime['table'
   exchange.variant = variant
   exchange.series = rule.series(candidate.model, variant)
   if (variant === undefined) return failure('no_endpoints', 'No backend of this route takes requests.')
-  exchange.modelVersion = variant.model?.version ?? exchange.model()?.version
+  const version = variant.model?.version ?? exchange.model()?.version
+  // The path may name any; only what can stand in a header is sent back in one.
+  if (version !== undefined && isPlainValue(version)) exchange.modelVersion = version
   return destination(exchange, rule, variant)
 }
 

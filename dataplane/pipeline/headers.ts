@@ -67,6 +67,23 @@ export function known(raw: string): KnownHeader {
   return header
 }
 
+/** Seeded with what most requests and answers carry, so that nobody can crowd it out. */
+const usual = [
+  ...kinds.keys(), 'accept', 'accept-encoding', 'accept-language', 'authorization', 'cache-control', 'content-encoding', 'content-type',
+  'cookie', 'date', 'etag', 'inference-header-content-length', 'last-modified', 'location', 'origin', 'pragma', 'referer', 'server',
+  'set-cookie', 'traceparent', 'tracestate', 'user-agent', 'vary', 'via', 'x-api-key', 'x-forwarded-for', 'x-forwarded-host',
+  'x-forwarded-proto',
+]
+for (const name of usual) {
+  known(name)
+  known(name.replaceAll(/(?:^|-)[a-z]/g, (start) => start.toUpperCase()))
+}
+
+/** What a header's value may hold without being misread anywhere: printable ASCII. */
+export function isPlainValue(text: string): boolean {
+  return /^[\x21-\x7e]+$/.test(text)
+}
+
 /** Headers as a flat list of lower-case names and values, in the order they came: `[name, value, name, value, …]`. */
 export type FlatHeaders = string[]
 

@@ -2,6 +2,7 @@ import type { Route, Variant } from '../../table/route.ts'
 import type { SeriesSet } from '../telemetry/series.ts'
 import type { Groups } from '../upstream/groups.ts'
 import { originOf } from '../upstream/origin.ts'
+import { isPlainValue } from './headers.ts'
 import { compileMatches, type Candidate } from './match.ts'
 import type { Patterns } from './patterns.ts'
 import { buildRule, type BuiltRule, type RuleState } from './rule.ts'
@@ -40,6 +41,7 @@ export function buildRoute(route: Route, { patterns, groups, series, state }: Ro
 /** What the table can say and this proxy cannot do: refused, so that it shows, and not served in some other way. */
 function cannotServe(variants: readonly Variant[]): string | undefined {
   for (const { name, priority, target, model } of variants) {
+    if (!isPlainValue(name)) return `variant ${JSON.stringify(name)}: the name cannot stand in a header`
     if (priority > 0) return `variant ${name}: a fallback priority is not supported by this proxy`
     if (target.kind === 'url') {
       const origin = originOf(target.url)

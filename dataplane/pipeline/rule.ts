@@ -42,7 +42,7 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
   const variants = rule.variants.map((variant) => buildVariant(variant, rule, deps))
   const byName = new Map(variants.map((variant) => [variant.name, variant]))
   const split: Splitter = createSplitter(rule.variants, deps.state.split)
-  const { timeouts } = rule
+  const timeouts = limitsOf(rule.timeouts)
   const { connect: _, ...clocked } = timeouts
   const limits = Object.values(clocked)
   const seriesOf = seriesByMatch(route.id, rule.name, deps.series)
@@ -53,7 +53,7 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
     filters: filters.map((filter) => filter.build({ route, rule })).filter((run) => run !== undefined),
     variants,
     timeouts,
-    tick: limits.length > 0 ? Math.min(...limits) : undefined,
+    tick: limits.length > 0 ? Math.min(...limits, timerMax) : undefined,
     choose(headers) {
       for (const { header, value, variant } of rule.overrides) {
         for (let i = 0; i < headers.length; i += 2) {
@@ -65,6 +65,14 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
     },
     series: seriesOf,
   }
+}
+
+/** The longest that a timer of Node can be set for; beyond it, it fires at once. */
+const timerMax = 2_147_483_647
+
+/** A limit of zero is none (Gateway API, HTTPRouteTimeouts). */
+function limitsOf(timeouts: Rule['timeouts']): Rule['timeouts'] {
+  return Object.fromEntries(Object.entries(timeouts).filter(([, milliseconds]) => milliseconds > 0))
 }
 
 function buildVariant(variant: Variant, rule: Rule, { state, target }: RuleDeps): BuiltVariant {

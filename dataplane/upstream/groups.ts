@@ -1,3 +1,4 @@
+import { isIP, isIPv6 } from 'node:net'
 import type { EndpointSet } from '../../table/endpoints.ts'
 import type { Variant } from '../../table/route.ts'
 import type { Upstream, Upstreams } from './pool.ts'
@@ -8,6 +9,8 @@ export type Group = { members: readonly Upstream[] }
 export type BuiltTarget =
   | Readonly<{ kind: 'group'; group: Group; host: string | undefined }>
   | Readonly<{ kind: 'unresolved'; why: string }>
+
+const hostName = /^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*$/
 
 /** `set`: the endpoint set it follows, last read as `from`; a URL follows none. `holders`: the targets that lead here. */
 type Known = { group: Group; key: string; tenant: string; set: string | undefined; from: EndpointSet | undefined; holders: number }
@@ -83,8 +86,9 @@ export class Groups {
     if (from === known.from) return
     known.from = from
     const before = known.group.members
-    known.group.members = (from?.endpoints ?? []).map(({ address, port }) =>
-      this.#upstreams.hold(known.tenant, { origin: `http://${address.includes(':') ? `[${address}]` : address}:${port}` }))
+    // What is no address is left out: nobody can be there, and it must not lead anywhere else.
+    known.group.members = (from?.endpoints ?? []).filter(({ address }) => isIP(address) !== 0 || hostName.test(address))
+      .map(({ address, port }) => this.#upstreams.hold(known.tenant, { origin: `http://${isIPv6(address) ? `[${address}]` : address}:${port}` }))
     // After the new ones are held, so that one that stays keeps its connections.
     for (const member of before) this.#upstreams.release(member)
   }

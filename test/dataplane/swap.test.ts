@@ -137,13 +137,14 @@ for (const [what, more] of [
   ['a URL with a path', variant('v', 'x', { target: { kind: 'url', url: 'http://a.test/x', loopback: false } })],
   ['a URL with credentials', variant('v', 'x', { target: { kind: 'url', url: 'http://u:p@a.test', loopback: false } })],
   ['a URL of another scheme', variant('v', 'x', { target: { kind: 'url', url: 'file:///etc/passwd', loopback: false } })],
+  ['a name that cannot stand in a header', variant('v\r\nx: y', 'ml/s:80')],
   ['a model named ..', variant('v', 'ml/s:80', { model: { name: '..' } })],
 ] as const) {
   test(`${what} is refused, not served in some other way`, async (t) => {
     const proxy = await testProxy(t)
     const refusals = proxy.activate(active('1', [route({ rules: [rule({ variants: [more] })] })], {}))
     assert.equal(refusals.length, 1)
-    assert.match(refusals[0]?.message ?? '', /^rule infer: variant v: /)
+    assert.match(refusals[0]?.message ?? '', /^rule infer: variant [^ ]+: /)
   })
 }
 
@@ -171,4 +172,16 @@ test('a broken reference answers 500 for its share only', { timeout: 5000 }, asy
   }
   assert.equal(codes.filter((code) => code === '500 backend_unresolved').length, 10)
   assert.equal(codes.filter((code) => code === '200 null').length, 30)
+})
+
+test('endpoints that are no addresses lead nowhere, and take nothing else down', { timeout: 5000 }, async (t) => {
+  const port = await httpUpstream(t, (_request, response) => { response.end('ok') })
+  const proxy = await testProxy(t)
+  const addresses = ['', 'a b', `127.0.0.1:${port}/x`, 'x@127.0.0.1', '[::1]', '-a', 'a..b', '127.0.0.1#', '127.0.0.1']
+  const refused = proxy.activate({
+    version: '1', routes: new Map([['ml/fraud', route()]]),
+    endpoints: new Map([['ml/s:80', { id: 'ml/s:80', endpoints: addresses.map((address) => ({ address, port })) }]]),
+  })
+  assert.deepEqual(refused, [])
+  for (let i = 0; i < addresses.length * 2; i++) assert.equal((await fetch(proxy.url)).status, 200)
 })

@@ -81,3 +81,13 @@ test('a body that nobody wants is read to its end, and the connection goes on', 
   client.send('GET /y HTTP/1.1\r\nHost: a\r\n\r\n')
   await client.until((text) => text.split('HTTP/1.1 404').length === 3)
 })
+
+test('a version that a caller makes up is sent back only where it can stand in a header', { timeout: 5000 }, async (t) => {
+  const port = await echo(t)
+  const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
+  for (const [version, expected] of [['3', '3'], ['%0d%0aset-cookie:x', null], ['%E2%82%AC', null], ['a%20b', null]] as const) {
+    const response = await fetch(`${proxy.url}/v2/models/m/versions/${version}/infer`)
+    assert.deepEqual([response.status, response.headers.get('x-modelroute-model-version')], [200, expected])
+    await response.text()
+  }
+})
