@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import express from 'express'
 import { randomUUID } from 'node:crypto'
-import { failure } from './pipeline/errors.ts'
+import { failure, type Failure } from './pipeline/errors.ts'
 import type { Gateway } from './pipeline/gateway.ts'
 import { rawError } from './pipeline/reply.ts'
 
@@ -33,7 +33,8 @@ export function createDoor(gateway: Gateway): Server {
     maxHeaderSize: headBytesMax,
     // A missing Host is answered by the gateway, like everything else that is wrong with a request.
     requireHostHeader: false,
-    headersTimeout: 10_000,
+    // Checked every second: a head that dribbles in is cut off before 10 s.
+    headersTimeout: 9000,
     // A body may take as long as its rule allows.
     requestTimeout: 0,
     connectionsCheckingInterval: 1000,
@@ -44,7 +45,7 @@ export function createDoor(gateway: Gateway): Server {
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => gateway(request, response, true))
   server.on('clientError', refuseUnparsed)
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
-    socket.end(rawError(failure('method_not_allowed', 'CONNECT is not served here.'), randomUUID()))
+    endWith(socket, failure('method_not_allowed', 'CONNECT is not served here.'))
   })
   return server
 }
@@ -66,10 +67,23 @@ function refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): void {
     socket.destroy()
     return
   }
-  const why = error.code === 'HPE_HEADER_OVERFLOW'
-    ? failure('headers_too_large', `The request's head has more than ${headBytesMax} bytes.`)
-    : failure('invalid_request', 'The request is not valid HTTP.')
+  endWith(socket, faultOf(error.code))
+}
+
+function faultOf(code: string | undefined): Failure {
+  if (code === 'HPE_HEADER_OVERFLOW') return failure('headers_too_large', `The head of the request has more than ${headBytesMax} bytes.`)
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return failure('invalid_request', 'The head of the request did not arrive in time.')
+  return failure('invalid_request', 'The request is not valid HTTP.')
+}
+
+/** A client that keeps its side open is not waited for longer than this. */
+const lingerMax = 1000
+
+function endWith(socket: Duplex, why: Failure): void {
   socket.end(rawError(why, randomUUID()))
+  // Closing at once would reset the connection, and the answer would be lost with it.
+  socket.resume()
+  setTimeout(() => socket.destroy(), lingerMax).unref()
 }
 
 /** Starts listening; port 0 takes a free one. */

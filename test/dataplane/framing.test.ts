@@ -85,6 +85,20 @@ test('what is smuggled behind a refused request is never answered', { timeout: 5
   assert.ok(!text.includes('reached'), text)
 })
 
+for (const [what, bytes] of [
+  ['broken', 'GET / HTTP/1.1\r\nHost : a\r\n\r\n'], ['refused', 'GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n'], ['CONNECT', 'CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n'],
+] as const) {
+  test(`a client that goes on sending after a ${what} request is cut off`, { timeout: 5000 }, async (t) => {
+    const proxy = await testProxy(t, active('1', [route()], {}))
+    const client = await rawClient(t, proxy.url)
+    client.send(bytes)
+    await client.end()
+    const sending = setInterval(() => client.send('x'), 50)
+    t.after(() => clearInterval(sending))
+    await new Promise((resolve) => { client.socket.once('close', resolve) })
+  })
+}
+
 /** What an upstream is sent for a request, byte for byte. */
 async function forwarded(t: Parameters<typeof testProxy>[0], bytes: string, more = ''): Promise<string> {
   let got = ''
