@@ -93,6 +93,15 @@ describe('the status of a route', () => {
     assert.deepEqual(status.dataPlane, { programmed: 2, total: 3, rejected: 0, version: 'h1' })
   })
 
+  test('counts alike whether a proxy says the published map or one of the same content', () => {
+    const hashes = new Map([['ml/fraud', 'h1']])
+    const of = (acked: ReadonlyMap<string, string>, id = 'ml/fraud') => (
+      reachOf(id, ['default'], [{ ...proxy('p1', 'h1'), acked }], () => hashes)
+    )
+    assert.deepEqual(of(hashes), of(new Map(hashes)))
+    assert.deepEqual(of(hashes, 'ml/other'), { programmed: 0, total: 1, rejected: 0, version: '', refusal: '' })
+  })
+
   test('names the first proxy that refused it, and why', () => {
     const proxies = [proxy('p1', 'h1'), proxy('p2', 'h0', 'bad regex'), proxy('p3', 'h0', 'bad regex')]
     assert.deepEqual(programmedOf(outcomeOf(), proxies), [

@@ -18,31 +18,62 @@ export type Reach = Readonly<{
 const MAX_MESSAGE = 4_000
 const MAX_WEIGHTS = 4_000
 
-/** Counts a proxy as programmed when it acknowledged the very text that its gateway's table holds now. */
+type Fleet = Readonly<{ published: Hashes; whole: number; rest: readonly ProxyView[] }>
+
+/**
+ * Counts a proxy as programmed when it acknowledged the very text that its gateway's table holds now. What the proxies
+ * have in common is worked out once, so that asking for each of thousands of routes is cheap.
+ */
+export function reaches(
+  proxies: readonly ProxyView[],
+  hashes: (gateway: string) => Hashes,
+): (id: string, gateways: readonly string[]) => Reach {
+  const fleets = new Map<string, Fleet>()
+  const fleetOf = (gateway: string): Fleet => {
+    const known = fleets.get(gateway)
+    if (known !== undefined) return known
+    const published = hashes(gateway)
+    const all = proxies.filter(proxy => proxy.gateway === gateway)
+    // A proxy that has all of what is published says so with the same map; only the others are looked at by route.
+    const rest = all.filter(({ acked, refused }) => acked !== published || refused.size > 0)
+    const fleet = { published, whole: all.length - rest.length, rest }
+    fleets.set(gateway, fleet)
+    return fleet
+  }
+  return (id, gateways) => {
+    let programmed = 0
+    let total = 0
+    let rejected = 0
+    let version = ''
+    let refusal = ''
+    for (const gateway of gateways) {
+      const { published, whole, rest } = fleetOf(gateway)
+      const hash = published.get(id)
+      if (version === '') version = hash ?? ''
+      total += whole + rest.length
+      if (hash !== undefined) programmed += whole
+      for (const { node, acked, refused } of rest) {
+        const why = refused.get(id)
+        if (why === undefined) {
+          if (hash !== undefined && acked.get(id) === hash) programmed++
+        } else {
+          rejected++
+          if (refusal === '') refusal = `${node}: ${why}`
+        }
+      }
+    }
+    return { programmed, total, rejected, version, refusal }
+  }
+}
+
+/** The same of one route. */
 export function reachOf(
   id: string,
   gateways: readonly string[],
   proxies: readonly ProxyView[],
   hashes: (gateway: string) => Hashes,
 ): Reach {
-  let programmed = 0
-  let total = 0
-  let rejected = 0
-  let refusal = ''
-  for (const proxy of proxies) {
-    if (!gateways.includes(proxy.gateway)) continue
-    total++
-    const published = hashes(proxy.gateway).get(id)
-    const why = proxy.refused.get(id)
-    if (why !== undefined) {
-      rejected++
-      if (refusal === '') refusal = `${proxy.node}: ${why}`
-    } else if (published !== undefined && proxy.acked.get(id) === published) {
-      programmed++
-    }
-  }
-  const version = gateways.map(gateway => hashes(gateway).get(id)).find(hash => hash !== undefined) ?? ''
-  return { programmed, total, rejected, version, refusal }
+  return reaches(proxies, hashes)(id, gateways)
 }
 
 /** The complete status of a ModelRoute. `previous` is what it says now: a condition that stays keeps its time. */

@@ -388,6 +388,29 @@ describe('a reflector', () => {
     assert.equal(log.length, 0)
   })
 
+  test('a server that restarts is met soon after it answers, whatever it says on the way', async () => {
+    server.put(KIND, 'ml', 'a')
+    begin()
+    await watching()
+    await clock.advance(40_000)
+    let answers: readonly number[] = [0, 0, 0, 0, 403, 503, 429, 410]
+    let answering = 0
+    server.intercept = (_request, response) => {
+      const [code, ...rest] = answers
+      if (code === undefined) return false
+      answers = rest
+      if (code !== 0 && answering === 0) answering = clock.now()
+      if (code === 0) response.destroy()
+      else status(response, code, 'starting')
+      return true
+    }
+    server.cut()
+    server.put(KIND, 'ml', 'b', {}, true)
+    await clock.until('b', () => keys().length === 2)
+    assert.ok(clock.now() - answering <= 6_000, `${clock.now() - answering} ms`)
+    assert.equal(server.count('list'), 2)
+  })
+
   test('a server that ends every watch is not stormed', async () => {
     for (const answer of ['410', 'end', 'reset'] as const) {
       server.requests.length = 0

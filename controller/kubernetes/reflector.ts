@@ -92,32 +92,40 @@ export class Reflector<T> {
   async #run(): Promise<void> {
     const signal = this.#stop.signal
     let version: string | undefined
+    let last: Trouble | undefined
     let failures = 0
+    let lists = 0
     while (!signal.aborted) {
       let trouble: Trouble | undefined
       if (version === undefined) {
         const listed = await this.#list()
         if ('why' in listed) trouble = listed
         else version = listed.resourceVersion
+        if (trouble?.why !== 'absent') lists++
       } else {
         const began = this.#clock.now()
         const from: string = version
         trouble = await this.#watch(from, next => { version = next })
         const lived = this.#clock.now() - began
-        // Only a watch that held proves health: lists that succeed between watches that don't must slow down as well.
-        if (lived >= HEALTHY) failures = 0
+        if (lived >= HEALTHY) {
+          failures = 0
+          lists = 0
+        }
         if (trouble === undefined && lived < TOO_SHORT && version === from) {
           trouble = { why: 'cut', message: 'the watch ended at once' }
         }
       }
       if (signal.aborted) return
-      if (trouble === undefined) {
-        this.#tell(undefined)
-        continue
-      }
-      if (trouble.why !== 'cut' && trouble.why !== 'denied') version = undefined
       this.#tell(trouble)
-      await sleep(this.#clock, backoff(failures++, trouble.why === 'absent' ? ABSENT_CAP : undefined, this.#random), signal)
+      if (trouble === undefined) continue
+      // Another trouble than before is progress: a server that starts refuses connections, then rights, then versions.
+      if (last !== undefined && (trouble.why !== last.why || trouble.status !== last.status)) failures = Math.min(failures, 1)
+      last = trouble
+      const again = trouble.why === 'expired' || trouble.why === 'garbled'
+      if (again || trouble.why === 'absent') version = undefined
+      // Lists are what hurts a server, so those that no healthy watch followed slow down by themselves.
+      const tries = again && lists > 0 ? lists - 1 : failures++
+      await sleep(this.#clock, backoff(tries, trouble.why === 'absent' ? ABSENT_CAP : undefined, this.#random), signal)
     }
   }
 

@@ -2,10 +2,9 @@ import type { Hashes } from '../../table/version.ts'
 import type { Compiled, PolicyOutcome, RouteOutcome, Verdict } from '../compile/compiled.ts'
 import type { ProxyView } from '../push/publish.ts'
 import type { Resource, Snapshot } from '../sources/snapshot.ts'
-import { policyStatus, reachOf, routeStatus, type Reach } from '../status.ts'
+import { policyStatus, reaches, routeStatus, type Reach } from '../status.ts'
 import { keyOf, type Api, type Log } from './api.ts'
 import { systemClock, type Clock } from './clock.ts'
-import { equal } from './equal.ts'
 import { EventRecorder } from './events.ts'
 import type { Ref } from './kinds.ts'
 import { RevisionWriter, type Revisions } from './revisions.ts'
@@ -50,11 +49,12 @@ export class Reporter {
   report({ snapshot, compiled, proxies, hashes }: View): void {
     const gone = new Set([...this.#routes.keys(), ...this.#policies.keys()])
     const programmed = new Map<string, boolean>()
+    const reachOf = reaches(proxies, hashes)
     for (const [key, outcome] of compiled.routes) {
       const resource = snapshot.modelRoutes.get(key)
       if (resource === undefined) continue
       gone.delete(resource.uid)
-      const reach = reachOf(key, outcome.gateways, proxies, hashes)
+      const reach = reachOf(key, outcome.gateways)
       programmed.set(key, outcome.inForce !== undefined && reach.total > 0 && reach.programmed === reach.total)
       this.#route(refOf('ModelRoute', resource), outcome, reach)
     }
@@ -81,7 +81,7 @@ export class Reporter {
 
   #route(ref: Ref, outcome: RouteOutcome, reach: Reach): void {
     const before = this.#routes.get(ref.uid)
-    if (before?.outcome === outcome && equal(before.reach, reach)) return
+    if (before?.outcome === outcome && sameReach(before.reach, reach)) return
     this.#routes.set(ref.uid, { ref, outcome, reach })
     this.statuses.want(ref, (previous, now) => (
       routeStatus({ outcome, reach, previous, now })
@@ -130,4 +130,9 @@ export class Reporter {
 
 function refOf(kind: Ref['kind'], { namespace, name, uid }: Resource<unknown>): Ref {
   return { kind, namespace, name, uid }
+}
+
+function sameReach(a: Reach, b: Reach): boolean {
+  return a.programmed === b.programmed && a.total === b.total && a.rejected === b.rejected
+    && a.version === b.version && a.refusal === b.refusal
 }

@@ -8,12 +8,17 @@ import { isRecord, type Answer } from './api.ts'
  * - garbled: an event was unreadable, so one is missing: list again
  * - cut: the connection, or a short-lived watch: go on from the version we know
  */
-export type Trouble = Readonly<{ why: 'absent' | 'denied' | 'expired' | 'garbled' | 'cut'; message: string }>
+export type Trouble = Readonly<{
+  why: 'absent' | 'denied' | 'expired' | 'garbled' | 'cut'
+  /** Of the server's answer; absent when it gave none. */
+  status?: number
+  message: string
+}>
 
 /** What an answer that is not the wanted one means. */
 export function troubleOf(answer: Answer): Trouble {
-  const message = answer.status === 0 ? answer.message : `${answer.status} ${answer.message}`.trim()
-  return { why: whyOf(answer), message }
+  const { status, message } = answer
+  return status === 0 ? { why: 'cut', message } : { why: whyOf(answer), status, message: `${status} ${message}`.trim() }
 }
 
 function whyOf({ status, body }: Answer): Trouble['why'] {
