@@ -1,8 +1,8 @@
 import { write, writeSync } from 'node:fs'
 
-export const levels = ['debug', 'info', 'warn', 'error'] as const
-export type Level = (typeof levels)[number]
-export type Fields = Readonly<Record<string, unknown>>
+const levels = ['debug', 'info', 'warn', 'error'] as const
+type Level = (typeof levels)[number]
+type Fields = Readonly<Record<string, unknown>>
 
 /**
  * JSON lines. Whoever calls names the fields one by one: whole headers, URLs or errors of libraries never go in,
@@ -20,7 +20,7 @@ export interface Log {
 export type LogOptions = Readonly<{ level?: Level; sink?: Sink; now?: () => Date }>
 
 /** Where lines go. `sync` does not return before they are gone. */
-export type Sink = Readonly<{ write(text: string, done: () => void): void; sync(text: string): void }>
+type Sink = Readonly<{ write(text: string, done: () => void): void; sync(text: string): void }>
 
 const flushAfter = 50
 const flushAt = 65_536
