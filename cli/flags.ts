@@ -117,8 +117,8 @@ export const flags = define([
     name: 'state-dir',
     type: 'text',
     value: 'DIR',
-    of: { dataplane: null },
-    help: 'what must outlive the process (default: a temporary folder)',
+    of: { serve: null, dataplane: null },
+    help: 'what must outlive the process: the last good table, or rules (default: a temporary folder)',
   },
   {
     name: 'tls-cert',

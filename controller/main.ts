@@ -5,7 +5,7 @@ import { clusterMode, type ClusterOptions } from './modes/cluster.ts'
 import { fileMode } from './modes/files.ts'
 import type { TlsFiles } from './push/credentials.ts'
 import { Publisher } from './push/publish.ts'
-import { listenPush } from './push/server.ts'
+import { listenPush, type PushServer } from './push/server.ts'
 import type { Log } from './push/session.ts'
 import type { Snapshot } from './sources/snapshot.ts'
 import { Statuses, type View } from './statuses.ts'
@@ -13,7 +13,7 @@ import { createControllerMetrics } from './telemetry/metrics.ts'
 
 export type ControllerOptions = Readonly<{
   /** Where resources come from: manifests, watched, or a cluster. */
-  source: Readonly<{ files: readonly string[] }> | Readonly<{ cluster: ClusterOptions }>
+  source: Readonly<{ files: readonly string[]; revisions?: string | undefined }> | Readonly<{ cluster: ClusterOptions }>
   /** Without it nothing listens for proxies: the only one is in this process. */
   push?: Readonly<{ host: string; port: number; tls?: TlsFiles | undefined; insecure: boolean }> | undefined
   control: Readonly<{ host: string; port: number }>
@@ -31,7 +31,7 @@ export type Controller = Readonly<{
   urls: Readonly<{ push: string | undefined; control: string }>
   /** Takes a proxy of this process. */
   accept(link: Link<FromController, FromProxy>): void
-  /** Resolves when the sources have been read for the first time and their table is published. */
+  /** Resolves when the sources have been read for the first time, their table is published and proxies can dial in. */
   started: Promise<void>
   close(): Promise<void>
 }>
@@ -51,7 +51,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     allowUnmanagedEndpointSlices: overFiles || options.allowUnmanagedEndpointSlices,
     ...(options.gateways && { gateways: options.gateways }),
   })
-  const mode = overFiles ? fileMode(source.files, log) : clusterMode(source.cluster, log)
+  const mode = overFiles ? fileMode(source.files, source.revisions, log) : clusterMode(source.cluster, log)
   const statuses = new Statuses()
 
   let latest: Pick<View, 'snapshot' | 'compiled'> | undefined
@@ -87,9 +87,10 @@ export async function startController(options: ControllerOptions): Promise<Contr
     settling ??= setTimeout(settle, SETTLE)
   })
 
+  let push: PushServer | undefined
   const control = await listenControl({
     ...options.control,
-    ready: () => latest !== undefined,
+    ready: () => latest !== undefined && (options.push === undefined || push !== undefined),
     status: () => {
       const current = view()
       return { items: current ? statuses.items(current, new Date()) : [], problems: mode.problems() }
@@ -99,18 +100,34 @@ export async function startController(options: ControllerOptions): Promise<Contr
   options.listening('control', control.url)
 
   const accept = (link: Link<FromController, FromProxy>) => publisher.accept(link)
-  const push = options.push && (await listenPush({ ...options.push, accept, log }))
-  if (push) options.listening('push', push.url)
+  async function listen(): Promise<void> {
+    if (options.push === undefined) return
+    try {
+      push = await listenPush({ ...options.push, tls: mode.credentials ?? options.push.tls, accept, log })
+      options.listening('push', push.url)
+    } catch (error) {
+      if (!closed) throw error
+    }
+  }
+  const listening = listen()
+  // Certificates of its own making take as long as the API server is away, and nothing else waits for them.
+  if (mode.credentials === undefined) await listening
+  const started = Promise.all([mode.start(take), listening])
 
   return {
-    urls: { push: push?.url, control: control.url },
+    urls: {
+      get push() {
+        return push?.url
+      },
+      control: control.url,
+    },
     accept,
-    started: mode.start(take),
+    started: started.then(() => {}),
     async close() {
       closed = true
       clearTimeout(settling)
       publisher.close()
-      await Promise.all([mode.stop(), push?.close(), control.close()])
+      await Promise.all([mode.stop(), listening.then(() => push?.close(), () => {}), control.close()])
     },
   }
 }

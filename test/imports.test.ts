@@ -59,6 +59,8 @@ const doors: Record<string, RegExp> = {
   undici: /^dataplane\/upstream\//,
   yaml: /^(controller\/sources\/files|crds\/generate)/,
   'prom-client': /^(dataplane|controller)\/telemetry\//,
+  '@peculiar/x509': /^controller\/certificates\//,
+  'reflect-metadata': /^controller\/certificates\//,
   '@kubernetes/client-node': /^controller\/(kubernetes\/|sources\/kubernetes)/,
 }
 for (const [vendor, door] of Object.entries(doors)) {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
+import { selfCertificates } from '../certificates/self.ts'
 import { connect, loadConfig } from '../kubernetes/connect.ts'
 import { Elector } from '../kubernetes/lease.ts'
 import { Reporter } from '../kubernetes/reporter.ts'
@@ -16,6 +17,8 @@ export type ClusterOptions = Readonly<{
   leaderElect: boolean
   /** Without it, the namespace of the credentials. */
   leaseNamespace?: string | undefined
+  /** The DNS name that proxies dial, for which it makes certificates itself. */
+  selfCertificates?: string | undefined
 }>
 
 const LEASE = 'modelroute-controller'
@@ -42,12 +45,16 @@ export function clusterMode(options: ClusterOptions, log: Log): Mode {
   })
   const reporter = new Reporter({ api, revisions: source.revisions, leading, instance: identity, log })
 
+  const { selfCertificates: host } = options
+  const credentials = host === undefined ? undefined : selfCertificates({ api, host, log })
+
   return {
     async start(onSnapshot) {
       if (options.leaderElect) elector.start()
       await source.start(onSnapshot)
     },
     async stop() {
+      credentials?.close()
       await source.stop()
       await reporter.stop()
       if (options.leaderElect) await elector.stop()
@@ -55,5 +62,6 @@ export function clusterMode(options: ClusterOptions, log: Log): Mode {
     },
     problems: () => [],
     report: (view) => reporter.report(view),
+    credentials,
   }
 }

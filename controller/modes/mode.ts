@@ -1,3 +1,4 @@
+import type { CredentialSource } from '../push/credentials.ts'
 import type { Snapshot } from '../sources/snapshot.ts'
 import type { View } from '../statuses.ts'
 
@@ -8,4 +9,6 @@ export type Mode = Readonly<{
   /** What is wrong and belongs to no resource. */
   problems(): readonly unknown[]
   report(view: View): void
+  /** Certificates of its own making for the push port. */
+  credentials?: CredentialSource | undefined
 }>

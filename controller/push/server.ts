@@ -13,11 +13,11 @@ import { PROXY_LINE, streamLink } from '../../table/link.ts'
 import { isLoopback } from '../../table/loopback.ts'
 import type { FromController, FromProxy, Link } from '../../table/messages.ts'
 import { encode, FromProxy as FromProxySchema } from '../../table/messages.ts'
-import type { TlsFiles } from './credentials.ts'
-import { readCredentials, watchCredentials } from './credentials.ts'
+import type { CredentialSource, TlsFiles } from './credentials.ts'
+import { fileCredentials } from './credentials.ts'
 import type { Log } from './session.ts'
 
-export const STREAM_PATH = '/v1/stream'
+const STREAM_PATH = '/v1/stream'
 
 export type PushServerOptions = {
   host: string
@@ -25,7 +25,8 @@ export type PushServerOptions = {
   port: number
   /** Takes a proxy's stream over (`Publisher.accept`). */
   accept: (link: Link<FromController, FromProxy>) => void
-  tls?: TlsFiles | undefined
+  /** Files, which are watched, or another source of certificates. */
+  tls?: TlsFiles | CredentialSource | undefined
   /** Allows a listener beyond loopback that does not ask proxies for a certificate. */
   insecure?: boolean | undefined
   log?: Log | undefined
@@ -44,15 +45,19 @@ export type PushServer = { url: string; close(): Promise<void> }
 /** Bytes; what a proxy may send before it is read. It says little. */
 const WINDOW = 256 * 1024
 
-function admissible({ host, tls, insecure }: PushServerOptions): void {
+function sourceOf({ tls, reloadMs = 5_000, log = () => {} }: PushServerOptions): CredentialSource | undefined {
+  return tls === undefined || 'start' in tls ? tls : fileCredentials(tls, reloadMs, log)
+}
+
+function admissible({ host, insecure }: PushServerOptions, source: CredentialSource | undefined): void {
   if (insecure === true || isLoopback(host)) return
-  if (tls === undefined) {
+  if (source === undefined) {
     throw new Error(
       `the push channel would be plain on ${host}: give --tls-cert, --tls-key and --client-ca, ` +
         'listen on 127.0.0.1, or allow it with --insecure',
     )
   }
-  if (tls.clientCa === undefined) {
+  if (!source.mutual) {
     throw new Error(
       `the push channel on ${host} would give the table to anyone: give --client-ca, by which proxies' certificates ` +
         'are checked, or allow it with --insecure',
@@ -60,31 +65,27 @@ function admissible({ host, tls, insecure }: PushServerOptions): void {
   }
 }
 
-/** Listens for proxies: HTTP/2, one stream each (`POST /v1/stream`), a JSON document a line in both directions. */
+/**
+ * Listens for proxies: HTTP/2, one stream each (`POST /v1/stream`), a JSON document a line in both directions. With
+ * TLS it listens once there is a certificate.
+ */
 export async function listenPush(options: PushServerOptions): Promise<PushServer> {
-  admissible(options)
-  const { accept, log = () => {}, tls, pingMs = 3_000, openMs = 10_000, maxLineBytes = PROXY_LINE } = options
+  const { accept, log = () => {}, pingMs = 3_000, openMs = 10_000, maxLineBytes = PROXY_LINE } = options
   const settings = { enablePush: false, maxConcurrentStreams: 4, initialWindowSize: WINDOW }
   const sessions = new Set<ServerHttp2Session>()
+  const source = sourceOf(options)
+  admissible(options, source)
   let server: Http2Server | Http2SecureServer
-  let watcher: { close(): void } | undefined
 
-  if (tls === undefined) {
+  if (source === undefined) {
     server = createServer({ settings })
   } else {
-    const secure = { minVersion: 'TLSv1.3', requestCert: tls.clientCa !== undefined, rejectUnauthorized: true } as const
-    const credentials = await readCredentials(tls)
+    const secure = { minVersion: 'TLSv1.3', requestCert: source.mutual, rejectUnauthorized: true } as const
+    const credentials = await source.start((next) => {
+      tlsServer.setSecureContext({ ...secure, ...next })
+      log('info', 'push: certificate renewed')
+    })
     const tlsServer = createSecureServer({ settings, handshakeTimeout: openMs, ...secure, ...credentials })
-    watcher = watchCredentials(
-      tls,
-      credentials,
-      options.reloadMs ?? 5_000,
-      (next) => {
-        tlsServer.setSecureContext({ ...secure, ...next })
-        log('info', 'push: certificate files reloaded')
-      },
-      (why) => log('error', 'push: certificate files cannot be used; the last ones stay', { why }),
-    )
     tlsServer.on('tlsClientError', (error, socket) => {
       // A certificate that is not accepted shows as a mere hang-up; the reason is with the socket.
       const { authorizationError: refused, remoteAddress: from } = socket
@@ -122,7 +123,7 @@ export async function listenPush(options: PushServerOptions): Promise<PushServer
   try {
     await once(server, 'listening')
   } catch (error) {
-    watcher?.close()
+    source?.close()
     throw error
   }
   server.on('error', (error: Error) => log('error', 'push: listener failed', { why: error.message }))
@@ -131,9 +132,9 @@ export async function listenPush(options: PushServerOptions): Promise<PushServer
   const { address, port } =
     typeof bound === 'object' && bound !== null ? bound : { address: options.host, port: options.port }
   return {
-    url: `${tls === undefined ? 'http' : 'https'}://${isIPv6(address) ? `[${address}]` : address}:${port}`,
+    url: `${source === undefined ? 'http' : 'https'}://${isIPv6(address) ? `[${address}]` : address}:${port}`,
     async close() {
-      watcher?.close()
+      source?.close()
       const closed = once(server, 'close')
       server.close()
       for (const session of sessions) session.close()

@@ -146,7 +146,7 @@ export class FakeServer {
     if (collection === undefined) return status(response, 404, 'the server could not find the requested resource')
     if (request.what === 'watch') return this.#watch(collection, namespace, request, response)
     if (request.what === 'list') return this.#list(collection, namespace, request, response)
-    this.#object(collection, { group: root?.split('/')[2] ?? '', version: root?.split('/').at(-1) ?? '', plural: plural ?? '' },
+    this.#object(collection, { group: root?.startsWith('/apis/') ? root.split('/')[2] ?? '' : '', version: root?.split('/').at(-1) ?? '', plural: plural ?? '' },
       namespace ?? '', name, request, response)
   }
 
