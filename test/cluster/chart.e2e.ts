@@ -15,7 +15,7 @@ import type { ControlPlane } from './control-plane.ts'
 
 const chart = join(import.meta.dirname, '../../charts/modelroute')
 const cases = join(import.meta.dirname, '../chart')
-const names = ['default', 'plain', 'full'] as const
+const names = ['default', 'cert-manager', 'plain', 'full'] as const
 
 type Manifest = {
   kind: string
@@ -120,9 +120,16 @@ suite('the chart', { skip: await cannotRun() }, () => {
   test('the push channel is never plain without a policy around it', async () => {
     const yaml = objects(await render('plain'))
     assert.ok(yaml.some(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'modelroute-controller'))
-    const args = objects(await render('default'))
-      .filter(({ kind }) => kind === 'Deployment').map((o) => o.spec.template.spec.containers[0]!.args)
-    for (const list of args) assert.ok(!list.includes('--insecure') && list.includes('--client-ca=/etc/modelroute/tls/ca.crt'))
+    for (const name of ['default', 'cert-manager', 'full']) {
+      const args = objects(await render(name))
+        .filter(({ kind }) => kind === 'Deployment').map((o) => o.spec.template.spec.containers[0]!.args)
+      assert.ok(args.length >= 2)
+      for (const list of args) {
+        assert.ok(!list.some((arg) => arg.startsWith('--insecure')), name)
+        const own = name === 'default' && list[0] === 'controller'
+        assert.ok(list.includes(own ? '--self-certificates=modelroute-controller.gateway.svc' : '--client-ca=/etc/modelroute/tls/ca.crt'))
+      }
+    }
   })
 
   test('a controller may do its work, and nothing beyond it', async () => {
@@ -152,6 +159,8 @@ suite('the chart', { skip: await cannotRun() }, () => {
       'create controllerrevisions.apps ml *', 'patch controllerrevisions.apps ml *', 'delete controllerrevisions.apps ml *',
       'create events.events.k8s.io ml *', 'create leases.coordination.k8s.io gateway *',
       'get leases.coordination.k8s.io gateway modelroute-controller', 'update leases.coordination.k8s.io gateway modelroute-controller',
+      'create secrets gateway *', 'get secrets gateway modelroute-controller-ca', 'update secrets gateway modelroute-controller-ca',
+      'get secrets gateway modelroute-controller-proxy', 'update secrets gateway modelroute-controller-proxy',
     ]
     const denied = [
       'get secrets gateway *', 'list secrets * *', 'get configmaps gateway *', 'get pods gateway *', 'create pods gateway *',
@@ -161,6 +170,8 @@ suite('the chart', { skip: await cannotRun() }, () => {
       'update deployments.apps gateway *', 'list namespaces * *', 'list nodes * *', 'create tokenreviews.authentication.k8s.io * *',
       'update leases.coordination.k8s.io gateway another', 'list leases.coordination.k8s.io gateway *',
       'get leases.coordination.k8s.io ml modelroute-controller', 'create leases.coordination.k8s.io ml *',
+      'get secrets gateway another', 'list secrets gateway *', 'delete secrets gateway modelroute-controller-ca',
+      'create secrets ml *', 'get secrets ml modelroute-controller-ca',
     ]
     for (const what of allowed) assert.ok(await may(what), `the controller may not ${what}`)
     for (const what of denied) assert.ok(!await may(what), `the controller may ${what}`)

@@ -71,13 +71,31 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if or $secrets.controller (ne .Values.certificates.issuer "none") -}}mtls{{ else }}plain{{ end -}}
 {{- end }}
 
-{{/* Takes {root, side}: the Secret with the certificate of `controller` or `proxy`. */}}
-{{- define "modelroute.secret" -}}
-{{- get .root.Values.certificates.existingSecret .side | default (printf "%s-%s-tls" (include "modelroute.fullname" .root) .side) }}
+{{/* `true` where the controller makes the certificates itself. */}}
+{{- define "modelroute.channel.self" -}}
+{{- if and (eq .Values.certificates.issuer "self") (not .Values.certificates.existingSecret.controller) -}}true{{- end -}}
 {{- end }}
 
+{{/* What proxies dial, and what the controller's certificate is for. */}}
+{{- define "modelroute.controller.host" -}}
+{{ include "modelroute.controller.name" . }}.{{ .Release.Namespace }}.svc
+{{- end }}
+
+{{/* Takes {root, side}: the Secret with the certificate of `controller` or `proxy`. */}}
+{{- define "modelroute.secret" -}}
+{{- if include "modelroute.channel.self" .root -}}
+{{/* The controller's own is in memory; the names of its two Secrets follow from its host. */}}
+{{- if eq .side "proxy" }}{{ include "modelroute.controller.name" .root }}-proxy{{ end -}}
+{{- else -}}
+{{- get .root.Values.certificates.existingSecret .side | default (printf "%s-%s-tls" (include "modelroute.fullname" .root) .side) }}
+{{- end -}}
+{{- end }}
+
+{{/* Takes {root, side}. */}}
 {{- define "modelroute.channel.args" -}}
-{{- if eq (include "modelroute.channel" .) "mtls" -}}
+{{- if and (eq .side "controller") (include "modelroute.channel.self" .root) -}}
+- --self-certificates={{ include "modelroute.controller.host" .root }}
+{{- else if eq (include "modelroute.channel" .root) "mtls" -}}
 - --tls-cert=/etc/modelroute/tls/tls.crt
 - --tls-key=/etc/modelroute/tls/tls.key
 - --client-ca=/etc/modelroute/tls/ca.crt
@@ -88,15 +106,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* Takes {root, side}. */}}
 {{- define "modelroute.channel.volume" -}}
-{{- if eq (include "modelroute.channel" .root) "mtls" -}}
+{{- if and (eq (include "modelroute.channel" .root) "mtls") (include "modelroute.secret" .) -}}
 - name: tls
   secret:
     secretName: {{ include "modelroute.secret" . }}
 {{- end }}
 {{- end }}
 
+{{/* Takes {root, side}. */}}
 {{- define "modelroute.channel.mount" -}}
-{{- if eq (include "modelroute.channel" .) "mtls" -}}
+{{- if include "modelroute.channel.volume" . -}}
 - name: tls
   mountPath: /etc/modelroute/tls
   readOnly: true
