@@ -1,5 +1,4 @@
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 
 export type ControlOptions = Readonly<{
   host: string
@@ -43,7 +42,9 @@ export async function listenControl(options: ControlOptions): Promise<{ url: str
     server.once('error', reject)
     server.listen(options.port, options.host, resolve)
   })
-  const { address, port, family } = server.address() as AddressInfo
+  const bound = server.address()
+  if (bound === null || typeof bound === 'string') throw new Error('not bound to a port')
+  const { address, port, family } = bound
   return {
     url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
     close: () =>

@@ -42,9 +42,9 @@ export class Statuses {
   }
 }
 
-function shown<T extends { spec: unknown }>(
+function shown(
   kind: string,
-  resources: ReadonlyMap<string, Resource<T>>,
+  resources: ReadonlyMap<string, Resource<{ spec: unknown }>>,
   statuses: ReadonlyMap<string, unknown>,
 ): unknown[] {
   return [...resources].map(([key, { namespace, name, generation, object }]) => ({

@@ -4,9 +4,9 @@ import type { DrainOptions } from './drain.ts'
 import { startProxy, type Bind } from './proxy.ts'
 import { converse } from './receive/conversation.ts'
 import type { ClientTls } from './receive/dial.ts'
-import { openDisk } from './receive/disk.ts'
+import { openDisk, type DiskFile } from './receive/disk.ts'
 import { startReceiver } from './receive/stream.ts'
-import { createStore } from './store.ts'
+import { createStore, type Store } from './store.ts'
 import type { Log } from './telemetry/log.ts'
 
 export type DataplaneOptions = Readonly<{
@@ -38,23 +38,31 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
   const { log, gateway, node, feed } = options
   const say = (level: 'info' | 'warn' | 'error', message: string, fields?: Readonly<Record<string, unknown>>) =>
     log.write(level, message, fields)
+  let hangUp = () => {}
+  function listenTo(store: Store): () => void {
+    if (!('link' in feed)) {
+      const receiver = startReceiver({ ...feed, store, gateway, node, log: say })
+      return () => receiver.close()
+    }
+    converse(feed.link, { store, identity: { node, instance: randomUUID(), gateway }, subscribe: true, log: say })
+    return () => feed.link.close()
+  }
+
+  let disk: DiskFile | undefined
+  let store: Store | undefined
   const proxy = await startProxy({
     http: options.http,
     admin: options.admin,
     ...(options.health && { health: options.health }),
     log,
+    async boot(activate) {
+      disk = options.snapshot === undefined ? undefined : await openDisk({ file: options.snapshot, gateway, log: say })
+      store = createStore({ activate, disk, log: say })
+      hangUp = listenTo(store)
+    },
+    // A controller in this process is never behind.
+    tableAge: () => ('link' in feed ? 0 : (Date.now() - (store?.confirmedAt ?? Date.now())) / 1000),
   })
-  const disk = options.snapshot === undefined ? undefined : await openDisk({ file: options.snapshot, gateway, log: say })
-  const store = createStore({ activate: proxy.activate, disk, log: say })
-
-  let hangUp: () => void
-  if ('link' in feed) {
-    const { link } = feed
-    converse(link, { store, identity: { node, instance: randomUUID(), gateway }, subscribe: true, log: say })
-    hangUp = () => link.close()
-  } else {
-    hangUp = startReceiver({ ...feed, store, gateway, node, log: say }).close
-  }
 
   const end = async () => {
     hangUp()

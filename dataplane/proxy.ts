@@ -17,15 +17,16 @@ export type ProxyOptions = Readonly<{
   admin?: Bind
   health?: Bind
   log: Log
-  /** Besides a table in force; for a proxy that must first have heard its controller. */
-  ready?: () => boolean
+  /** Called before the public port opens: a table that is here already is in force for the first request. */
+  boot: (activate: Activate) => Promise<void>
+  /** Seconds since a controller last confirmed the table in force. */
+  tableAge: () => number
   limits?: PoolLimits
 }>
 
 /** One proxy, without the source of its tables. */
 export type Proxy = Readonly<{
   urls: Readonly<{ http: string; admin: string | undefined; health: string | undefined }>
-  activate: Activate
   /** Ends the public port as `drain.ts` says, then the others. False: something in flight had to be cut. */
   drain(options: DrainOptions): Promise<boolean>
   /** At once, whatever is in flight. */
@@ -35,10 +36,10 @@ export type Proxy = Readonly<{
 export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const { log } = options
   const runtime = createRuntime({ upstreams: new Upstreams(options.limits) })
-  const metrics = createMetrics({ series: runtime.series, table: runtime.table })
+  const metrics = createMetrics({ series: runtime.series, table: runtime.table, tableAge: options.tableAge })
   const recorder = createRecorder({ log, series: runtime.series })
   const drain = createDrain()
-  const ready = () => runtime.table() !== undefined && !drain.draining() && (options.ready?.() ?? true)
+  const ready = () => runtime.table() !== undefined && !drain.draining()
   const admin = { metrics, table: runtime.table, ready }
 
   const servers: Server[] = []
@@ -64,6 +65,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     // Health first: whoever looks sees a process that is alive and not ready yet.
     const health = await start('health', createHealthServer(admin), options.health)
     const adminUrl = await start('admin', createAdminServer(admin), options.admin)
+    await options.boot(runtime.activate)
     const door = createDoor(createGateway({ runtime, recorder, draining: drain.draining }))
     const { url } = await listen(door, options.http.host, options.http.port)
     servers.push(door)
@@ -71,7 +73,6 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     log.announce('listening', { name: 'http', url })
     return {
       urls: { http: url, admin: adminUrl, health },
-      activate: runtime.activate,
       async drain(drainOptions) {
         const clean = await drain.drain(drainOptions)
         await close()

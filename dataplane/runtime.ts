@@ -15,8 +15,6 @@ type Found = Readonly<{ rule: BuiltRule; candidate: Candidate }>
 /** One table, ready to run, and never changed. A request asks one from beginning to end. */
 export type Table = Readonly<{
   version: string
-  /** `performance.now()` of its coming into force. */
-  since: number
   /** What it was made from, for the admin port. */
   source: Active
   find(request: Matchable): Found | undefined
@@ -38,9 +36,9 @@ type Outcome = Readonly<{ item: Route; built: Built | undefined; refused: string
 /** Where every rule is found, and where in `rules` those of each route begin. */
 type Layout = Readonly<{ index: Index; first: ReadonlyMap<string, number>; rules: readonly BuiltRule[] }>
 
-export type RuntimeDeps = Readonly<{ upstreams?: Upstreams; now?: () => number }>
+export type RuntimeDeps = Readonly<{ upstreams?: Upstreams }>
 
-export function createRuntime({ upstreams = new Upstreams(), now = () => performance.now() }: RuntimeDeps = {}): Runtime {
+export function createRuntime({ upstreams = new Upstreams() }: RuntimeDeps = {}): Runtime {
   const patterns = createPatterns()
   const series = new SeriesSet()
   const groups = new Groups(upstreams)
@@ -98,7 +96,7 @@ export function createRuntime({ upstreams = new Upstreams(), now = () => perform
         ? { ...layout, rules: exchanged(layout, replaced) }
         : layOut([...nextOutcomes.values()].map(({ built }) => built).filter((built) => built !== undefined))
       outcomes = nextOutcomes
-      table = createTable(next, layout, now())
+      table = createTable(next, layout)
       for (const [a, b] of replaced) letGo(a, b)
       groups.follow()
       return refusals(nextOutcomes)
@@ -113,10 +111,9 @@ function refusals(outcomes: ReadonlyMap<string, Outcome>): Refusal[] {
   return refused
 }
 
-function createTable(source: Active, { index, rules }: Layout, since: number): Table {
+function createTable(source: Active, { index, rules }: Layout): Table {
   return {
     version: source.version,
-    since,
     source,
     find(request) {
       const found = findMatch(index, request)

@@ -143,15 +143,15 @@ test('a controller over files feeds two proxies; both follow an edit, and outliv
   controller.child.kill('SIGKILL')
   await controller.ended
   for (const { urls } of proxies) assert.equal((await ask(urls['http']!)).variant, 'canary')
-  proxies[0]!.child.kill('SIGTERM')
-  assert.equal(await proxies[0]!.ended, 0)
+  proxies[0].child.kill('SIGTERM')
+  assert.equal(await proxies[0].ended, 0)
   const again = await proxy('a')
   await until('readiness from disk', async () => (await fetch(`${again.urls['health']}/readyz`)).ok)
   assert.equal((await ask(again.urls['http']!)).variant, 'canary')
 
   edit(route(100, 0))
   await run(t, ['push'], ...controllerArgs, '--push-port', port)
-  for (const { urls } of [again, proxies[1]!]) await until('the new controller', async () => (await ask(urls['http']!)).variant === 'stable', 20_000)
+  for (const { urls } of [again, proxies[1]]) await until('the new controller', async () => (await ask(urls['http']!)).variant === 'stable', 20_000)
 })
 
 test('SIGTERM finishes what is in flight and exits 0', async (t) => {

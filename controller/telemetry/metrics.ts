@@ -26,15 +26,15 @@ export function createControllerMetrics(proxies: () => ProxyCounts): ControllerM
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     registers,
   })
-  new Gauge({
+  registry.registerMetric(new Gauge({
     name: 'modelroute_proxies',
     help: 'Connected proxies by state: current (the published table is in force), behind, refusing (some route).',
     labelNames: ['state'],
-    registers,
+    registers: [],
     collect() {
       for (const [state, count] of Object.entries(proxies())) this.set({ state }, count)
     },
-  })
+  }))
   return {
     compiled: (seconds) => compile.observe(seconds),
     acknowledged: (seconds) => acknowledge.observe(seconds),

@@ -4,8 +4,10 @@ import { durationBuckets, type Durations, type Series, type SeriesSet } from './
 
 export type MetricsDeps = Readonly<{
   series: SeriesSet
-  /** The table in force, and since when (`performance.now()`). */
-  table: () => Readonly<{ version: string; since: number }> | undefined
+  /** The table in force. */
+  table: () => Readonly<{ version: string }> | undefined
+  /** Seconds since a controller last said that the table in force is what it should be. */
+  tableAge: () => number
 }>
 
 export type Metrics = Readonly<{ contentType: string; text(): Promise<string>; close(): void }>
@@ -13,7 +15,7 @@ export type Metrics = Readonly<{ contentType: string; text(): Promise<string>; c
 const backendLabels = ['route', 'rule', 'variant', 'model_version'] as const
 
 /** prom-client only writes: the counting is done by Series, at a fiftieth of the cost. */
-export function createMetrics({ series, table }: MetricsDeps): Metrics {
+export function createMetrics({ series, table, tableAge }: MetricsDeps): Metrics {
   const registry = new Registry()
   const registers = [registry]
 
@@ -64,11 +66,10 @@ export function createMetrics({ series, table }: MetricsDeps): Metrics {
   })
   const age = new Gauge({
     name: 'modelroute_table_age_seconds',
-    help: 'Since the routing table came into force.',
+    help: 'Since a controller last said that the routing table in force is what it should be.',
     registers,
     collect() {
-      const current = table()
-      age.set(current ? (performance.now() - current.since) / 1000 : 0)
+      age.set(tableAge())
     },
   })
   const resolution = 20
