@@ -79,8 +79,8 @@ const odd = fc.constantFrom<unknown>(
 
 const mutation = fc.record({
   how: fc.constantFrom('delete', 'replace', 'duplicate', 'rename', 'copy', 'wrap'),
-  at: fc.nat(),
-  from: fc.nat(),
+  at: fc.noBias(fc.nat()),
+  from: fc.noBias(fc.nat()),
   value: odd,
 })
 type Mutation = typeof mutation extends fc.Arbitrary<infer M> ? M : never
@@ -111,10 +111,10 @@ const signs = [
   '', ' ', '\n', '\t', '"', "'", '{', ']', ':', '-', '&a ', '*a', '<<: ', '!!int ', '#', '|', '\r', '\u0000', '\ufeff',
   '---\n', '...\n',
 ]
-const noise = fc.record({ at: fc.nat(), cut: fc.nat(3), text: fc.constantFrom(...signs) })
+const noise = fc.record({ at: fc.noBias(fc.nat()), cut: fc.nat(3), text: fc.constantFrom(...signs) })
 
 const mutant = fc.record({
-  seed: fc.nat(),
+  seed: fc.noBias(fc.nat()),
   mutations: fc.array(mutation, { minLength: 1, maxLength: 4 }),
   noise: fc.oneof(fc.constant([]), fc.constant([]), fc.array(noise, { maxLength: 4 })),
   json: fc.boolean(),

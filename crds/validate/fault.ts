@@ -16,7 +16,11 @@ const SHOWN = 64
 
 /** A value from a stranger, fit for one line of a log: escaped, and short. */
 export function quote(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > SHOWN ? `${value.slice(0, SHOWN)}…` : value)
+  if (typeof value === 'string') {
+    // A password in a URL must not reach statuses, events and logs.
+    const safe = value.replaceAll(/\/\/[^/?#]*@/g, '//…@')
+    return JSON.stringify(safe.length > SHOWN ? `${safe.slice(0, SHOWN)}…` : safe)
+  }
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
   return kindOf(value)
 }
