@@ -1,5 +1,5 @@
 import type { ModelRoute } from '../../crds/types.gen.ts'
-import type { Problem, Resource } from '../sources/snapshot.ts'
+import type { BrokenRule, Problem, Resource } from '../sources/snapshot.ts'
 import { compileHostnames } from './hostnames.ts'
 import { warning } from './problems.ts'
 import { createRegexCheck } from './regexes.ts'
@@ -40,7 +40,7 @@ export function compileRoute(id: string, resource: Resource<ModelRoute>, context
   const reason = spec ? 'UnsupportedValue' : 'Invalid'
   const base = { id, resource, refused: { reason, problems: errorsOf(problems) }, failed: [] }
   const good = lastGood(id, context)
-  if (!good || refused.guarded || unsupportedInRoute(good).problems.length > 0) {
+  if (!good || refused.guarded || resource.guarded || unsupportedInRoute(good).problems.length > 0) {
     // Who turns a protection on does not want the unprotected version to go on.
     const where = spec ? reach(spec, context.options, problems) : { gateways: [], hostnames: [] }
     return { ...base, ...where, rules: [], problems }
@@ -59,28 +59,43 @@ function fromManifest(id: string, resource: Resource<ModelRoute>, spec: RouteSpe
   const rules: RuleDraft[] = []
   const holding: RuleSpec[] = []
   const failed: { name: string; kept: boolean; problems: readonly Problem[] }[] = []
-  for (const [at, rule] of spec.rules.entries()) {
-    const place = `spec.rules[${at}]`
-    const result = compileRule(rule, place, inner)
+  for (const { place, name, rule, broken } of written(spec, resource)) {
+    // The problems of a rule that breaks the schema are among those of its resource.
+    const result = rule ? compileRule(rule, place, inner) : { problems: [], guarded: broken?.guarded ?? false }
     problems.push(...result.problems)
-    if (result.draft) {
+    if (rule && result.draft) {
       rules.push(result.draft)
       holding.push(rule)
       continue
     }
-    const older = result.guarded ? undefined : lastGood(id, context)?.rules.find(({ name }) => name === rule.name)
+    const older = result.guarded ? undefined : lastGood(id, context)?.rules.find((each) => each.name === name)
     const fallback = older && compileRule(older, place, olderRules)
     if (older && fallback?.draft) {
       rules.push({ ...fallback.draft, matches: fallback.draft.matches.map((match) => ({ ...match, place })) })
       holding.push(older)
       problems.push(...fallback.problems.map((problem) => ofLastGood(problem, place)))
     }
-    failed.push({ name: rule.name, kept: fallback?.draft !== undefined, problems: errorsOf(result.problems) })
+    failed.push({ name, kept: fallback?.draft !== undefined, problems: errorsOf(broken?.problems ?? result.problems) })
   }
   problems.push(...shadowed(rules))
   const inForce = failed.length === 0 ? spec : { ...spec, rules: holding }
   const where = reach(spec, context.options, problems)
   return { id, resource, ...where, rules, failed, problems, inForce }
+}
+
+type Written = Readonly<{ place: string; name: string; rule?: RuleSpec; broken?: BrokenRule }>
+
+/** The rules in the order and with the places in which they were written, those that break the schema among them. */
+function written(spec: RouteSpec, { broken = [] }: Resource<ModelRoute>): readonly Written[] {
+  const sound = [...spec.rules]
+  const byPlace = new Map(broken.map((rule) => [rule.at, rule]))
+  return Array.from({ length: sound.length + broken.length }, (_, at) => {
+    const place = `spec.rules[${at}]`
+    const gone = byPlace.get(at)
+    if (gone) return { place, name: gone.name, broken: gone }
+    const rule = sound.shift()
+    return { place, name: rule?.name ?? '', ...(rule && { rule }) }
+  })
 }
 
 /** For the rules of one spec, which share an allowance of regular expressions. */

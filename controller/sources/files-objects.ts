@@ -16,7 +16,8 @@ import {
 import { formatField, type Path } from './files-place.ts'
 import type { Json } from './files-yaml.ts'
 import { nearest } from './nearest.ts'
-import type { Problem } from './snapshot.ts'
+import { examine } from './rules.ts'
+import type { BrokenRule, Problem } from './snapshot.ts'
 
 type JsonObject = { [key: string]: Json }
 
@@ -29,8 +30,10 @@ export type ItemOf<K extends Kind> = Readonly<{
   generation: number
   /** What its source reports of it: nothing, or why there is no `object` of a foreign kind. */
   problems: readonly Problem[]
-  /** Absent where it does not satisfy its schema. */
+  /** Absent where it does not satisfy its schema; of a route, without the rules in `broken`. */
   object?: Shapes[K]
+  broken?: readonly BrokenRule[]
+  guarded?: boolean
 }>
 
 export type Item = { [K in Kind]: ItemOf<K> }[Kind]
@@ -94,8 +97,6 @@ function issueOf(issue: v.BaseIssue<unknown>, under: Path): Problem {
   return invalid(field, missing ? 'is required' : issue.message)
 }
 
-const faultOf = ({ field, message }: Fault) => invalid(field, message)
-
 type Base = Omit<ItemOf<Kind>, 'kind' | 'object' | 'problems'>
 
 type Reader<K extends Kind> = (base: Base, value: JsonObject, metadata: JsonObject) => ItemOf<K>
@@ -107,12 +108,12 @@ function ours<K extends 'ModelRoute' | 'RateLimitPolicy'>(
   return (base, value, metadata) => {
     // What a file says of the status says nothing: a server would drop it too.
     const { status: _, ...rest } = value
-    const problems = validate(rest).map(faultOf)
-    if (problems.length > 0) return { ...base, kind, problems }
+    const { value: sound, ...examined } = examine(rest, validate)
+    if (sound === undefined) return { ...base, kind, ...examined }
     const uid = uidOf(kind, base.namespace, base.name)
-    const object: unknown = { ...rest, metadata: { ...metadata, uid, generation: base.generation } }
+    const object: unknown = { ...sound, metadata: { ...metadata, uid, generation: base.generation } }
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- validated above
-    return { ...base, kind, problems, object: object as Shapes[K] }
+    return { ...base, kind, ...examined, object: object as Shapes[K] }
   }
 }
 

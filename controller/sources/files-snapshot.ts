@@ -82,14 +82,18 @@ function resourceOf<K extends 'ModelRoute' | 'RateLimitPolicy'>(
   { item, created }: Of<K>,
   before: Resource<Shapes[K]> | undefined,
 ): Resource<Shapes[K]> {
-  const { namespace, name, generation, kind } = item
+  const { namespace, name, generation, kind, broken, guarded } = item
   const object = item.object && same(before?.object, item.object)
   const problems = same(before?.problems, item.problems)
   if (before?.created === created && before.generation === generation && before.object === object) {
     if (before.problems === problems) return before
   }
-  const resource = { namespace, name, generation, created, uid: uidOf(kind, namespace, name), problems }
-  return object === undefined ? resource : { ...resource, object }
+  return {
+    namespace, name, generation, created, uid: uidOf(kind, namespace, name), problems,
+    ...(object && { object }),
+    ...(broken && { broken }),
+    ...(guarded && { guarded }),
+  }
 }
 
 const keyOf = ({ item }: Placed) => `${item.namespace}/${item.name}`

@@ -4,6 +4,7 @@ import type { ModelRoute, RateLimitPolicy } from '../../crds/types.gen.ts'
 import { isRecord, type RawObject } from '../kubernetes/api.ts'
 import { equal } from '../kubernetes/equal.ts'
 import { API_VERSION, type Own } from '../kubernetes/kinds.ts'
+import { examine } from './rules.ts'
 import type { EndpointSlice, InferenceService, ReferenceGrant, Resource, Service } from './snapshot.ts'
 
 /** Names the Service that a slice belongs to. */
@@ -18,29 +19,10 @@ type Keep<T> = (object: RawObject, previous: T | undefined) => T
 /** Ours, checked against the schema once a change: the CRD in the cluster may be older or looser than this program. */
 export type OwnObject<T> = Readonly<{ resource: Resource<T>; status: unknown }>
 
-export const keepModelRoute = keepOwn('ModelRoute', validateModelRoute, isModelRoute)
-export const keepRateLimitPolicy = keepOwn('RateLimitPolicy', validateRateLimitPolicy, isRateLimitPolicy)
+export const keepModelRoute = keepOwn<ModelRoute>('ModelRoute', validateModelRoute)
+export const keepRateLimitPolicy = keepOwn<RateLimitPolicy>('RateLimitPolicy', validateRateLimitPolicy)
 
-/** A value without faults has the type: validating is what took the time, so it is done once. */
-function isModelRoute(_value: unknown, faults: readonly Fault[]): _value is ModelRoute {
-  return faults.length === 0
-}
-
-function isRateLimitPolicy(_value: unknown, faults: readonly Fault[]): _value is RateLimitPolicy {
-  return faults.length === 0
-}
-
-/** Whether a stored spec is still one that this program understands. */
-export function isRouteSpec(spec: unknown): spec is ModelRoute['spec'] {
-  const route = { apiVersion: API_VERSION, kind: 'ModelRoute', metadata: { name: 'revision' }, spec }
-  return validateModelRoute(route).length === 0
-}
-
-function keepOwn<T>(
-  kind: Own,
-  validate: (value: unknown) => readonly Fault[],
-  valid: (value: unknown, faults: readonly Fault[]) => value is T,
-): Keep<OwnObject<T>> {
+function keepOwn<T>(kind: Own, validate: (value: unknown) => readonly Fault[]): Keep<OwnObject<T>> {
   return (object, previous) => {
     const { name, namespace = '', uid, generation = 0, creationTimestamp = '', labels, annotations } = object.metadata
     const metadata = {
@@ -60,7 +42,7 @@ function keepOwn<T>(
     if (previous !== undefined && same) {
       return equal(previous.status, object['status']) ? previous : { resource: previous.resource, status: object['status'] }
     }
-    const faults = validate(kept)
+    const { value, ...examined } = examine(kept, validate)
     return {
       resource: {
         namespace,
@@ -68,8 +50,9 @@ function keepOwn<T>(
         generation,
         created: creationTimestamp,
         uid,
-        ...(valid(kept, faults) ? { object: kept } : {}),
-        problems: faults.map(({ field, message }) => ({ field, reason: 'Invalid', message, severity: 'error' })),
+        ...examined,
+        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- validated above
+        ...(value && { object: value as T }),
       },
       status: object['status'],
     }

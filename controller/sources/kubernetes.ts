@@ -8,10 +8,11 @@ import { Reflector, type Change } from '../kubernetes/reflector.ts'
 import { readRevision, REVISION_LABEL, Revisions } from '../kubernetes/revisions.ts'
 import { Debounce } from './debounce.ts'
 import {
-  isRouteSpec, keepEndpointSlice, keepInferenceService, keepModelRoute, keepRateLimitPolicy, keepReferenceGrant, keepService,
+  keepEndpointSlice, keepInferenceService, keepModelRoute, keepRateLimitPolicy, keepReferenceGrant, keepService,
   type OwnObject,
 } from './kubernetes-objects.ts'
 import { Slices } from './kubernetes-slices.ts'
+import { isRouteSpec } from './route-spec.ts'
 import type { Resource, Revision, Snapshot } from './snapshot.ts'
 import type { Source } from './source.ts'
 

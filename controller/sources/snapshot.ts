@@ -25,7 +25,21 @@ export type Resource<T> = Readonly<{
   /** Sorts by age. RFC 3339 from a cluster, the place in the files otherwise. */
   created: string
   uid: string
+  /** Without the rules in `broken`. */
   object?: T
+  /** Rules of a route that do not satisfy the schema, where the rest of it does. */
+  broken?: readonly BrokenRule[]
+  /** What was written asks for authentication or authorization, whatever else is wrong with it. */
+  guarded?: boolean
+  problems: readonly Problem[]
+}>
+
+export type BrokenRule = Readonly<{
+  /** Its place among the rules as they were written. */
+  at: number
+  name: string
+  /** It asks for authentication or authorization. */
+  guarded: boolean
   problems: readonly Problem[]
 }>
 
