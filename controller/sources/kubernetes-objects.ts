@@ -22,6 +22,7 @@ export type OwnObject<T> = Readonly<{ resource: Resource<T>; status: unknown }>
 export const keepModelRoute = keepOwn<ModelRoute>('ModelRoute', validateModelRoute)
 export const keepRateLimitPolicy = keepOwn<RateLimitPolicy>('RateLimitPolicy', validateRateLimitPolicy)
 
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- T is what the schema stands for
 function keepOwn<T>(kind: Own, validate: (value: unknown) => readonly Fault[]): Keep<OwnObject<T>> {
   return (object, previous) => {
     const { name, namespace = '', uid, generation = 0, creationTimestamp = '', labels, annotations } = object.metadata
