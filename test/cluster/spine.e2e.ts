@@ -74,7 +74,7 @@ suite('the spine', { skip: outsideNamespace() }, () => {
     await kubectl('create', 'namespace', 'ml')
     await cluster.helm(
       'install', 'modelroute', chart, '-n', namespace, '--wait', '--timeout', '90s',
-      '--set', 'certificates.issuer=none', '--set', 'controller.allowUnmanagedEndpointSlices=true',
+      '--set', 'controller.allowUnmanagedEndpointSlices=true',
       // For this test to read the tables in force.
       '--set', 'gatewayDefaults.extraArgs={--admin-host=0.0.0.0}',
     )
