@@ -267,9 +267,11 @@ suite('the spine', { skip: outsideNamespace() }, () => {
   test('an edit that breaks a rule keeps its last good version, also over a restart of the controller', async () => {
     await split(70, 30)
     await programmed('fraud')
-    await until('its revision', async () => (await kubectl('get', 'controllerrevisions', '-n', 'ml', '-o', 'name')).includes('fraud'))
-    const latest = async () => Math.max(...(await cluster.api.list('/apis/apps/v1/namespaces/ml/controllerrevisions'))
-      .filter(({ metadata }) => metadata.name.startsWith('fraud')).map((r) => Number(r['revision'])))
+    type Revision = KubeObject & { revision: number; data: { spec: { rules: { backendRefs: { weight: number }[] }[] } } }
+    const revisions = async () => ((await cluster.api.list('/apis/apps/v1/namespaces/ml/controllerrevisions')) as unknown as Revision[])
+      .filter(({ metadata }) => metadata.name.startsWith('fraud')).sort((a, b) => b.revision - a.revision)
+    await until('its revision', async () => (await revisions())[0]?.data.spec.rules[0]?.backendRefs[0]?.weight === 70)
+    const latest = async () => (await revisions())[0]?.revision
     const good = await latest()
     await kubectl('patch', 'modelroute', 'fraud', '-n', 'ml', '--type=json', '-p',
       JSON.stringify([{ op: 'replace', path: '/spec/rules/0/matches/0/path', value: { type: 'RegularExpression', value: '(' } }]))
