@@ -5,10 +5,11 @@ import type { ModelRoute } from '../crds/types.gen.ts'
 import { hashOf, versionOf } from '../table/version.ts'
 
 /**
- * How long a table takes to compile: 1,000 routes of 3 rules, 2 backends a rule, 4 endpoints a backend, to the version
- * of the table. `node bench/compile.ts [routes]`; run it pinned to one core (`taskset -c 0`). Exits 1 past its limits.
+ * How long a table takes to compile: 1,000 routes of 3 rules (or as asked), 2 backends a rule, 4 endpoints a backend, to the version
+ * of the table. `node bench/compile.ts [routes [rules]]`; run it pinned to one core (`taskset -c 0`). Exits 1 past its limits.
  */
 const routes = Number(process.argv[2] ?? 1000)
+const rules = Number(process.argv[3] ?? 3)
 const limits = { cold: 100, warm: 100, edit: 5, endpoint: 5 } as const
 const options = { allowUrls: [], allowLoopback: false, allowUnmanagedEndpointSlices: false }
 
@@ -18,7 +19,7 @@ function routeOf(index: number, weight: number): Resource<ModelRoute> {
   const [namespace, name] = [`team-${index % 50}`, `model-${index}`]
   const spec: ModelRoute['spec'] = {
     hostnames: [`${name}.models.example.com`],
-    rules: [0, 1, 2].map((rule) => ({
+    rules: Array.from({ length: rules }, (_, rule) => ({
       name: `rule-${rule}`,
       matches: [
         {
@@ -158,7 +159,7 @@ const milliseconds = (costs: readonly Cost[], of: keyof Cost, share: number) =>
     ).toFixed(2),
   )
 
-console.log(`${routes} routes, ${routes * 3} rules, ${routes * 6} backends, ${routes * 24} endpoints; milliseconds`)
+console.log(`${routes} routes, ${routes * rules} rules, ${routes * rules * 2} backends, ${routes * rules * 8} endpoints; milliseconds`)
 console.table(
   rows.map(([what, costs, limit]) => ({
     what,
