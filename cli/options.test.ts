@@ -126,12 +126,14 @@ describe('options', () => {
     const host = 'modelroute-controller.modelroute.svc'
     assert.equal(read('controller', ['--self-certificates', host]).selfCertificates, host)
     assert.equal(read('controller', [], { MODELROUTE_SELF_CERTIFICATES: host }).selfCertificates, host)
-    assert.match(usageOf('controller', ['-f', 'x', '--self-certificates', host]), /--self-certificates has no meaning with -f/)
+    const overFiles = usageOf('controller', ['-f', 'x', '--self-certificates', host])
+    assert.match(overFiles, /--self-certificates has no meaning with -f/)
     for (const more of [['--tls-cert', 'c', '--tls-key', 'k'], ['--insecure']]) {
       const refused = usageOf('controller', ['--self-certificates', host, ...more])
       assert.match(refused, new RegExp(`--self-certificates and ${more[0]} exclude each other`))
     }
-    for (const bad of ['10.0.0.1', 'Controller.svc', 'https://controller', 'a..b', '-a', 'controller:9902', `${'a'.repeat(64)}.svc`]) {
+    const long = `${'a'.repeat(64)}.svc`
+    for (const bad of ['10.0.0.1', 'Controller.svc', 'https://controller', 'a..b', '-a', 'controller:9902', long]) {
       assert.match(usageOf('controller', [`--self-certificates=${bad}`]), /must be a DNS name/)
     }
   })

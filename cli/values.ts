@@ -14,6 +14,9 @@ export function parseDuration(text: string): number | undefined {
   return parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * (units[unit ?? ''] ?? 0), 0)
 }
 
+/** A label of a DNS name (RFC 1123). */
+const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
+
 /** What the values of a flag must look like beyond their type. */
 const shapes: Readonly<Record<string, { test: (text: string) => boolean; message: string }>> = {
   controller: {
@@ -25,8 +28,7 @@ const shapes: Readonly<Record<string, { test: (text: string) => boolean; message
     message: 'must be HOST, HOST:PORT or *.SUFFIX, without https://',
   },
   'self-certificates': {
-    test: (text) =>
-      text.length <= 253 && /[a-z]/.test(text) && /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/.test(text),
+    test: (text) => text.length <= 253 && /[a-z]/.test(text) && text.split('.').every((label) => LABEL.test(label)),
     message: 'must be a DNS name in lower case, such as modelroute-controller.modelroute.svc',
   },
   host: { test: (text) => /^[A-Za-z0-9._:%-]+$/.test(text), message: 'must be an address or a host name' },

@@ -38,7 +38,7 @@ function certificate({ subject, issuer, publicKey, signer, extensions }: Signed)
     tlv(0xa3, sequence(...extensions)),
   )
   const signature = tlv(0x03, hex('00'), sign('sha256', body, signer))
-  const base64 = sequence(body, ECDSA_SHA256, signature).toString('base64').replace(/.{64}/g, '$&\n')
+  const base64 = sequence(body, ECDSA_SHA256, signature).toString('base64').replace(/.{64}(?=.)/g, '$&\n')
   return `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`
 }
 

@@ -49,7 +49,8 @@ function readAuthority(data: SecretData, now: Date): Kept<Authority> {
   }
   const bundle = parseBundle(data['ca.crt'] ?? '')
   if (bundle === undefined) return { problem: 'ca.crt holds something else than certificates in PEM' }
-  const others = bundle.filter((other) => other.validToDate > now && other.fingerprint256 !== certificate.fingerprint256)
+  const own = certificate.fingerprint256
+  const others = bundle.filter((other) => other.validToDate > now && other.fingerprint256 !== own)
   const trusted = [certificate, ...others].map((one) => one.toString()).join('')
   return { value: { pair, certificate, key, trusted } }
 }

@@ -33,11 +33,11 @@ export async function keepSecret<T>(
     const verdict = await judge(old && decode(old))
     if ('problem' in verdict) return fault(verdict.problem)
     if (verdict.write === undefined) return { value: verdict.value }
-    const answer = await api.call(
+    const write =
       old === undefined
-        ? { method: 'POST', path: pathOf(SECRETS, api.namespace), body: fresh(name, verdict.write), signal, deadline: DEADLINE }
-        : { method: 'PUT', path, body: changed(old, verdict.write), signal, deadline: DEADLINE },
-    )
+        ? ({ method: 'POST', path: pathOf(SECRETS, api.namespace), body: fresh(name, verdict.write) } as const)
+        : ({ method: 'PUT', path, body: changed(old, verdict.write) } as const)
+    const answer = await api.call({ ...write, signal, deadline: DEADLINE })
     if (answer.status === 200 || answer.status === 201) {
       return { value: verdict.value, wrote: old === undefined ? 'created' : 'renewed' }
     }

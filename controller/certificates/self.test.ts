@@ -30,7 +30,13 @@ describe('certificates of its own making', () => {
   let ahead: number
   let replicas: Replica[]
 
-  type Replica = { source: CredentialSource; api: Api; current: Credentials | undefined; failed: unknown; log: string[] }
+  type Replica = {
+    source: CredentialSource
+    api: Api
+    current: Credentials | undefined
+    failed: unknown
+    log: string[]
+  }
 
   beforeEach(async () => {
     server = await new FakeServer().listen()
@@ -58,13 +64,16 @@ describe('certificates of its own making', () => {
     })
     const one: Replica = { source, api, current: undefined, failed: undefined, log }
     replicas.push(one)
-    source.start((next) => (one.current = next)).then((first) => (one.current = first), (error: unknown) => (one.failed = error))
+    source.start((next) => (one.current = next)).then(
+      (first) => (one.current = first),
+      (error: unknown) => (one.failed = error),
+    )
     return one
   }
 
   const ready = async (...some: Replica[]) => {
     await clock.until('certificates', () => some.every(({ current }) => current !== undefined))
-    await clock.until('the Secret of the proxies', () => server.get(SECRETS, 'default', 'controller-proxy') !== undefined)
+    await clock.until('the Secret of the proxies', () => stored('proxy') !== undefined)
   }
   const passes = async (ms: number) => {
     ahead += ms
@@ -72,9 +81,11 @@ describe('certificates of its own making', () => {
     await clock.until('a look', () => server.requests.length >= looks + 2 * replicas.length, { step: 1_000 })
     await clock.advance(5)
   }
+  const stored = (which: 'ca' | 'proxy') => server.get(SECRETS, 'default', `controller-${which}`)
   const secret = (name: string): Record<string, string> => {
     const data = (server.get(SECRETS, 'default', name)?.['data'] ?? {}) as Record<string, string>
-    return Object.fromEntries(Object.entries(data).map(([field, value]) => [field, Buffer.from(value, 'base64').toString()]))
+    const decode = (value: string) => Buffer.from(value, 'base64').toString()
+    return Object.fromEntries(Object.entries(data).map(([field, value]) => [field, decode(value)]))
   }
   const certificate = (pem = '') => new X509Certificate(pem)
   const writes = () => server.count('write')
@@ -127,7 +138,8 @@ describe('certificates of its own making', () => {
     for (const { current } of three) assert.ok(certificate(current?.cert).verify(authority.publicKey))
     assert.equal(new Set(three.map(({ current }) => current?.key)).size, 3, 'each has a key of its own')
     assert.ok(certificate(secret('controller-proxy')['tls.crt']).verify(authority.publicKey))
-    assert.equal(three.filter(({ log }) => log.some((line) => /authority of the push channel created/.test(line))).length, 1)
+    const made = three.filter(({ log }) => log.some((line) => /authority of the push channel created/.test(line)))
+    assert.equal(made.length, 1)
   })
 
   test('both ends are renewed when two thirds of the life are over, and not before', async () => {
@@ -194,7 +206,8 @@ describe('certificates of its own making', () => {
     // Days before both are due, the authority is.
     const whole = structuredClone(server.get(SECRETS, 'default', 'controller-ca'))
     await passes(2434 * DAY)
-    await clock.until('both authorities to be trusted', () => parseBundle(secret('controller-proxy')['ca.crt'] ?? '')?.length === 2)
+    const trusted = () => parseBundle(secret('controller-proxy')['ca.crt'] ?? '')?.length
+    await clock.until('both authorities to be trusted', () => trusted() === 2)
     const renewed = certificate(secret('controller-ca')['tls.crt'])
     assert.notEqual(renewed.fingerprint256, old.fingerprint256)
     assert.equal(renewed.subject, old.subject)
@@ -210,7 +223,7 @@ describe('certificates of its own making', () => {
     assert.equal(secret('controller-proxy')['ca.crt'], bundle)
     // When the old one is over, it goes.
     await passes(1300 * DAY)
-    await clock.until('the old one to go', () => parseBundle(secret('controller-proxy')['ca.crt'] ?? '')?.length === 1)
+    await clock.until('the old one to go', () => trusted() === 1)
     assert.equal(one.current?.ca, renewed.toString())
   })
 
@@ -223,14 +236,19 @@ describe('certificates of its own making', () => {
     await clock.until('a certificate of the next authority', () => one.current !== before)
     const authority = certificate(secret('controller-ca')['tls.crt'])
     assert.ok(certificate(one.current?.cert).verify(authority.publicKey))
-    await clock.until('the proxies to have one too', () => secret('controller-proxy')['ca.crt'] === authority.toString())
+    const follows = () => secret('controller-proxy')['ca.crt'] === authority.toString()
+    await clock.until('the proxies to have one too', follows)
     assert.ok(certificate(secret('controller-proxy')['tls.crt']).verify(authority.publicKey))
   })
 
   for (const [what, spoil, why] of [
     ['a certificate that is none', { 'tls.crt': 'nonsense' }, /tls\.crt holds no certificate in PEM/],
     ['no key', { 'tls.key': undefined }, /tls\.key holds no private key in PEM/],
-    ['a bundle that is none', { 'ca.crt': '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n' }, /ca\.crt holds something else/],
+    [
+      'a bundle that is none',
+      { 'ca.crt': '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n' },
+      /ca\.crt holds something else/,
+    ],
     ['a certificate of another key', { 'tls.crt': 'proxy' }, /tls\.key is not the key of tls\.crt/],
     ['a pair that is no authority', { 'tls.crt': 'proxy', 'tls.key': 'proxy' }, /no authority that signed itself/],
   ] as const) {

@@ -43,7 +43,10 @@ export function selfCertificates({ api, host, log, clock = systemClock }: SelfOp
 
   function said(what: string, secret: string) {
     return (how: 'created' | 'renewed', until?: Date) =>
-      log('info', `${what} ${how}`, { secret: `${api.namespace}/${secret}`, ...(until && { until: until.toISOString() }) })
+      log('info', `${what} ${how}`, {
+        secret: `${api.namespace}/${secret}`,
+        ...(until && { until: until.toISOString() }),
+      })
   }
 
   /** A certificate of the authority's, as long as there is one: also while the API server is away. */
