@@ -1,8 +1,9 @@
 import type { FromController, FromProxy, Link } from '../table/messages.ts'
 import { createCompiler } from './compile/compile.ts'
 import { listenControl } from './control.ts'
-import { clusterMode, type ClusterOptions } from './modes/cluster.ts'
+import type { ClusterOptions } from './modes/cluster.ts'
 import { fileMode } from './modes/files.ts'
+import type { Mode } from './modes/mode.ts'
 import type { TlsFiles } from './push/credentials.ts'
 import { Publisher } from './push/publish.ts'
 import { listenPush, type PushServer } from './push/server.ts'
@@ -39,6 +40,12 @@ export type Controller = Readonly<{
 /** Acknowledgements come in bursts, one a proxy: their statuses are worked out once for all of them. Milliseconds. */
 const SETTLE = 5
 
+/** The client library costs 90 MiB and a second, which only a cluster is worth. */
+async function overCluster(options: ClusterOptions, log: Log): Promise<Mode> {
+  const { clusterMode } = await import('./modes/cluster.ts')
+  return clusterMode(options, log)
+}
+
 /** source → compile → push, and back again what became of it. */
 export async function startController(options: ControllerOptions): Promise<Controller> {
   const { log, source } = options
@@ -51,7 +58,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     allowUnmanagedEndpointSlices: overFiles || options.allowUnmanagedEndpointSlices,
     ...(options.gateways && { gateways: options.gateways }),
   })
-  const mode = overFiles ? fileMode(source.files, source.revisions, log) : clusterMode(source.cluster, log)
+  const mode = overFiles ? fileMode(source.files, source.revisions, log) : await overCluster(source.cluster, log)
   const statuses = new Statuses()
 
   let latest: Pick<View, 'snapshot' | 'compiled'> | undefined
