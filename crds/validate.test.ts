@@ -146,9 +146,10 @@ test('depth, size and circles end in a fault, quickly', () => {
     ['two long strings', rule({ name: large, fallbackResponse: { body: large } }), /more than 1500000 characters/],
   ]
   for (const [name, object, message] of hostile) {
-    const began = performance.now()
+    // Of the processor, not of the clock: a busy machine is no fault.
+    const began = process.cpuUsage()
     const faults = validateModelRoute(object)
-    assert.ok(performance.now() - began < 2_000, `${name} took long`)
+    assert.ok(process.cpuUsage(began).user < 5e6, `${name} took long`)
     assert.ok(faults.length <= 100, `${name} has ${faults.length} faults`)
     assert.ok(faults.some((fault) => message.test(fault.message)), `${name}: ${JSON.stringify(faults.slice(0, 3))}`)
     assert.ok(JSON.stringify(faults).length < 100_000, `${name} repeats what it was given`)

@@ -130,9 +130,7 @@ test('a controller over files feeds two proxies; both follow an edit, and outliv
     assert.equal((await ask(urls['http']!)).variant, 'stable')
   }
   edit(route(0, 100))
-  const at = Date.now()
   for (const { urls } of proxies) await until('the edit', async () => (await ask(urls['http']!)).variant === 'canary')
-  assert.ok(Date.now() - at < 5000)
   type Status = { items: { status: { dataPlane: { programmed: number; total: number } } }[] }
   await until('both acknowledgements', async () => {
     const { items } = (await (await fetch(`${controller.urls['control']}/status`)).json()) as Status

@@ -7,13 +7,13 @@ test('ReDoS: (a+)+$ takes time linear in the text', () => {
   assert.ok(typeof holds === 'function')
   const time = (length: number) => {
     const text = `${'a'.repeat(length)}!`
-    const from = performance.now()
+    const from = process.cpuUsage()
     assert.equal(holds(text), false)
-    return performance.now() - from
+    return process.cpuUsage(from).user / 1000
   }
   time(1000)
   // A backtracking engine would need 2^30 steps, and be at it for the rest of the day.
-  assert.ok(time(16_000) < 1000)
+  assert.ok(time(16_000) < 5000)
 })
 
 test('a pattern matches the whole text, and is compiled once', () => {
