@@ -5,7 +5,7 @@ import type { Runtime } from '../runtime.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { Forwarding } from '../upstream/forward.ts'
 import { gatherMax } from '../upstream/body.ts'
-import { errors, failure, type Failure } from './errors.ts'
+import { errors, failure, requestTooLarge, type Failure } from './errors.ts'
 import { Exchange, type Received } from './exchange.ts'
 import { isPlainValue, valueOf, type FlatHeaders } from './headers.ts'
 import { replyError } from './reply.ts'
@@ -19,14 +19,15 @@ export type GatewayDeps = Readonly<{
   draining: () => boolean
 }>
 
-export type Gateway = (request: IncomingMessage, response: ServerResponse, expectsContinue?: boolean) => void
+/** @param fault what is wrong with it as the door saw it: it is answered with that */
+export type Gateway = (request: IncomingMessage, response: ServerResponse, expectsContinue?: boolean, fault?: Failure) => void
 
 /** The way of a request: screen → match → filters → variant → forward. Nothing on it waits but for the network. */
 export function createGateway({ runtime, recorder, draining }: GatewayDeps): Gateway {
-  return function gateway(request, response, expectsContinue = false) {
+  return function gateway(request, response, expectsContinue = false, fault = undefined) {
     const startedAt = performance.now()
     if (draining()) response.shouldKeepAlive = false
-    const received = screen(request, expectsContinue)
+    const received = fault ?? screen(request, expectsContinue)
     if ('code' in received) {
       refuseUnscreened(request, response, received, startedAt)
       return
@@ -122,6 +123,7 @@ function destination(exchange: Exchange, rule: BuiltRule, variant: BuiltVariant)
   const authority = host ?? received.authority
   if (authority !== '') headers.push('host', authority)
   const { bodyLength } = received
+  if (bodyLength !== 'chunked' && bodyLength > rule.requestMax) return requestTooLarge(rule.requestMax)
   if (bodyLength !== 'chunked' && bodyLength > gatherMax) headers.push('content-length', String(bodyLength))
   return new Forwarding(exchange, { rule, variant, group, path: path + received.query, headers })
 }

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
-import { failure, type Failure } from '../pipeline/errors.ts'
+import { failure, requestTooLarge, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import type { FlatHeaders } from '../pipeline/headers.ts'
 import { discardRest, replyError } from '../pipeline/reply.ts'
@@ -8,7 +8,7 @@ import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
 import { gatherBody, gatherMax, RequestBody } from './body.ts'
 import type { Group } from './groups.ts'
 import { failureOf, type Phase } from './outcome.ts'
-import type { Upstream } from './pool.ts'
+import { wasReused, type Upstream } from './pool.ts'
 import { responseHead, trailersOf } from './response.ts'
 
 type Controller = Dispatcher.DispatchController
@@ -114,6 +114,8 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     this.#stream = new RequestBody(exchange.request, (bytes) => {
       exchange.bytesIn += bytes
       this.#moved = performance.now()
+      const { requestMax } = this.#to.rule
+      if (exchange.bytesIn > requestMax) this.#cut(requestTooLarge(requestMax))
     })
     return this.#stream
   }
@@ -139,11 +141,16 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     if (status < 200 || this.#over) return
     const exchange = this.#exchange
     const { response, request } = exchange
+    const bodyless = request.method === 'HEAD' || status === 204 || status === 304
     const { headers, length, stream } = responseHead(controller.rawHeaders, status, {
       requestId: exchange.requestId,
       variant: this.#to.variant.name,
       modelVersion: exchange.modelVersion,
     })
+    if (!bodyless && length !== undefined && length > this.#to.rule.responseMax) {
+      this.#cut(tooLarge)
+      return
+    }
     this.#phase = 'answering'
     exchange.firstByteAt = this.#moved = performance.now()
     this.#restartClock(stream)
@@ -156,7 +163,6 @@ export class Forwarding implements Dispatcher.DispatchHandler {
       this.#fail(failure('upstream_protocol', 'The backend answered with something that is not valid HTTP.'), 'header')
       return
     }
-    const bodyless = request.method === 'HEAD' || status === 204 || status === 304
     this.#left = bodyless ? 0 : length
     // A body that comes with its headers goes out with them; a first event that lets itself be waited for must not
     // hold the headers back.
@@ -171,6 +177,10 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     if (this.#over) return
     const exchange = this.#exchange
     const { response } = exchange
+    if (exchange.bytesOut + chunk.length > this.#to.rule.responseMax) {
+      this.#cut(tooLarge)
+      return
+    }
     exchange.bytesOut += chunk.length
     this.#moved = performance.now()
     if (this.#left !== undefined) {
@@ -218,7 +228,26 @@ export class Forwarding implements Dispatcher.DispatchHandler {
         return
       }
     }
+    if (this.#mayRepeat(error) && failed?.spendRetry()) {
+      this.#retried = true
+      this.#phase = 'connecting'
+      const { request } = this.#to.rule.timeouts
+      this.#deadline = this.#exchange.startedAt + (request ?? Number.POSITIVE_INFINITY)
+      this.#dispatch(this.#to.group.members.some((member) => member !== failed) ? failed : undefined)
+      return
+    }
     this.#fail(failureOf(error, this.#phase), error.message)
+  }
+
+  /**
+   * A connection that was kept open may be closed by the backend in the very moment in which it is used again. That is
+   * nobody's fault, and where doing it twice is as doing it once (RFC 9110 section 9.2.2) and all of the body is still
+   * here, the request is sent again. On a new connection, the request itself may be what the backend fell over.
+   */
+  #mayRepeat(error: Error): boolean {
+    const { received, method } = this.#exchange
+    return this.#phase === 'sent' && !this.#retried && repeatable.has(method)
+      && (this.#body !== undefined || received.bodyLength === 0) && wasReused(error)
   }
 
   #endTry(): void {
@@ -241,6 +270,12 @@ export class Forwarding implements Dispatcher.DispatchHandler {
       return
     }
     replyError(response, why, exchange.protocol, exchange.requestId, ['x-modelroute-variant', this.#to.variant.name])
+  }
+
+  /** Ends both sides at a limit that was passed. */
+  #cut(why: Failure): void {
+    this.#fail(why, '')
+    this.#abort()
   }
 
   #abort(): void {
@@ -275,6 +310,10 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     this.#abort()
   }
 }
+
+const repeatable = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
+
+const tooLarge = failure('response_too_large', 'The answer of the backend is larger than what is let through here.')
 
 function onTick(forwarding: Forwarding): void {
   forwarding.tick()

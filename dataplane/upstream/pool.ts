@@ -1,5 +1,5 @@
-import { isIP } from 'node:net'
-import { buildConnector, Pool } from 'undici'
+import { isIP, type Socket } from 'node:net'
+import { buildConnector, errors, Pool } from 'undici'
 import { guardedLookup, mayReach, AddressRefused } from './guard.ts'
 import type { Member } from './pick/pick.ts'
 
@@ -12,6 +12,11 @@ export type PoolLimits = Readonly<{
 }>
 
 const poolLimits: PoolLimits = { connections: 256, pending: 1024 }
+
+/** Requests that may be repeated, earned by a tenth of those sent; a little to begin with, and never a store of them. */
+const retryShare = 0.1
+const retriesFirst = 1
+const retriesMax = 10
 
 const connectDefault = 10_000
 /** Longer waits than this are one Node timer cannot hold. */
@@ -32,6 +37,7 @@ export type Address = Readonly<{
 export class Upstream implements Member {
   inFlight = 0
   #closed = false
+  #retries = retriesFirst
   readonly key: string
   /** `10.0.0.7:8080`; what the log says. */
   readonly label: string
@@ -63,6 +69,14 @@ export class Upstream implements Member {
 
   begin(): void {
     this.inFlight++
+    this.#retries = Math.min(this.#retries + retryShare, retriesMax)
+  }
+
+  /** Whether one more request may be repeated: one of ten, so that a backend in trouble is not given more to do. */
+  spendRetry(): boolean {
+    if (this.#retries < 1) return false
+    this.#retries--
+    return true
   }
 
   end(): void {
@@ -125,8 +139,16 @@ function createConnector(timeout: number, guard: Address['guard']): buildConnect
   }
 }
 
-function renameReset(error: NodeJS.ErrnoException): void {
+const reused = new WeakSet<Error>()
+
+function renameReset(this: Socket, error: NodeJS.ErrnoException): void {
   if (error.code === 'ECONNRESET') error.code = 'UPSTREAM_RESET'
+  if (this.bytesRead > 0) reused.add(error)
+}
+
+/** The connection that ended with this error had brought an answer before. */
+export function wasReused(error: Error): boolean {
+  return reused.has(error) || (error instanceof errors.SocketError && (error.socket?.bytesRead ?? 0) > 0)
 }
 
 /** All endpoints in use, by tenant and address. They outlive the table: a swap must not cost a connection. */
