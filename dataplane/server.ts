@@ -43,6 +43,8 @@ export function createDoor(gateway: Gateway): Server {
     noDelay: true,
   }, app)
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => gateway(request, response, true))
+  // The answer of node:http would pass by the log. An expectation that nobody knows may be disregarded (RFC 9110, 10.1.1).
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => gateway(request, response))
   server.on('clientError', refuseUnparsed)
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
     endWith(socket, failure('method_not_allowed', 'CONNECT is not served here.'))
@@ -61,9 +63,15 @@ function adopt(prototype: object, methods: object, app: object): void {
 function refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): void {
   // Where node:http keeps the answer that a connection is waiting for.
   const current: unknown = Reflect.get(socket, '_httpMessage')
+  const resets = !socket.writable || error.code === 'ECONNRESET'
+  if (!resets && current instanceof ServerResponse && current.req.complete && !current.headersSent) {
+    // The request before was whole. It has its answer, and the connection ends with it (RFC 9112, 9.6).
+    current.shouldKeepAlive = false
+    return
+  }
   // An answer would be read as part of, or in place of, the one to the request before.
   const answerable = !(current instanceof ServerResponse) || (!current.headersSent && !current.req.complete)
-  if (!socket.writable || !answerable || error.code === 'ECONNRESET') {
+  if (resets || !answerable) {
     socket.destroy()
     return
   }
