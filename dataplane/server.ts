@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { failure, type Failure } from './pipeline/errors.ts'
 import type { Gateway } from './pipeline/gateway.ts'
 import { rawError } from './pipeline/reply.ts'
+import { acceptTunnels, wantsTunnel } from './upgrade.ts'
 
 /** Bytes of a request's head; more is answered with 431. */
 const headBytesMax = 16_384
@@ -41,10 +42,12 @@ export function createDoor(gateway: Gateway): Server {
     // Above the 60 s of the usual load balancers, which must be the ones to close.
     keepAliveTimeout: 75_000,
     noDelay: true,
+    shouldUpgradeCallback: wantsTunnel,
   }, app)
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => gateway(request, response, true))
   // The answer of node:http would pass by the log. An expectation that nobody knows may be disregarded (RFC 9110, 10.1.1).
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => gateway(request, response))
+  acceptTunnels(server, gateway, (request) => new Response(request))
   server.on('clientError', refuseUnparsed)
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
     endWith(socket, failure('method_not_allowed', 'CONNECT is not served here.'))

@@ -53,6 +53,10 @@ export class Upstream implements Member {
     this.label = new URL(address.origin).host
   }
 
+  get address(): Address {
+    return this.#address
+  }
+
   get full(): boolean {
     return this.inFlight >= this.#limits.connections + this.#limits.pending
   }
