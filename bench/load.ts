@@ -188,8 +188,11 @@ async function transfer({ port, path, kind, connections, bytes }: Job & { kind: 
       for (let left = bytes; left > 0; left -= block.length) {
         if (!socket.write(left < block.length ? block.subarray(0, left) : block)) {
           await new Promise<void>((go) => {
-            socket.once('drain', go)
-            socket.once('close', go)
+            const moved = () => {
+              socket.off('drain', moved).off('close', moved)
+              go()
+            }
+            socket.once('drain', moved).once('close', moved)
           })
         }
       }
