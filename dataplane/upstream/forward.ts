@@ -2,11 +2,13 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { failure, requestTooLarge, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
-import type { FlatHeaders } from '../pipeline/headers.ts'
+import { valueOf, type FlatHeaders } from '../pipeline/headers.ts'
 import { discardRest, replyError } from '../pipeline/reply.ts'
 import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
+import { formatGrpcTimeout, grpcTimeout, isGrpc } from '../protocols/grpc.ts'
 import { gatherBody, gatherMax, RequestBody } from './body.ts'
 import type { Group } from './groups.ts'
+import { Call } from './http2-call.ts'
 import { failureOf, type Phase } from './outcome.ts'
 import { wasReused, type Upstream } from './pool.ts'
 import { responseHead, trailersOf } from './response.ts'
@@ -48,6 +50,9 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   /** `performance.now()` by which the answer must have begun, or been completed. */
   #deadline = Number.POSITIVE_INFINITY
   #moved = 0
+  readonly #grpc: boolean
+  /** `performance.now()` until which the caller of a gRPC method waits, also for a stream. */
+  #until = Number.POSITIVE_INFINITY
 
   /** Bytes of the answer's body still to come; undefined where the length is not known. */
   #left: number | undefined
@@ -56,13 +61,20 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   constructor(exchange: Exchange, to: Destination) {
     this.#exchange = exchange
     this.#to = to
+    this.#grpc = isGrpc(valueOf(to.headers, 'content-type'))
   }
 
   start(): void {
     const { request, response, received, startedAt } = this.#exchange
     const { tick, timeouts } = this.#to.rule
     if (timeouts.request !== undefined) this.#deadline = startedAt + timeouts.request
-    if (tick !== undefined) this.#timer = setTimeout(onTick, tick, this)
+    const patience = this.#grpc ? grpcTimeout(valueOf(this.#to.headers, 'grpc-timeout')) : undefined
+    if (patience !== undefined) {
+      this.#until = startedAt + patience
+      this.#due(this.#until)
+    }
+    const first = Math.min(tick ?? Number.POSITIVE_INFINITY, patience ?? Number.POSITIVE_INFINITY)
+    if (first < Number.POSITIVE_INFINITY) this.#timer = setTimeout(onTick, Math.min(first, timerMax), this)
     if (received.expectsContinue && received.bodyLength !== 0) response.writeContinue()
     const { bodyLength } = received
     if (bodyLength === 'chunked' || bodyLength > gatherMax || bodyLength === 0) {
@@ -102,7 +114,13 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     exchange.endpoint = upstream.label
     exchange.upstreamStartedAt = performance.now()
     upstream.begin()
-    upstream.pool(rule.timeouts.connect).dispatch({ path, method: exchange.method, headers, body: this.#bodyOfTry() }, this)
+    if (this.#until < Number.POSITIVE_INFINITY) {
+      const at = headers.indexOf('grpc-timeout')
+      if (at !== -1) headers[at + 1] = formatGrpcTimeout(this.#until - performance.now())
+    }
+    const { connect } = rule.timeouts
+    const pool = this.#grpc ? upstream.http2(connect) : upstream.pool(connect)
+    pool.dispatch({ path, method: exchange.method, headers, body: this.#bodyOfTry() }, this)
   }
 
   #bodyOfTry(): Buffer | RequestBody | null {
@@ -163,10 +181,10 @@ export class Forwarding implements Dispatcher.DispatchHandler {
       this.#fail(failure('upstream_protocol', 'The backend answered with something that is not valid HTTP.'), 'header')
       return
     }
-    this.#left = bodyless ? 0 : length
+    this.#left = bodyless || (controller instanceof Call && controller.headOnly) ? 0 : length
     // A body that comes with its headers goes out with them; a first event that lets itself be waited for must not
     // hold the headers back.
-    if (!bodyless && length !== 0) process.nextTick(flushHeaders, this)
+    if (this.#left !== 0) process.nextTick(flushHeaders, this)
   }
 
   flush(): void {
@@ -290,8 +308,8 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     const { request, backendRequest } = this.#to.rule.timeouts
     const { startedAt, upstreamStartedAt } = this.#exchange
     this.#deadline = stream
-      ? Number.POSITIVE_INFINITY
-      : Math.min(startedAt + (request ?? Number.POSITIVE_INFINITY), upstreamStartedAt + (backendRequest ?? Number.POSITIVE_INFINITY))
+      ? this.#until
+      : Math.min(this.#until, startedAt + (request ?? Number.POSITIVE_INFINITY), upstreamStartedAt + (backendRequest ?? Number.POSITIVE_INFINITY))
   }
 
   /** One timer a request: it wakes no later than the first limit could pass, looks, and sleeps until the next. */
@@ -301,7 +319,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     const idleAt = this.#phase === 'answering' && streamIdle !== undefined ? this.#moved + streamIdle : Number.POSITIVE_INFINITY
     const due = Math.min(this.#deadline, idleAt)
     if (now < due) {
-      const { tick = 0 } = this.#to.rule
+      const { tick = timerMax } = this.#to.rule
       this.#timer = setTimeout(onTick, Math.max(1, Math.min(due - now, tick)), this)
       return
     }
@@ -314,6 +332,9 @@ export class Forwarding implements Dispatcher.DispatchHandler {
 const repeatable = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
 
 const tooLarge = failure('response_too_large', 'The answer of the backend is larger than what is let through here.')
+
+/** The longest that a timer of Node can be set for. */
+const timerMax = 2_147_483_647
 
 function onTick(forwarding: Forwarding): void {
   forwarding.tick()

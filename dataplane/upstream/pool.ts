@@ -1,6 +1,7 @@
 import { isIP, type Socket } from 'node:net'
 import { buildConnector, errors, Pool } from 'undici'
 import { guardedLookup, mayReach, AddressRefused } from './guard.ts'
+import { Http2Pool } from './http2.ts'
 import type { Member } from './pick/pick.ts'
 
 /** Bounds of what one endpoint is given at once. */
@@ -45,6 +46,7 @@ export class Upstream implements Member {
   readonly #limits: PoolLimits
   /** By connect timeout, which belongs to the connection and not to the request. Nearly always one. */
   readonly #pools = new Map<number, Pool>()
+  readonly #http2 = new Map<number, Http2Pool>()
 
   constructor(key: string, address: Address, limits: PoolLimits) {
     this.key = key
@@ -67,6 +69,17 @@ export class Upstream implements Member {
     if (pool === undefined) {
       pool = createPool(this.#address, timeout, this.#limits.connections)
       this.#pools.set(timeout, pool)
+    }
+    return pool
+  }
+
+  http2(connectTimeout: number | undefined): Http2Pool {
+    const timeout = Math.min(connectTimeout ?? connectDefault, connectMax)
+    let pool = this.#http2.get(timeout)
+    if (pool === undefined) {
+      const { origin, guard } = this.#address
+      pool = new Http2Pool(origin, timeout, this.#limits.connections, createConnector(timeout, guard, true))
+      this.#http2.set(timeout, pool)
     }
     return pool
   }
@@ -103,10 +116,12 @@ export class Upstream implements Member {
       pool.close().catch(() => {})
     }
     this.#pools.clear()
+    for (const pool of this.#http2.values()) void pool.close()
+    this.#http2.clear()
   }
 
   async destroy(): Promise<void> {
-    await Promise.all([...this.#pools.values()].map((pool) => pool.destroy()))
+    await Promise.all([...this.#pools.values(), ...this.#http2.values()].map((pool) => pool.destroy()))
   }
 }
 
@@ -125,9 +140,9 @@ function createPool({ origin, guard }: Address, timeout: number, connections: nu
   })
 }
 
-function createConnector(timeout: number, guard: Address['guard']): buildConnector.connector {
+function createConnector(timeout: number, guard: Address['guard'], allowH2 = false): buildConnector.connector {
   const lookup = guard && guardedLookup(guard.loopback)
-  const connect = buildConnector({ timeout, allowH2: false, ...(lookup ? { lookup } : {}) })
+  const connect = buildConnector({ timeout, allowH2, ...(lookup ? { lookup } : {}) })
   return (options, callback) => {
     const host = options.hostname.replace(/^\[|\]$/g, '')
     if (guard && isIP(host) !== 0 && !mayReach(host, guard.loopback)) {
