@@ -2,27 +2,17 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { failure, requestTooLarge, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
-import { valueOf, type FlatHeaders } from '../pipeline/headers.ts'
+import { valueOf } from '../pipeline/headers.ts'
 import { discardRest, replyError } from '../pipeline/reply.ts'
-import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
-import { formatGrpcTimeout, grpcTimeout, isGrpc } from '../protocols/grpc.ts'
+import { isGrpc } from '../protocols/grpc.ts'
 import { gatherBody, gatherMax, RequestBody } from './body.ts'
-import type { Group } from './groups.ts'
+import { patienceOf, shrinkPatience, type Destination } from './destination.ts'
 import { Call } from './http2-call.ts'
 import { failureOf, type Phase } from './outcome.ts'
 import { wasReused, type Upstream } from './pool.ts'
 import { responseHead, trailersOf } from './response.ts'
 
 type Controller = Dispatcher.DispatchController
-
-/** Where a request goes, once its variant is chosen. */
-export type Destination = Readonly<{
-  rule: BuiltRule
-  variant: BuiltVariant
-  group: Group
-  path: string
-  headers: FlatHeaders
-}>
 
 /**
  * Sends one request on and its answer back, streaming both ways. It is undici's handler itself: the callbacks below
@@ -68,12 +58,9 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     const { request, response, received, startedAt } = this.#exchange
     const { tick, timeouts } = this.#to.rule
     if (timeouts.request !== undefined) this.#deadline = startedAt + timeouts.request
-    const patience = this.#grpc ? grpcTimeout(valueOf(this.#to.headers, 'grpc-timeout')) : undefined
-    if (patience !== undefined) {
-      this.#until = startedAt + patience
-      this.#due(this.#until)
-    }
-    const first = Math.min(tick ?? Number.POSITIVE_INFINITY, patience ?? Number.POSITIVE_INFINITY)
+    const patience = this.#grpc ? patienceOf(this.#to.headers) : Number.POSITIVE_INFINITY
+    this.#due(this.#until = startedAt + patience)
+    const first = Math.min(tick ?? patience, patience)
     if (first < Number.POSITIVE_INFINITY) this.#timer = setTimeout(onTick, Math.min(first, timerMax), this)
     if (received.expectsContinue && received.bodyLength !== 0) response.writeContinue()
     const { bodyLength } = received
@@ -114,10 +101,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     exchange.endpoint = upstream.label
     exchange.upstreamStartedAt = performance.now()
     upstream.begin()
-    if (this.#until < Number.POSITIVE_INFINITY) {
-      const at = headers.indexOf('grpc-timeout')
-      if (at !== -1) headers[at + 1] = formatGrpcTimeout(this.#until - performance.now())
-    }
+    if (this.#until < Number.POSITIVE_INFINITY) shrinkPatience(headers, this.#until - performance.now())
     const { connect } = rule.timeouts
     const pool = this.#grpc ? upstream.http2(connect) : upstream.pool(connect)
     pool.dispatch({ path, method: exchange.method, headers, body: this.#bodyOfTry() }, this)
