@@ -27,6 +27,13 @@ export class Http2Request {
     this.rawHeaders = head.headers
   }
 
+  /** By name, of those that occur more than once the last. */
+  get headers(): Readonly<Record<string, string>> {
+    const headers: Record<string, string> = Object.create(null)
+    for (let i = 0; i < this.rawHeaders.length; i += 2) headers[this.rawHeaders[i] ?? ''] = this.rawHeaders[i + 1] ?? ''
+    return headers
+  }
+
   get destroyed(): boolean {
     return this.stream.destroyed
   }
