@@ -23,6 +23,7 @@ describe('options', () => {
       filename: ['x'],
       host: '0.0.0.0',
       httpPort: 8080,
+      httpsPort: 8443,
       adminHost: '127.0.0.1',
       adminPort: 9901,
       controlPort: 9903,
@@ -114,6 +115,9 @@ describe('options', () => {
     ['serve', '-f a --host=', /must not be empty/],
     ['serve', '-f a --push-port 1', /unknown flag --push-port/],
     ['serve', '-f a --redis redis://x', /unknown flag --redis/],
+    ['serve', '-f a --tls-cert c', /--tls-cert and --tls-key go together/],
+    ['serve', '-f a --client-ca c', /--client-ca needs --tls-cert/],
+    ['serve', '-f a --https-port 1', /--https-port needs --tls-cert/],
     ['check', '-f a -o yaml', /-o must be one of text, json/],
   ]
   for (const [command, line, message] of wrong) {

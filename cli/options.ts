@@ -13,7 +13,11 @@ const shownFlag = (flag: Flag) => (flag.short === undefined ? `--${flag.name}` :
 
 /** What combinations mean nothing, or not what was meant. */
 const rules: { readonly [C in Command]?: (options: Options<C>, given: ReadonlySet<string>) => readonly string[] } = {
-  serve: ({ filename }) => (filename.length === 0 ? ['-f PATH is required: a file, a folder, or - for stdin'] : []),
+  serve: (options, given) => [
+    ...(options.filename.length === 0 ? ['-f PATH is required: a file, a folder, or - for stdin'] : []),
+    ...(options.tlsCert === undefined && options.tlsKey === undefined ? [] : pair(options)),
+    ...['client-ca', 'https-port'].filter((name) => given.has(name) && options.tlsCert === undefined).map((name) => `--${name} needs --tls-cert`),
+  ],
   check: ({ filename }) => (filename.length === 0 ? ['-f PATH is required: a file, a folder, or - for stdin'] : []),
   dataplane: (options) => [
     ...(options.controller.length === 0 ? ['--controller URL is required'] : []),

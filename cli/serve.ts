@@ -11,8 +11,9 @@ import { untilEnd } from './lifetime.ts'
 const GATEWAY = 'default'
 
 /** What `serve` and `start` have in common. */
-export type ServeOptions = Omit<Options<'serve'>, 'allowUrl' | 'stateDir'> & {
+export type ServeOptions = Omit<Options<'serve'>, 'allowUrl' | 'stateDir' | 'httpsPort'> & {
   readonly allowUrl?: readonly string[]
+  readonly httpsPort?: number
   readonly stateDir?: string
 }
 
@@ -22,7 +23,7 @@ export type Served = Readonly<{ url: string; end(): Promise<void>; started: Prom
 export async function startServing(options: ServeOptions): Promise<Served> {
   const log = createLog({ level: options.logLevel })
   const [controllerEnd, proxyEnd] = linkPair()
-  const { host, adminHost, healthPort } = options
+  const { host, adminHost, healthPort, httpsPort, tlsCert, tlsKey, clientCa } = options
   const controller = await startController({
     source: { files: options.filename, revisions: options.stateDir && join(options.stateDir, 'revisions.json') },
     control: { host: adminHost, port: options.controlPort },
@@ -35,6 +36,9 @@ export async function startServing(options: ServeOptions): Promise<Served> {
   controller.accept(controllerEnd)
   const proxy = await startDataplane({
     http: { host, port: options.httpPort },
+    https: httpsPort !== undefined && tlsCert !== undefined && tlsKey !== undefined
+      ? { bind: { host, port: httpsPort }, files: { cert: tlsCert, key: tlsKey, clientCa } }
+      : undefined,
     admin: { host: adminHost, port: options.adminPort },
     health: healthPort === undefined ? undefined : { host, port: healthPort },
     feed: { link: proxyEnd },

@@ -1,6 +1,6 @@
-import type { Server } from 'node:http'
 import { Server as NetServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Door } from './server.ts'
 
 export type DrainOptions = Readonly<{
   /** Milliseconds in which it is known not to be ready, and still takes what comes. */
@@ -21,42 +21,46 @@ export type Drain = Readonly<{
 const lingerMax = 500
 const every = 50
 
-export function createDrain(): Drain & Readonly<{ add(server: Server): void }> {
-  const servers: Server[] = []
+export function createDrain(): Drain & Readonly<{ add(door: Door): void }> {
+  const doors: Door[] = []
   let ending: Promise<boolean> | undefined
 
   async function run({ delay, timeout }: DrainOptions): Promise<boolean> {
     await sleep(delay)
-    const closed = Promise.all(servers.map(stopAccepting))
+    const closed = Promise.all(doors.map(stopAccepting))
     // Server.close() of node:http would cut idle connections at this very moment (nodejs/node#60617).
     const deadline = performance.now() + timeout
     await Promise.race([closed, sleep(Math.min(lingerMax, timeout))])
+    for (const { http2 } of doors) http2.closeGracefully()
     const uncut = await whileOpen(closed, deadline)
-    for (const server of servers) server.closeAllConnections()
+    for (const { server, http2 } of doors) {
+      server.closeAllConnections()
+      http2.destroy()
+    }
     await closed
     // Ends node:http's own check of its connections.
-    for (const server of servers) server.close()
+    for (const { server } of doors) server.close()
     return uncut
   }
 
   /** Closes what falls idle, until nothing is left (true) or the deadline. */
   async function whileOpen(closed: Promise<unknown>, deadline: number): Promise<boolean> {
     while (performance.now() < deadline) {
-      for (const server of servers) server.closeIdleConnections()
+      for (const { server } of doors) server.closeIdleConnections()
       if (await Promise.race([closed.then(() => true), sleep(every, false)])) return true
     }
     return false
   }
 
   return {
-    add: (server) => { servers.push(server) },
+    add: (door) => { doors.push(door) },
     draining: () => ending !== undefined,
     drain: (options) => ending ??= run(options),
   }
 }
 
 /** Takes no new connection; resolves when the last one is gone. */
-function stopAccepting(server: Server): Promise<void> {
+function stopAccepting({ server }: Door): Promise<void> {
   if (!server.listening) return Promise.resolve()
   const { promise, resolve } = Promise.withResolvers<void>()
   NetServer.prototype.close.call(server, () => resolve())

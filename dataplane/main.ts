@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FromController, FromProxy, Link } from '../table/messages.ts'
 import type { DrainOptions } from './drain.ts'
-import { startProxy, type Bind } from './proxy.ts'
+import { startProxy, type Bind, type ProxyOptions } from './proxy.ts'
 import { converse } from './receive/conversation.ts'
 import type { ClientTls } from './receive/dial.ts'
 import { openDisk, type DiskFile } from './receive/disk.ts'
@@ -11,6 +11,7 @@ import type { Log } from './telemetry/log.ts'
 
 export type DataplaneOptions = Readonly<{
   http: Bind
+  https?: ProxyOptions['https'] | undefined
   admin: Bind
   health?: Bind | undefined
   /** Where tables come from: controllers to dial, or the one in this process. */
@@ -26,7 +27,7 @@ export type DataplaneOptions = Readonly<{
 }>
 
 export type Dataplane = Readonly<{
-  urls: Readonly<{ http: string; admin: string | undefined; health: string | undefined }>
+  urls: Readonly<{ http: string; https: string | undefined; admin: string | undefined; health: string | undefined }>
   /** Ends it so that nobody notices. False: something in flight had to be cut. */
   drain(options: DrainOptions): Promise<boolean>
   /** At once. */
@@ -53,6 +54,7 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
   const proxy = await startProxy({
     http: options.http,
     admin: options.admin,
+    ...(options.https && { https: options.https }),
     ...(options.health && { health: options.health }),
     log,
     async boot(activate) {

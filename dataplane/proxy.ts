@@ -1,9 +1,10 @@
 import type { Server } from 'node:http'
 import { createAdminServer, createHealthServer } from './admin.ts'
+import { followCertificate, type CertificateFiles, type FileCertificate } from './door/certificates.ts'
 import { createDrain, type DrainOptions } from './drain.ts'
 import { createGateway } from './pipeline/gateway.ts'
 import { createRuntime } from './runtime.ts'
-import { createDoor, listen } from './server.ts'
+import { createDoor, listen, type Door } from './server.ts'
 import type { Activate } from './store.ts'
 import type { Log } from './telemetry/log.ts'
 import { createMetrics } from './telemetry/metrics.ts'
@@ -14,6 +15,8 @@ export type Bind = Readonly<{ host: string; port: number }>
 
 export type ProxyOptions = Readonly<{
   http: Bind
+  /** The same over TLS. */
+  https?: Readonly<{ bind: Bind; files: CertificateFiles }>
   admin?: Bind
   health?: Bind
   log: Log
@@ -26,7 +29,7 @@ export type ProxyOptions = Readonly<{
 
 /** One proxy, without the source of its tables. */
 export type Proxy = Readonly<{
-  urls: Readonly<{ http: string; admin: string | undefined; health: string | undefined }>
+  urls: Readonly<{ http: string; https: string | undefined; admin: string | undefined; health: string | undefined }>
   /** Ends the public port as `drain.ts` says, then the others. False: something in flight had to be cut. */
   drain(options: DrainOptions): Promise<boolean>
   /** At once, whatever is in flight. */
@@ -43,6 +46,8 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const admin = { metrics, table: runtime.table, ready }
 
   const servers: Server[] = []
+  const doors: Door[] = []
+  let certificate: FileCertificate | undefined
   const start = async (name: string, server: Server, bind: Bind | undefined) => {
     if (bind === undefined) return undefined
     const { url } = await listen(server, bind.host, bind.port)
@@ -51,7 +56,16 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     return url
   }
 
+  const open = async (name: string, door: Door, bind: Bind) => {
+    doors.push(door)
+    const url = await start(name, door.server, bind)
+    drain.add(door)
+    return url ?? ''
+  }
+
   const close = async (): Promise<void> => {
+    certificate?.close()
+    for (const { http2 } of doors) http2.destroy()
     for (const server of servers) {
       server.close()
       server.closeAllConnections()
@@ -66,13 +80,12 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     const health = await start('health', createHealthServer(admin), options.health)
     const adminUrl = await start('admin', createAdminServer(admin), options.admin)
     await options.boot(runtime.activate)
-    const door = createDoor(createGateway({ runtime, recorder, draining: drain.draining }))
-    const { url } = await listen(door, options.http.host, options.http.port)
-    servers.push(door)
-    drain.add(door)
-    log.announce('listening', { name: 'http', url })
+    const gateway = createGateway({ runtime, recorder, draining: drain.draining })
+    if (options.https !== undefined) certificate = await followCertificate(options.https.files, (...line) => log.write(...line))
+    const http = await open('http', createDoor({ gateway }), options.http)
+    const https = options.https && await open('https', createDoor({ gateway, certificate }), options.https.bind)
     return {
-      urls: { http: url, admin: adminUrl, health },
+      urls: { http, https, admin: adminUrl, health },
       async drain(drainOptions) {
         const clean = await drain.drain(drainOptions)
         await close()

@@ -1,22 +1,38 @@
 import { createServer, IncomingMessage, ServerResponse, type Server } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import express from 'express'
 import { randomUUID } from 'node:crypto'
+import type { TLSSocket } from 'node:tls'
+import { tlsFloor, type FileCertificate } from './door/certificates.ts'
+import { createHttp2Door, type Http2Door } from './door/http2.ts'
+import { divertHttp2 } from './door/preface.ts'
 import { failure, type Failure } from './pipeline/errors.ts'
 import type { Gateway } from './pipeline/gateway.ts'
 import { rawError } from './pipeline/reply.ts'
+import { acceptTunnels, wantsTunnel } from './upgrade.ts'
 
 /** Bytes of a request's head; more is answered with 431. */
 const headBytesMax = 16_384
 
+/** What the public ports are made of. */
+export type DoorOptions = Readonly<{
+  gateway: Gateway
+  /** With it the port speaks TLS, HTTP/2 by ALPN; without it HTTP/2 with prior knowledge. */
+  certificate?: FileCertificate | undefined
+}>
+
+/** HTTP/1.1 connections are the server's own to count and close; those of HTTP/2 are apart. */
+export type Door = Readonly<{ server: Server; http2: Http2Door }>
+
 /**
- * The public port: one Express app with the gateway as its first handler.
+ * A public port: for HTTP/1.1 one Express app with the gateway as its first handler, for HTTP/2 the gateway itself.
  *
  * Express sets the prototype of each request and response to its own, which makes every later property access slow. The
  * server is therefore given classes whose prototypes are the app's already, so that setting it changes nothing.
  */
-export function createDoor(gateway: Gateway): Server {
+export function createDoor({ gateway, certificate }: DoorOptions): Door {
   class Request extends IncomingMessage {}
   class Response extends ServerResponse {}
   const app = express()
@@ -27,7 +43,7 @@ export function createDoor(gateway: Gateway): Server {
   Object.assign(app, { request: Request.prototype, response: Response.prototype })
   app.use((request, response) => gateway(request, response))
 
-  const server = createServer({
+  const options = {
     IncomingMessage: Request,
     ServerResponse: Response,
     maxHeaderSize: headBytesMax,
@@ -41,13 +57,46 @@ export function createDoor(gateway: Gateway): Server {
     // Above the 60 s of the usual load balancers, which must be the ones to close.
     keepAliveTimeout: 75_000,
     noDelay: true,
-  }, app)
+    shouldUpgradeCallback: wantsTunnel,
+  }
+  const server = certificate === undefined ? createServer(options, app) : createTlsServer({ ...options, ...tlsOptions(certificate) }, app)
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => gateway(request, response, true))
+  // The answer of node:http would pass by the log. An expectation that nobody knows may be disregarded (RFC 9110, 10.1.1).
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => gateway(request, response))
+  acceptTunnels(server, gateway, (request) => new Response(request))
   server.on('clientError', refuseUnparsed)
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
     endWith(socket, failure('method_not_allowed', 'CONNECT is not served here.'))
   })
-  return server
+
+  const http2 = createHttp2Door(gateway)
+  if (certificate === undefined || !('setSecureContext' in server)) divertHttp2(server, http2.take)
+  else {
+    divertByAlpn(server, http2.take)
+    certificate.onChange(({ options: next }) => server.setSecureContext(next))
+  }
+  return { server, http2 }
+}
+
+function tlsOptions(certificate: FileCertificate) {
+  const { options } = certificate.current()
+  return {
+    ...tlsFloor,
+    ...options,
+    ALPNProtocols: ['h2', 'http/1.1'],
+    handshakeTimeout: 9000,
+    ...(options.ca !== undefined && { requestCert: true, rejectUnauthorized: true }),
+  }
+}
+
+/** The listener that node:https put there is for those that did not ask for HTTP/2. */
+function divertByAlpn(server: Server, take: (socket: TLSSocket) => void): void {
+  const http1 = server.listeners('secureConnection')
+  server.removeAllListeners('secureConnection')
+  server.on('secureConnection', (socket: TLSSocket) => {
+    if (socket.alpnProtocol === 'h2') take(socket)
+    else for (const listener of http1) Reflect.apply(listener, server, [socket])
+  })
 }
 
 /** Puts Express's request or response methods on a prototype of our own. */
@@ -61,9 +110,15 @@ function adopt(prototype: object, methods: object, app: object): void {
 function refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): void {
   // Where node:http keeps the answer that a connection is waiting for.
   const current: unknown = Reflect.get(socket, '_httpMessage')
+  const resets = !socket.writable || error.code === 'ECONNRESET'
+  if (!resets && current instanceof ServerResponse && current.req.complete && !current.headersSent) {
+    // The request before was whole. It has its answer, and the connection ends with it (RFC 9112, 9.6).
+    current.shouldKeepAlive = false
+    return
+  }
   // An answer would be read as part of, or in place of, the one to the request before.
   const answerable = !(current instanceof ServerResponse) || (!current.headersSent && !current.req.complete)
-  if (!socket.writable || !answerable || error.code === 'ECONNRESET') {
+  if (resets || !answerable) {
     socket.destroy()
     return
   }
@@ -98,5 +153,6 @@ export async function listen(server: Server, host: string, port: number): Promis
   const bound = server.address()
   if (bound === null || typeof bound === 'string') throw new Error('not bound to a port')
   const { address, family, port: taken } = bound
-  return { url: `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}` }
+  const scheme = 'setSecureContext' in server ? 'https' : 'http'
+  return { url: `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${taken}` }
 }

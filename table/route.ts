@@ -11,6 +11,7 @@ import * as v from 'valibot'
 const list = <T extends v.GenericSchema>(item: T) => v.pipe(v.array(item), v.readonly())
 const text = v.pipe(v.string(), v.minLength(1))
 const milliseconds = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const bytes = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
 
 /** How a header or query parameter is compared. `Regex` is RE2 syntax and matches the whole value. */
 const StringMatch = v.pipe(
@@ -80,6 +81,12 @@ const Timeouts = v.pipe(
   v.readonly(),
 )
 
+/** Bytes of a body; an absent one is no limit. */
+const SizeLimits = v.pipe(
+  v.strictObject({ request: v.exactOptional(bytes), response: v.exactOptional(bytes) }),
+  v.readonly(),
+)
+
 const Rule = v.pipe(
   v.strictObject({
     name: text,
@@ -90,6 +97,7 @@ const Rule = v.pipe(
     overrides: list(v.pipe(v.strictObject({ header: text, value: v.string(), variant: text }), v.readonly())),
     balance: v.picklist(['RoundRobin', 'LeastRequest']),
     timeouts: Timeouts,
+    sizeLimits: v.exactOptional(SizeLimits),
   }),
   v.readonly(),
 )
@@ -116,5 +124,6 @@ export type Match = v.InferOutput<typeof Match>
 export type Target = v.InferOutput<typeof Target>
 export type Variant = v.InferOutput<typeof Variant>
 export type Timeouts = v.InferOutput<typeof Timeouts>
+export type SizeLimits = v.InferOutput<typeof SizeLimits>
 export type Rule = v.InferOutput<typeof Rule>
 export type Route = v.InferOutput<typeof RouteSchema>

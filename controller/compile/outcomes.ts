@@ -39,6 +39,7 @@ export function settle(draft: RouteDraft, losses: readonly Loss[]): Settled {
       overrides: rest.overrides,
       balance: rest.balance,
       timeouts: rest.timeouts,
+      ...(rest.sizeLimits && { sizeLimits: rest.sizeLimits }),
     })),
   }
   const conflicts = losses.map((loss) => conflictOf(draft, loss))

@@ -7,6 +7,7 @@ import { invalid, quote } from './problems.ts'
 import type { CheckRegex } from './regexes.ts'
 import type { BackendRef, RuleSpec } from './spec.ts'
 import type { BackendContext, SetSource } from './targets.ts'
+import { compileSizeLimits } from './sizes.ts'
 import { compileTimeouts } from './timeouts.ts'
 import { unsupportedInRule } from './unsupported.ts'
 import { shares } from './weights.ts'
@@ -46,11 +47,12 @@ export function compileRule(spec: RuleSpec, place: string, context: RuleContext)
     return { header: header.toLowerCase(), value, variant }
   })
   const timeouts = compileTimeouts(spec.timeouts, `${place}.timeouts`, problems)
+  const sizeLimits = compileSizeLimits(spec.sizeLimits, `${place}.sizeLimits`, problems)
   const policy = spec.loadBalancing?.policy
 
   if (problems.some(breaksRule)) return { problems, guarded: refused.guarded }
   const balance = policy === 'RoundRobin' ? 'RoundRobin' : 'LeastRequest'
-  const rest = { name: spec.name, variants, overrides, balance, timeouts } as const
+  const rest = { name: spec.name, variants, overrides, balance, timeouts, ...(sizeLimits && { sizeLimits }) } as const
   return { draft: { matches, rest, sets }, problems, guarded: false }
 }
 

@@ -6,6 +6,7 @@ export type RuleSpec = RouteSpec['rules'][number]
 export type MatchSpec = NonNullable<RuleSpec['matches']>[number]
 export type BackendRef = NonNullable<RuleSpec['backendRefs']>[number]
 export type TimeoutsSpec = NonNullable<RuleSpec['timeouts']>
+export type SizeLimitsSpec = NonNullable<RuleSpec['sizeLimits']>
 export type ComposeSpec = NonNullable<RuleSpec['compose']>
 
 export type CompileOptions = Readonly<{

@@ -70,6 +70,8 @@ const supported = [
   ...['header', 'value', 'variant'].map((field) => `rules[].overrides[].${field}`),
   ...['request', 'backendRequest', 'connect', 'firstByte', 'streamIdle'].map((field) => `rules[].timeouts.${field}`),
   'rules[].loadBalancing.policy',
+  'rules[].sizeLimits.request',
+  'rules[].sizeLimits.response',
 ].map((path) => `spec.${path}`)
 
 test('every field of the schema is either compiled or refused, none is ignored', () => {

@@ -40,7 +40,6 @@ export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy'
     { path: 'spec.rules[].health' },
     { path: 'spec.rules[].circuitBreaker' },
     { path: 'spec.rules[].wakeUp' },
-    { path: 'spec.rules[].sizeLimits' },
     { path: 'spec.rules[].validation' },
     { path: 'spec.rules[].transform' },
     { path: 'spec.rules[].compose' },

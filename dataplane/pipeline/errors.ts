@@ -6,12 +6,14 @@ export const errors = {
   invalid_request: { status: 400, title: 'The request is not valid' },
   no_route: { status: 404, title: 'No route matches the request' },
   method_not_allowed: { status: 405, title: 'The method is not allowed here' },
+  request_too_large: { status: 413, title: 'The body of the request is too large' },
   unsupported_translation: { status: 422, title: 'The request cannot be put into the terms of the backend' },
   headers_too_large: { status: 431, title: 'The request headers are too large or too many' },
   backend_unresolved: { status: 500, title: 'The backend does not resolve' },
   upstream_connect_failed: { status: 502, title: 'The backend could not be reached' },
   upstream_reset: { status: 502, title: 'The backend broke the connection' },
   upstream_protocol: { status: 502, title: 'The backend answered with something that is not valid HTTP' },
+  response_too_large: { status: 502, title: 'The answer of the backend is too large' },
   no_endpoints: { status: 503, title: 'The backend has no ready endpoint' },
   overloaded: { status: 503, title: 'The gateway or the backend has more requests than it can take' },
   timeout: { status: 504, title: 'The request took too long' },
@@ -32,3 +34,6 @@ export type Failure = Readonly<{
 export function failure(code: ErrorCode, detail: string): Failure {
   return { code, detail }
 }
+
+export const requestTooLarge = (max: number) =>
+  failure('request_too_large', `The body of the request has more than the ${max} bytes that are let through here.`)

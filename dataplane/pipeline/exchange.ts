@@ -50,6 +50,8 @@ export class Exchange implements Matchable {
   error: ErrorCode | undefined
   /** For the log: what the caller need not know. */
   cause = ''
+  /** It has become a tunnel: the response is over when the connection is. */
+  upgraded = false
   upstreamStartedAt = 0
   firstByteAt = 0
   upstreamEndedAt = 0

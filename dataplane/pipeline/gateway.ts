@@ -4,8 +4,9 @@ import { protocolOf, renameModel } from '../protocols/path.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { Forwarding } from '../upstream/forward.ts'
+import { Tunnel, tunnelFault, type Opened } from '../upstream/tunnel.ts'
 import { gatherMax } from '../upstream/body.ts'
-import { errors, failure, type Failure } from './errors.ts'
+import { errors, failure, requestTooLarge, type Failure } from './errors.ts'
 import { Exchange, type Received } from './exchange.ts'
 import { isPlainValue, valueOf, type FlatHeaders } from './headers.ts'
 import { replyError } from './reply.ts'
@@ -19,14 +20,15 @@ export type GatewayDeps = Readonly<{
   draining: () => boolean
 }>
 
-export type Gateway = (request: IncomingMessage, response: ServerResponse, expectsContinue?: boolean) => void
+/** @param fault what is wrong with it as the door saw it: it is answered with that */
+export type Gateway = (request: IncomingMessage, response: ServerResponse, expectsContinue?: boolean, fault?: Failure, opened?: Opened) => void
 
 /** The way of a request: screen → match → filters → variant → forward. Nothing on it waits but for the network. */
 export function createGateway({ runtime, recorder, draining }: GatewayDeps): Gateway {
-  return function gateway(request, response, expectsContinue = false) {
+  return function gateway(request, response, expectsContinue = false, fault?: Failure, opened?: Opened) {
     const startedAt = performance.now()
     if (draining()) response.shouldKeepAlive = false
-    const received = screen(request, expectsContinue)
+    const received = fault ?? screen(request, expectsContinue)
     if ('code' in received) {
       refuseUnscreened(request, response, received, startedAt)
       return
@@ -34,10 +36,10 @@ export function createGateway({ runtime, recorder, draining }: GatewayDeps): Gat
     const table = runtime.table()
     const requestId = requestIdOf(valueOf(received.headers, 'x-request-id'))
     const exchange = new Exchange(request, response, received, table?.version ?? '', requestId, startedAt)
-    const outcome = table === undefined ? notReady : serve(exchange, table)
-    follow(exchange, outcome instanceof Forwarding ? outcome : undefined)
-    if (outcome instanceof Forwarding) outcome.start()
-    else refuse(exchange, outcome)
+    const outcome = table === undefined ? notReady : serve(exchange, table, opened)
+    follow(exchange, 'code' in outcome ? undefined : outcome)
+    if ('code' in outcome) refuse(exchange, outcome)
+    else outcome.start()
   }
 
   function refuseUnscreened(request: IncomingMessage, response: ServerResponse, why: Failure, startedAt: number): void {
@@ -51,13 +53,13 @@ export function createGateway({ runtime, recorder, draining }: GatewayDeps): Gat
     replyError(response, why, protocolOf(path), exchange.requestId)
   }
 
-  function follow(exchange: Exchange, forwarding: Forwarding | undefined): void {
+  function follow(exchange: Exchange, forwarding: Forwarding | Tunnel | undefined): void {
     const { response, series } = exchange
     if (series) series.inFlight++
     response.on('error', ignore)
     response.once('close', () => {
       if (series) series.inFlight--
-      if (!response.writableFinished && exchange.error === undefined) exchange.error = 'client_closed'
+      if (!response.writableFinished && !exchange.upgraded && exchange.error === undefined) exchange.error = 'client_closed'
       forwarding?.clientClosed()
       recorder.record(exchange, statusOf(exchange))
     })
@@ -86,7 +88,9 @@ function refuse(exchange: Exchange, why: Failure): void {
   replyError(response, why, exchange.protocol, exchange.requestId, extra)
 }
 
-function serve(exchange: Exchange, table: NonNullable<ReturnType<Runtime['table']>>): Forwarding | Failure {
+function serve(exchange: Exchange, table: NonNullable<ReturnType<Runtime['table']>>, opened: Opened | undefined): Forwarding | Tunnel | Failure {
+  const fault = opened && tunnelFault(exchange)
+  if (fault !== undefined) return fault
   const found = table.find(exchange)
   if (found === undefined) return unmatched(exchange, table.methods(exchange))
   const { rule, candidate } = found
@@ -105,10 +109,15 @@ function serve(exchange: Exchange, table: NonNullable<ReturnType<Runtime['table'
   const version = variant.model?.version ?? exchange.model()?.version
   // The path may name any; only what can stand in a header is sent back in one.
   if (version !== undefined && isPlainValue(version)) exchange.modelVersion = version
-  return destination(exchange, rule, variant)
+  return destination(exchange, rule, variant, opened)
 }
 
-function destination(exchange: Exchange, rule: BuiltRule, variant: BuiltVariant): Forwarding | Failure {
+function destination(
+  exchange: Exchange,
+  rule: BuiltRule,
+  variant: BuiltVariant,
+  opened: Opened | undefined,
+): Forwarding | Tunnel | Failure {
   const { received } = exchange
   if (variant.target.kind === 'unresolved') {
     exchange.cause = variant.target.why
@@ -122,8 +131,10 @@ function destination(exchange: Exchange, rule: BuiltRule, variant: BuiltVariant)
   const authority = host ?? received.authority
   if (authority !== '') headers.push('host', authority)
   const { bodyLength } = received
+  if (bodyLength !== 'chunked' && bodyLength > rule.requestMax) return requestTooLarge(rule.requestMax)
   if (bodyLength !== 'chunked' && bodyLength > gatherMax) headers.push('content-length', String(bodyLength))
-  return new Forwarding(exchange, { rule, variant, group, path: path + received.query, headers })
+  const to = { rule, variant, group, path: path + received.query, headers }
+  return opened === undefined ? new Forwarding(exchange, to) : new Tunnel(exchange, to, opened)
 }
 
 function unmatched(exchange: Exchange, allow: readonly string[]): Failure {

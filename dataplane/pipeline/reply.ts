@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Protocol } from '../protocols/path.ts'
+import { grpcMessage, grpcStatusOf, isGrpc } from '../protocols/grpc.ts'
 import { errors, type Failure } from './errors.ts'
 
 /** The body of an error, in the form that the caller's own libraries look for. */
@@ -31,6 +32,19 @@ export function replyError(
   extra: readonly string[] = [],
 ): void {
   const { status } = errors[failure.code]
+  if (isGrpc(response.req.headers['content-type'])) {
+    response.writeHead(200, [
+      'content-type', 'application/grpc',
+      'grpc-status', String(grpcStatusOf(failure.code, status)),
+      'grpc-message', grpcMessage(failure.detail),
+      'x-modelroute-error', failure.code,
+      'x-request-id', requestId,
+      ...extra,
+    ])
+    response.end()
+    discardRest(response.req, response)
+    return
+  }
   const { type, body } = errorBody(protocol, failure, requestId)
   const headers = [
     'content-type', type,

@@ -22,6 +22,9 @@ export type BuiltRule = Readonly<{
   filters: readonly FilterFunction[]
   variants: readonly BuiltVariant[]
   timeouts: Rule['timeouts']
+  /** Bytes of a body; infinite where nothing limits it. */
+  requestMax: number
+  responseMax: number
   /** The shortest of the timeouts, but for connecting, which the connection keeps: how often an exchange looks at its clock. Undefined: never. */
   tick: number | undefined
   choose(headers: FlatHeaders): BuiltVariant | undefined
@@ -53,6 +56,8 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
     filters: filters.map((filter) => filter.build({ route, rule })).filter((run) => run !== undefined),
     variants,
     timeouts,
+    requestMax: rule.sizeLimits?.request ?? Number.POSITIVE_INFINITY,
+    responseMax: rule.sizeLimits?.response ?? Number.POSITIVE_INFINITY,
     tick: limits.length > 0 ? Math.min(...limits, timerMax) : undefined,
     choose(headers) {
       for (const { header, value, variant } of rule.overrides) {

@@ -21,7 +21,8 @@ const invalid = (detail: string) => failure('invalid_request', detail)
 
 export function screen(request: IncomingMessage, expectsContinue: boolean): Received | Failure {
   const { rawHeaders, httpVersion, method = '' } = request
-  if (httpVersion !== '1.1' && httpVersion !== '1.0') return invalid('The HTTP version is not one that is served here.')
+  // `2` is said by door/http2-request.ts alone, of a head that HTTP/2 has framed already.
+  if (httpVersion !== '1.1' && httpVersion !== '1.0' && httpVersion !== '2') return invalid('The HTTP version is not one that is served here.')
   if (rawHeaders.length > headerCountMax * 2) {
     return failure('headers_too_large', `The request has more than ${headerCountMax} headers.`)
   }
@@ -77,7 +78,7 @@ export function screen(request: IncomingMessage, expectsContinue: boolean): Rece
     const wrong = dropNominated(headers, nominated)
     if (wrong) return wrong
   }
-  if (authority === undefined && httpVersion === '1.1') return invalid('The request has no Host.')
+  if (authority === undefined && httpVersion !== '1.0') return invalid('The request has no Host.')
   if (authority && !hostForm.test(authority)) return invalid('The Host is not a host name or an address.')
 
   const target = parseTarget(originForm(request.url ?? '', authority))

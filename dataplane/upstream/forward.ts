@@ -1,26 +1,18 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
-import { failure, type Failure } from '../pipeline/errors.ts'
+import { failure, requestTooLarge, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
-import type { FlatHeaders } from '../pipeline/headers.ts'
+import { valueOf } from '../pipeline/headers.ts'
 import { discardRest, replyError } from '../pipeline/reply.ts'
-import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
+import { isGrpc } from '../protocols/grpc.ts'
 import { gatherBody, gatherMax, RequestBody } from './body.ts'
-import type { Group } from './groups.ts'
+import { patienceOf, shrinkPatience, type Destination } from './destination.ts'
+import { Call } from './http2-call.ts'
 import { failureOf, type Phase } from './outcome.ts'
-import type { Upstream } from './pool.ts'
+import { wasReused, type Upstream } from './pool.ts'
 import { responseHead, trailersOf } from './response.ts'
 
 type Controller = Dispatcher.DispatchController
-
-/** Where a request goes, once its variant is chosen. */
-export type Destination = Readonly<{
-  rule: BuiltRule
-  variant: BuiltVariant
-  group: Group
-  path: string
-  headers: FlatHeaders
-}>
 
 /**
  * Sends one request on and its answer back, streaming both ways. It is undici's handler itself: the callbacks below
@@ -48,6 +40,9 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   /** `performance.now()` by which the answer must have begun, or been completed. */
   #deadline = Number.POSITIVE_INFINITY
   #moved = 0
+  readonly #grpc: boolean
+  /** `performance.now()` until which the caller of a gRPC method waits, also for a stream. */
+  #until = Number.POSITIVE_INFINITY
 
   /** Bytes of the answer's body still to come; undefined where the length is not known. */
   #left: number | undefined
@@ -56,13 +51,17 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   constructor(exchange: Exchange, to: Destination) {
     this.#exchange = exchange
     this.#to = to
+    this.#grpc = isGrpc(valueOf(to.headers, 'content-type'))
   }
 
   start(): void {
     const { request, response, received, startedAt } = this.#exchange
     const { tick, timeouts } = this.#to.rule
     if (timeouts.request !== undefined) this.#deadline = startedAt + timeouts.request
-    if (tick !== undefined) this.#timer = setTimeout(onTick, tick, this)
+    const patience = this.#grpc ? patienceOf(this.#to.headers) : Number.POSITIVE_INFINITY
+    this.#due(this.#until = startedAt + patience)
+    const first = Math.min(tick ?? patience, patience)
+    if (first < Number.POSITIVE_INFINITY) this.#timer = setTimeout(onTick, Math.min(first, timerMax), this)
     if (received.expectsContinue && received.bodyLength !== 0) response.writeContinue()
     const { bodyLength } = received
     if (bodyLength === 'chunked' || bodyLength > gatherMax || bodyLength === 0) {
@@ -102,7 +101,10 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     exchange.endpoint = upstream.label
     exchange.upstreamStartedAt = performance.now()
     upstream.begin()
-    upstream.pool(rule.timeouts.connect).dispatch({ path, method: exchange.method, headers, body: this.#bodyOfTry() }, this)
+    if (this.#until < Number.POSITIVE_INFINITY) shrinkPatience(headers, this.#until - performance.now())
+    const { connect } = rule.timeouts
+    const pool = this.#grpc ? upstream.http2(connect) : upstream.pool(connect)
+    pool.dispatch({ path, method: exchange.method, headers, body: this.#bodyOfTry() }, this)
   }
 
   #bodyOfTry(): Buffer | RequestBody | null {
@@ -114,6 +116,8 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     this.#stream = new RequestBody(exchange.request, (bytes) => {
       exchange.bytesIn += bytes
       this.#moved = performance.now()
+      const { requestMax } = this.#to.rule
+      if (exchange.bytesIn > requestMax) this.#cut(requestTooLarge(requestMax))
     })
     return this.#stream
   }
@@ -139,11 +143,16 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     if (status < 200 || this.#over) return
     const exchange = this.#exchange
     const { response, request } = exchange
+    const bodyless = request.method === 'HEAD' || status === 204 || status === 304
     const { headers, length, stream } = responseHead(controller.rawHeaders, status, {
       requestId: exchange.requestId,
       variant: this.#to.variant.name,
       modelVersion: exchange.modelVersion,
     })
+    if (!bodyless && length !== undefined && length > this.#to.rule.responseMax) {
+      this.#cut(tooLarge)
+      return
+    }
     this.#phase = 'answering'
     exchange.firstByteAt = this.#moved = performance.now()
     this.#restartClock(stream)
@@ -156,11 +165,10 @@ export class Forwarding implements Dispatcher.DispatchHandler {
       this.#fail(failure('upstream_protocol', 'The backend answered with something that is not valid HTTP.'), 'header')
       return
     }
-    const bodyless = request.method === 'HEAD' || status === 204 || status === 304
-    this.#left = bodyless ? 0 : length
+    this.#left = bodyless || (controller instanceof Call && controller.headOnly) ? 0 : length
     // A body that comes with its headers goes out with them; a first event that lets itself be waited for must not
     // hold the headers back.
-    if (!bodyless && length !== 0) process.nextTick(flushHeaders, this)
+    if (this.#left !== 0) process.nextTick(flushHeaders, this)
   }
 
   flush(): void {
@@ -171,6 +179,10 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     if (this.#over) return
     const exchange = this.#exchange
     const { response } = exchange
+    if (exchange.bytesOut + chunk.length > this.#to.rule.responseMax) {
+      this.#cut(tooLarge)
+      return
+    }
     exchange.bytesOut += chunk.length
     this.#moved = performance.now()
     if (this.#left !== undefined) {
@@ -218,7 +230,26 @@ export class Forwarding implements Dispatcher.DispatchHandler {
         return
       }
     }
+    if (this.#mayRepeat(error) && failed?.spendRetry()) {
+      this.#retried = true
+      this.#phase = 'connecting'
+      const { request } = this.#to.rule.timeouts
+      this.#deadline = this.#exchange.startedAt + (request ?? Number.POSITIVE_INFINITY)
+      this.#dispatch(this.#to.group.members.some((member) => member !== failed) ? failed : undefined)
+      return
+    }
     this.#fail(failureOf(error, this.#phase), error.message)
+  }
+
+  /**
+   * A connection that was kept open may be closed by the backend in the very moment in which it is used again. That is
+   * nobody's fault, and where doing it twice is as doing it once (RFC 9110 section 9.2.2) and all of the body is still
+   * here, the request is sent again. On a new connection, the request itself may be what the backend fell over.
+   */
+  #mayRepeat(error: Error): boolean {
+    const { received, method } = this.#exchange
+    return this.#phase === 'sent' && !this.#retried && repeatable.has(method)
+      && (this.#body !== undefined || received.bodyLength === 0) && wasReused(error)
   }
 
   #endTry(): void {
@@ -243,6 +274,12 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     replyError(response, why, exchange.protocol, exchange.requestId, ['x-modelroute-variant', this.#to.variant.name])
   }
 
+  /** Ends both sides at a limit that was passed. */
+  #cut(why: Failure): void {
+    this.#fail(why, '')
+    this.#abort()
+  }
+
   #abort(): void {
     this.#controller?.abort(new Error('aborted by the gateway'))
   }
@@ -255,8 +292,8 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     const { request, backendRequest } = this.#to.rule.timeouts
     const { startedAt, upstreamStartedAt } = this.#exchange
     this.#deadline = stream
-      ? Number.POSITIVE_INFINITY
-      : Math.min(startedAt + (request ?? Number.POSITIVE_INFINITY), upstreamStartedAt + (backendRequest ?? Number.POSITIVE_INFINITY))
+      ? this.#until
+      : Math.min(this.#until, startedAt + (request ?? Number.POSITIVE_INFINITY), upstreamStartedAt + (backendRequest ?? Number.POSITIVE_INFINITY))
   }
 
   /** One timer a request: it wakes no later than the first limit could pass, looks, and sleeps until the next. */
@@ -266,7 +303,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     const idleAt = this.#phase === 'answering' && streamIdle !== undefined ? this.#moved + streamIdle : Number.POSITIVE_INFINITY
     const due = Math.min(this.#deadline, idleAt)
     if (now < due) {
-      const { tick = 0 } = this.#to.rule
+      const { tick = timerMax } = this.#to.rule
       this.#timer = setTimeout(onTick, Math.max(1, Math.min(due - now, tick)), this)
       return
     }
@@ -275,6 +312,13 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     this.#abort()
   }
 }
+
+const repeatable = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
+
+const tooLarge = failure('response_too_large', 'The answer of the backend is larger than what is let through here.')
+
+/** The longest that a timer of Node can be set for. */
+const timerMax = 2_147_483_647
 
 function onTick(forwarding: Forwarding): void {
   forwarding.tick()

@@ -1,6 +1,7 @@
-import { isIP } from 'node:net'
-import { buildConnector, Pool } from 'undici'
+import { isIP, type Socket } from 'node:net'
+import { buildConnector, errors, Pool } from 'undici'
 import { guardedLookup, mayReach, AddressRefused } from './guard.ts'
+import { Http2Pool } from './http2.ts'
 import type { Member } from './pick/pick.ts'
 
 /** Bounds of what one endpoint is given at once. */
@@ -12,6 +13,11 @@ export type PoolLimits = Readonly<{
 }>
 
 const poolLimits: PoolLimits = { connections: 256, pending: 1024 }
+
+/** Requests that may be repeated, earned by a tenth of those sent; a little to begin with, and never a store of them. */
+const retryShare = 0.1
+const retriesFirst = 1
+const retriesMax = 10
 
 const connectDefault = 10_000
 /** Longer waits than this are one Node timer cannot hold. */
@@ -32,6 +38,7 @@ export type Address = Readonly<{
 export class Upstream implements Member {
   inFlight = 0
   #closed = false
+  #retries = retriesFirst
   readonly key: string
   /** `10.0.0.7:8080`; what the log says. */
   readonly label: string
@@ -39,12 +46,17 @@ export class Upstream implements Member {
   readonly #limits: PoolLimits
   /** By connect timeout, which belongs to the connection and not to the request. Nearly always one. */
   readonly #pools = new Map<number, Pool>()
+  readonly #http2 = new Map<number, Http2Pool>()
 
   constructor(key: string, address: Address, limits: PoolLimits) {
     this.key = key
     this.#address = address
     this.#limits = limits
     this.label = new URL(address.origin).host
+  }
+
+  get address(): Address {
+    return this.#address
   }
 
   get full(): boolean {
@@ -61,8 +73,27 @@ export class Upstream implements Member {
     return pool
   }
 
+  http2(connectTimeout: number | undefined): Http2Pool {
+    const timeout = Math.min(connectTimeout ?? connectDefault, connectMax)
+    let pool = this.#http2.get(timeout)
+    if (pool === undefined) {
+      const { origin, guard } = this.#address
+      pool = new Http2Pool(origin, timeout, this.#limits.connections, createConnector(timeout, guard, true))
+      this.#http2.set(timeout, pool)
+    }
+    return pool
+  }
+
   begin(): void {
     this.inFlight++
+    this.#retries = Math.min(this.#retries + retryShare, retriesMax)
+  }
+
+  /** Whether one more request may be repeated: one of ten, so that a backend in trouble is not given more to do. */
+  spendRetry(): boolean {
+    if (this.#retries < 1) return false
+    this.#retries--
+    return true
   }
 
   end(): void {
@@ -85,10 +116,12 @@ export class Upstream implements Member {
       pool.close().catch(() => {})
     }
     this.#pools.clear()
+    for (const pool of this.#http2.values()) void pool.close()
+    this.#http2.clear()
   }
 
   async destroy(): Promise<void> {
-    await Promise.all([...this.#pools.values()].map((pool) => pool.destroy()))
+    await Promise.all([...this.#pools.values(), ...this.#http2.values()].map((pool) => pool.destroy()))
   }
 }
 
@@ -107,9 +140,9 @@ function createPool({ origin, guard }: Address, timeout: number, connections: nu
   })
 }
 
-function createConnector(timeout: number, guard: Address['guard']): buildConnector.connector {
+function createConnector(timeout: number, guard: Address['guard'], allowH2 = false): buildConnector.connector {
   const lookup = guard && guardedLookup(guard.loopback)
-  const connect = buildConnector({ timeout, allowH2: false, ...(lookup ? { lookup } : {}) })
+  const connect = buildConnector({ timeout, allowH2, ...(lookup ? { lookup } : {}) })
   return (options, callback) => {
     const host = options.hostname.replace(/^\[|\]$/g, '')
     if (guard && isIP(host) !== 0 && !mayReach(host, guard.loopback)) {
@@ -125,8 +158,16 @@ function createConnector(timeout: number, guard: Address['guard']): buildConnect
   }
 }
 
-function renameReset(error: NodeJS.ErrnoException): void {
+const reused = new WeakSet<Error>()
+
+function renameReset(this: Socket, error: NodeJS.ErrnoException): void {
   if (error.code === 'ECONNRESET') error.code = 'UPSTREAM_RESET'
+  if (this.bytesRead > 0) reused.add(error)
+}
+
+/** The connection that ended with this error had brought an answer before. */
+export function wasReused(error: Error): boolean {
+  return reused.has(error) || (error instanceof errors.SocketError && (error.socket?.bytesRead ?? 0) > 0)
 }
 
 /** All endpoints in use, by tenant and address. They outlive the table: a swap must not cost a connection. */

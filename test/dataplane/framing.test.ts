@@ -47,7 +47,6 @@ const refused: readonly [hazard: string, bytes: string, status?: number][] = [
   ['Upgrade: h2c', 'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n\r\n'],
   ['HTTP/2.0 in an HTTP/1 line', 'GET / HTTP/2.0\r\nHost: a\r\n\r\n'],
   ['HTTP/0.9', 'GET / HTTP/0.9\r\nHost: a\r\n\r\n'],
-  ['the HTTP/2 preface', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
   ['a folded header', 'GET / HTTP/1.1\r\nHost: a\r\nX-A: b\r\n c\r\n\r\n'],
   ['a space before the colon', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 1\r\n\r\na'],
   ['a bare CR in a value', 'GET / HTTP/1.1\r\nHost: a\r\nX-A: b\rc\r\n\r\n'],

@@ -15,10 +15,11 @@ const requirements = {
   // NVIDIA's wheel carries the whole server, which runs on a CPU.
   triton: ['nvidia-pytriton==0.7.0'],
   llama: ['xllamacpp==2026.10.11549', 'gguf==0.19.0', 'numpy'],
+  sdk: ['openai==3.52.0', 'tritonclient[all]==2.73.0'],
 } as const
 
 export type VenvName = keyof typeof requirements
-export const venvNames = ['triton', 'llama'] as const satisfies readonly VenvName[]
+export const venvNames = ['triton', 'llama', 'sdk'] as const satisfies readonly VenvName[]
 
 export type Venv = Readonly<{
   folder: string
@@ -30,7 +31,8 @@ export type Venv = Readonly<{
   libraries: string
 }>
 
-const cache = process.env['MODELROUTE_CACHE'] ||
+/** What is installed once and kept. */
+export const cacheFolder = process.env['MODELROUTE_CACHE'] ||
   join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'modelroute')
 
 /** Why the servers cannot be had here, or false: for `test(name, { skip: await cannotRun() }, …)`. In CI it throws. */
@@ -45,13 +47,13 @@ export async function cannotRun(): Promise<string | false> {
 
 /** Installs what is missing: minutes the first time, and nothing after. One at a time across processes. */
 export async function ensureVenv(name: VenvName): Promise<Venv> {
-  const folder = join(cache, `venv-${name}`)
+  const folder = join(cacheFolder, `venv-${name}`)
   const python = join(folder, 'bin/python')
   // Written last, so that an installation that was cut off is done again.
   const stamp = join(folder, 'installed.txt')
   const wanted = requirements[name].join('\n')
   if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted) {
-    mkdirSync(cache, { recursive: true })
+    mkdirSync(cacheFolder, { recursive: true })
     process.stderr.write(`installing ${requirements[name].join(', ')} (once; kept in ${folder})\n`)
     const script = 'python3 -m venv "$1" && shift && exec nice -n 15 "$@"'
     const pip = [python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...requirements[name]]

@@ -1,0 +1,80 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { answering, call, type Peer } from './peers.ts'
+import { otherCore, proxyCore, said, start } from './processes.ts'
+
+const bin = join(import.meta.dirname, '../cli/modelroute.js')
+// Quoted: `off` and `on` are no text in YAML.
+const metadata = (name: string, more = '') => `metadata: {name: '${name}', namespace: bench${more}}`
+
+const service = (name: string, ports: readonly number[]) => `
+apiVersion: v1
+kind: Service
+${metadata(name)}
+spec: {ports: [{name: http, port: 8000}]}
+${ports.map((port, i) => `---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+${metadata(`${name}-${i}`, `, labels: {kubernetes.io/service-name: ${name}}`)}
+addressType: IPv4
+ports: [{name: http, port: ${port}}]
+endpoints: [{addresses: [127.0.0.1]}]
+`).join('')}---`
+
+const route = (name: string, gateway: string, path: string, backends: string, more = '') => `
+apiVersion: modelroute.io/v1alpha1
+kind: ModelRoute
+${metadata(name)}
+spec:
+  gatewayNames: ['${gateway}']
+  rules:
+  - name: infer
+    matches: [{path: {type: PathPrefix, value: ${path}}${more}}]
+    backendRefs: [${backends}]
+---`
+
+const all = '{variant: stable, name: one, port: 8000}'
+const halves = '{variant: stable, name: left, port: 8000, weight: 50}, {variant: canary, name: right, port: 8000, weight: 50}'
+
+/** The route that is asked for among 4,999 others: for the same host, other hosts, and with header matches that do not apply. */
+const many = () => Array.from({ length: 4999 }, (_, i) => route(
+  `other-${i}`, 'many', `/v2/models/other-${i}`, all, i % 2 === 0 ? ', headers: [{name: x-tier, value: gold}]' : '',
+)).join('')
+
+export const modes = ['off', 'on', 'logged', 'many'] as const
+type Mode = (typeof modes)[number]
+
+/** `flags`: also given to the process measured, to node itself. */
+export async function startOurs(ports: readonly number[], folder: string, wanted: readonly Mode[], flags: readonly string[] = []): Promise<Peer[]> {
+  const [one = 0, two = 0, three = 0, four = 0] = ports
+  const file = join(folder, 'routes.yaml')
+  await writeFile(file, [
+    service('one', [one]), service('left', [one, two]), service('right', [three, four]),
+    route('off', 'off', '/', all), route('on', 'on', '/', halves), route('many', 'many', '/', all), wanted.includes('many') ? many() : '',
+  ].join(''))
+  const controller = start(otherCore, [
+    process.execPath, bin, 'controller', '-f', file, '--push-port', '0', '--control-port', '0', '--log-level', 'warn',
+  ])
+  const push = await said<{ name: string; url: string }>(controller, ({ name }) => name === 'push')
+  if (!push) throw new Error('the controller did not start')
+
+  const proxies: Peer[] = []
+  for (const mode of wanted) {
+    const started = start(proxyCore, [
+      process.execPath, ...flags, bin, 'dataplane', '--controller', push.url, '--gateway', mode === 'logged' ? 'on' : mode,
+      '--host', '127.0.0.1', '--http-port', '0', '--admin-port', '0', '--health-port', '0', '--snapshot', 'none',
+      '--log-level', mode === 'logged' ? 'info' : 'warn',
+    ])
+    const http = await said<{ name: string; url: string }>(started, ({ name }) => name === 'http')
+    const port = Number(http && new URL(http.url).port)
+    if (!await answering(port, '/', 30_000)) throw new Error(`the proxy ${mode} did not start`)
+    // Its access log is read, as an agent on the machine would.
+    void drain(started.lines)
+    proxies.push({ name: mode, pid: started.pid, port, call })
+  }
+  return proxies
+}
+
+async function drain(lines: AsyncIterator<string>): Promise<void> {
+  for (let next = await lines.next(); !next.done; next = await lines.next());
+}

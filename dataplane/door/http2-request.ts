@@ -1,0 +1,136 @@
+import type { Http2ServerRequest, ServerHttp2Stream } from 'node:http2'
+import type { Socket } from 'node:net'
+import { failure, type Failure } from '../pipeline/errors.ts'
+
+type Listener = (...args: unknown[]) => void
+
+/**
+ * A stream's request as the pipeline knows requests: what of node:http's IncomingMessage it uses. (The compatibility
+ * classes of node:http2 end a body cleanly when the client resets its stream, and say less than is asked here.)
+ */
+export class Http2Request {
+  /** Not what any HTTP/1.1 request line can say: `HTTP/2.0` there is refused. */
+  readonly httpVersion = '2'
+  /** Nothing of a body must be read on and thrown away: a stream that has been answered is reset. */
+  readonly complete = true
+  readonly method: string
+  readonly url: string
+  readonly rawHeaders: readonly string[]
+  readonly socket: Socket
+  readonly stream: ServerHttp2Stream
+
+  constructor(stream: ServerHttp2Stream, socket: Socket, head: Head) {
+    this.stream = stream
+    this.socket = socket
+    this.method = head.method
+    this.url = head.path
+    this.rawHeaders = head.headers
+  }
+
+  /** By name, of those that occur more than once the last. */
+  get headers(): Readonly<Record<string, string>> {
+    const headers: Record<string, string> = Object.create(null)
+    for (let i = 0; i < this.rawHeaders.length; i += 2) headers[this.rawHeaders[i] ?? ''] = this.rawHeaders[i + 1] ?? ''
+    return headers
+  }
+
+  get destroyed(): boolean {
+    return this.stream.destroyed
+  }
+
+  get readableEnded(): boolean {
+    return this.stream.readableEnded && !this.stream.aborted
+  }
+
+  on(event: string, listener: Listener): this {
+    this.stream.on(event, listener)
+    return this
+  }
+
+  once(event: string, listener: Listener): this {
+    // Node ends the body of a stream that was reset without an error as if it were whole.
+    if (event === 'end') this.stream.once('end', () => { if (!this.stream.aborted) listener() })
+    else this.stream.once(event, listener)
+    return this
+  }
+
+  off(event: string, listener: Listener): this {
+    this.stream.off(event, listener)
+    return this
+  }
+
+  pause(): this {
+    this.stream.pause()
+    return this
+  }
+
+  resume(): this {
+    this.stream.resume()
+    return this
+  }
+}
+
+/** A request's head in the terms of HTTP/1.1: Host for `:authority`, framing for what END_STREAM says. */
+export type Head = Readonly<{
+  method: string
+  path: string
+  headers: readonly string[]
+  expectsContinue: boolean
+  /** What is wrong that only HTTP/2 can get wrong. */
+  fault: Failure | undefined
+}>
+
+/** nghttp2 resets streams with these (RFC 9113 section 8.2.2); should it ever not, nothing behind it may see them. */
+const ofConnection = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'http2-settings'])
+
+/** @param raw names and values as they came, pseudo-headers first */
+export function headOf(raw: Http2ServerRequest['rawHeaders'], endsWithHead: boolean): Head {
+  const headers: string[] = []
+  const hosts: string[] = []
+  let method = ''
+  let path = ''
+  let scheme = ''
+  let authority: string | undefined
+  let cookie: string | undefined
+  let length = false
+  let expectsContinue = false
+  let wrong: string | undefined
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] ?? ''
+    const value = raw[i + 1] ?? ''
+    if (name === ':method') method = value
+    else if (name === ':path') path = value
+    else if (name === ':scheme') scheme = value
+    else if (name === ':authority') authority = value
+    else if (name.startsWith(':')) wrong = 'The request has a pseudo-header that is not served here.'
+    else if (name === 'host') hosts.push(value)
+    else if (name === 'cookie') cookie = cookie === undefined ? value : `${cookie}; ${value}`
+    else if (ofConnection.has(name) || (name === 'te' && value !== 'trailers')) {
+      wrong = `HTTP/2 has no header ${name}.`
+    } else if (name !== name.toLowerCase()) wrong = 'A header name is not in lower case.'
+    else {
+      if (name === 'content-length') length = true
+      if (name === 'expect') expectsContinue = value.toLowerCase() === '100-continue'
+      headers.push(name, value)
+    }
+  }
+  // Split so that each part compresses by itself (RFC 9113 section 8.2.3); HTTP/1.1 has one.
+  if (cookie !== undefined) headers.push('cookie', cookie)
+  if (scheme !== 'http' && scheme !== 'https') wrong ??= 'The scheme is neither http nor https.'
+  const [host] = hosts
+  if (authority !== undefined && host !== undefined && host.toLowerCase() !== authority.toLowerCase()) {
+    wrong ??= 'The Host is not the authority.'
+  }
+  if (authority === undefined) for (const each of hosts) headers.push('host', each)
+  else {
+    headers.push('host', authority)
+    if (hosts.length > 1) wrong ??= 'The request has more than one Host.'
+  }
+  if (!length && !endsWithHead) headers.push('transfer-encoding', 'chunked')
+  return { method, path, headers, expectsContinue, fault: faultOf(method, wrong) }
+}
+
+function faultOf(method: string, wrong: string | undefined): Failure | undefined {
+  if (method === 'CONNECT') return failure('method_not_allowed', 'CONNECT is not served here.')
+  return wrong === undefined ? undefined : failure('invalid_request', wrong)
+}

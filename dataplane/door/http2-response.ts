@@ -1,0 +1,155 @@
+import { EventEmitter } from 'node:events'
+import { validateHeaderName, validateHeaderValue } from 'node:http'
+import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
+import type { Http2Request } from './http2-request.ts'
+
+const { NGHTTP2_NO_ERROR } = constants
+
+/**
+ * A stream's response as the pipeline knows responses: what of node:http's ServerResponse it uses. Headers go out with
+ * the first byte of the body, or with `flushHeaders`, or with the end.
+ */
+export class Http2Response extends EventEmitter {
+  readonly req: Http2Request
+  statusCode = 200
+  /** The connection outlives the answer whatever it says: a drain ends it with a GOAWAY. */
+  shouldKeepAlive = true
+  readonly #stream: ServerHttp2Stream
+  #headers: OutgoingHttpHeaders | undefined
+  #trailers: OutgoingHttpHeaders | undefined
+  /** Where the length was told, nothing can follow the body. */
+  #sized = false
+  #ended = false
+  #broken = false
+
+  constructor(request: Http2Request) {
+    super()
+    const { stream } = request
+    this.req = request
+    this.#stream = stream
+    stream.on('error', ignore)
+    stream.on('drain', () => this.emit('drain'))
+    stream.once('close', () => this.emit('close'))
+    stream.once('wantTrailers', () => this.#sendTrailers())
+    stream.once('finish', () => this.#release())
+    // Reset by the client: there is nobody left to hear the rest.
+    stream.once('aborted', () => {
+      if (!this.#broken) stream.destroy()
+    })
+  }
+
+  get headersSent(): boolean {
+    return this.#stream.headersSent
+  }
+
+  get writableEnded(): boolean {
+    return this.#ended
+  }
+
+  /** The whole answer is on its way: nothing broke it off before. */
+  get writableFinished(): boolean {
+    const { writableFinished, aborted, rstCode } = this.#stream
+    return this.#ended && writableFinished && !aborted && !this.#broken && rstCode === NGHTTP2_NO_ERROR
+  }
+
+  get destroyed(): boolean {
+    return this.#stream.destroyed
+  }
+
+  get writableNeedDrain(): boolean {
+    return this.#stream.writableNeedDrain
+  }
+
+  get writableLength(): number {
+    return this.#stream.writableLength
+  }
+
+  /**
+   * Throws where the answer could not be sent as it is.
+   * @param headers flat, names in lower case
+   */
+  writeHead(status: number, headers: readonly string[]): this {
+    if (!Number.isInteger(status) || status < 200 || status > 599) throw new RangeError(`no status: ${status}`)
+    const byName: OutgoingHttpHeaders = Object.create(null)
+    let sized = false
+    for (let i = 0; i + 1 < headers.length; i += 2) {
+      const name = headers[i] ?? ''
+      const value = headers[i + 1] ?? ''
+      validateHeaderName(name)
+      validateHeaderValue(name, value)
+      if (name === 'content-length') sized = true
+      const before = byName[name]
+      if (before === undefined) byName[name] = value
+      // An array goes out as one line each, which for most means the same (RFC 9110 section 5.3), and Set-Cookie needs.
+      else if (Array.isArray(before)) before.push(value)
+      else byName[name] = [String(before), value]
+    }
+    this.statusCode = status
+    this.#headers = { ':status': status, ...byName }
+    this.#sized = sized
+    return this
+  }
+
+  writeContinue(): void {
+    if (this.#open()) this.#stream.additionalHeaders({ ':status': 100 })
+  }
+
+  flushHeaders(): void {
+    this.#begin(false)
+  }
+
+  write(chunk: Buffer | string): boolean {
+    this.#begin(false)
+    return this.#open() ? this.#stream.write(chunk) : true
+  }
+
+  addTrailers(trailers: readonly (readonly [string, string])[]): void {
+    const byName: OutgoingHttpHeaders = Object.create(null)
+    for (const [name, value] of trailers) byName[name] = value
+    this.#trailers = byName
+  }
+
+  end(chunk?: Buffer | string): this {
+    if (this.#ended) return this
+    this.#ended = true
+    const empty = chunk === undefined || chunk.length === 0
+    this.#begin(empty && this.#trailers === undefined)
+    if (!this.#open() || this.#stream.writableEnded) return this
+    if (empty) this.#stream.end()
+    else this.#stream.end(chunk)
+    return this
+  }
+
+  /** Breaks the answer off so that it cannot be taken for a whole one: INTERNAL_ERROR, and the connection goes on. */
+  destroy(): this {
+    this.#broken = true
+    this.#stream.destroy(new Error('the answer was broken off'))
+    return this
+  }
+
+  #open(): boolean {
+    return !this.#stream.destroyed && !this.#stream.closed
+  }
+
+  #begin(endStream: boolean): void {
+    if (this.#stream.headersSent || !this.#open()) return
+    const headers = this.#headers ?? { ':status': this.statusCode }
+    this.#stream.respond(headers, { endStream, waitForTrailers: !endStream && !this.#sized })
+  }
+
+  #sendTrailers(): void {
+    if (!this.#open()) return
+    this.#stream.sendTrailers(this.#trailers ?? {})
+  }
+
+  /** The rest of a request that has been answered is of no use: the client may stop (RFC 9113 section 8.1). */
+  #release(): void {
+    if (this.#broken || this.#stream.readableEnded || this.#stream.endAfterHeaders) return
+    setImmediate(() => {
+      if (!this.#stream.closed && !this.#stream.readableEnded) this.#stream.close(NGHTTP2_NO_ERROR)
+    })
+  }
+}
+
+/** The client is told by the reset of its stream. */
+function ignore(): void {}

@@ -1,0 +1,158 @@
+import { constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
+import type { Dispatcher } from 'undici'
+import type { FlatHeaders } from '../pipeline/headers.ts'
+import { isGrpc } from '../protocols/grpc.ts'
+import type { RequestBody } from './body.ts'
+
+export type Sent = Readonly<{ path: string; method: string; headers: FlatHeaders; body: Buffer | RequestBody | null }>
+
+/** The server said that it did nothing with the request (RFC 9113 section 8.7), so anybody may have it. */
+export class StreamRefused extends Error {
+  readonly code = 'STREAM_REFUSED'
+}
+
+class StreamBroken extends Error {
+  readonly code = 'UPSTREAM_RESET'
+}
+
+/** One request on its way over HTTP/2, and what undici's handlers expect to control it by. */
+export class Call implements Dispatcher.DispatchController {
+  aborted = false
+  paused = false
+  reason: Error | null = null
+  rawHeaders: string[] = []
+  rawTrailers: string[] = []
+  /** The answer is all in its head: a gRPC error has no body and no trailers. */
+  headOnly = false
+  readonly #sent: Sent
+  readonly #handler: Dispatcher.DispatchHandler
+  #stream: ClientHttp2Stream | undefined
+  #started = false
+  #answered = false
+  #over = false
+
+  constructor(sent: Sent, handler: Dispatcher.DispatchHandler) {
+    this.#sent = sent
+    this.#handler = handler
+  }
+
+  /** @param done called once, when its place on the connection is free again
+   *  @param again takes it back when the server refused it, untouched: false where it may not be repeated any more */
+  start(session: ClientHttp2Session, scheme: string, done: () => void, lastStream: () => number, again: () => boolean): void {
+    if (!this.#started) this.#handler.onRequestStart?.(this, undefined)
+    this.#started = true
+    if (this.aborted) {
+      done()
+      this.fail(this.reason ?? new StreamBroken('aborted'))
+      return
+    }
+    const { body } = this.#sent
+    let stream: ClientHttp2Stream
+    try {
+      stream = session.request(headersOf(this.#sent, scheme), { endStream: body === null })
+    } catch (error) {
+      done()
+      this.fail(error instanceof Error ? error : new Error(String(error)))
+      return
+    }
+    this.#stream = stream
+    let failed: Error | undefined
+    let cut = false
+    stream.on('response', (_headers, flags, raw?: string[]) => {
+      this.#answered = true
+      this.headOnly = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0
+      const all = raw ?? []
+      const status = Number(all[all.indexOf(':status') + 1])
+      this.rawHeaders = plain(all)
+      if (!this.#over) this.#handler.onResponseStart?.(this, status, {})
+      stream.on('data', (chunk: Buffer) => {
+        if (!this.#over) this.#handler.onResponseData?.(this, chunk)
+      })
+    })
+    stream.on('trailers', (_headers, _flags, raw?: string[]) => { this.rawTrailers = plain(raw ?? []) })
+    stream.on('error', (error) => { failed = error })
+    // node:http2 ends what a dead connection broke off as if it were whole; this comes first.
+    stream.on('aborted', () => { cut = true })
+    stream.on('end', () => {
+      if (cut || this.#over || !this.#answered || stream.rstCode !== constants.NGHTTP2_NO_ERROR) return
+      this.#over = true
+      this.#handler.onResponseEnd?.(this, {})
+      // The server did not wait for the whole request.
+      if (!stream.writableFinished) stream.close(constants.NGHTTP2_CANCEL)
+    })
+    stream.on('close', () => {
+      done()
+      if (this.#over) return
+      const refused = stream.rstCode === constants.NGHTTP2_REFUSED_STREAM || (stream.id ?? 0) > lastStream()
+      if (refused && !this.#answered && !this.aborted && !isStream(body) && again()) return
+      this.fail(this.reason ?? failed ?? new StreamBroken('the stream was broken off'))
+    })
+    this.#send(stream)
+  }
+
+  fail(error: Error): void {
+    if (this.#over) return
+    this.#over = true
+    this.#handler.onResponseError?.(this, error)
+  }
+
+  #send(stream: ClientHttp2Stream): void {
+    const { body } = this.#sent
+    const sent = (): void => this.#handler.onRequestSent?.()
+    if (!isStream(body)) {
+      if (body !== null) stream.end(body)
+      sent()
+      return
+    }
+    body.on('data', (chunk: Buffer) => {
+      if (stream.writable && !stream.write(chunk)) body.pause()
+    })
+    stream.on('drain', () => body.resume())
+    body.on('end', () => {
+      stream.end()
+      sent()
+    })
+    body.on('error', (error) => this.abort(error))
+  }
+
+  pause(): void {
+    this.paused = true
+    this.#stream?.pause()
+  }
+
+  resume(): void {
+    this.paused = false
+    this.#stream?.resume()
+  }
+
+  abort(reason: Error): void {
+    this.aborted = true
+    this.reason ??= reason
+    this.#stream?.close(constants.NGHTTP2_CANCEL)
+  }
+}
+
+const isStream = (body: Sent['body']): body is RequestBody => body !== null && !Buffer.isBuffer(body)
+
+function headersOf({ path, method, headers, body }: Sent, scheme: string): string[] {
+  const rest: string[] = []
+  let authority = ''
+  let grpc = false
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const name = headers[i] ?? ''
+    const value = headers[i + 1] ?? ''
+    if (name === 'host') authority = value
+    else rest.push(name, value)
+    if (name === 'content-type') grpc = isGrpc(value)
+  }
+  if (Buffer.isBuffer(body)) rest.push('content-length', String(body.length))
+  // Without it a gRPC server would not believe that trailers come through.
+  if (grpc) rest.push('te', 'trailers')
+  return [':method', method, ':scheme', scheme, ':authority', authority, ':path', path, ...rest]
+}
+
+function plain(raw: readonly string[]): string[] {
+  const kept: string[] = []
+  for (let i = 0; i + 1 < raw.length; i += 2) if (!raw[i]?.startsWith(':')) kept.push(raw[i] ?? '', raw[i + 1] ?? '')
+  return kept
+}

@@ -1,0 +1,291 @@
+import { createHash } from 'node:crypto'
+import { Agent, type ClientRequest, type IncomingMessage } from 'node:http'
+import { Agent as TlsAgent } from 'node:https'
+import { isIP, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import httpProxy from 'http-proxy'
+import { failure, type Failure } from '../pipeline/errors.ts'
+import type { Exchange } from '../pipeline/exchange.ts'
+import { valueOf } from '../pipeline/headers.ts'
+import { replyError } from '../pipeline/reply.ts'
+import type { Destination } from './destination.ts'
+import { Gate } from './gate.ts'
+import { guardedLookup, mayReach } from './guard.ts'
+import { failureOf } from './outcome.ts'
+import type { Upstream } from './pool.ts'
+import { responseHead } from './response.ts'
+
+/** The client's connection once node:http has let go of it, and the bytes that came with the request. */
+export type Opened = Readonly<{ socket: Duplex; head: Buffer }>
+
+const proxy = httpProxy.createProxyServer({ ws: true, toProxy: true, xfwd: false })
+/** An end that stays open after the other has closed its half is given this long without a byte. */
+const halfOpenMax = 1000
+
+/** What a request for a tunnel lacks to be one (RFC 6455 section 4.2.1). */
+export function tunnelFault({ received }: Exchange): Failure | undefined {
+  const { headers } = received
+  if (valueOf(headers, 'sec-websocket-version') !== '13') {
+    return failure('invalid_request', 'The only version of WebSocket served here is 13.')
+  }
+  return /^[A-Za-z0-9+/]{21}[AQgw]==$/.test(valueOf(headers, 'sec-websocket-key') ?? '')
+    ? undefined
+    : failure('invalid_request', 'The Sec-WebSocket-Key is not 16 bytes in base64.')
+}
+
+/**
+ * Carries one WebSocket over http-proxy, which makes the request and joins the two ends. It is given a request made of
+ * the screened headers and a gate in place of the client's connection, and of the backend's answer only what has been
+ * checked: it would pass on any 101 with whatever headers, and otherwise write an answer of its own.
+ */
+export class Tunnel {
+  readonly #exchange: Exchange
+  readonly #to: Destination
+  readonly #opened: Opened
+  #upstream: Upstream | undefined
+  #request: ClientRequest | undefined
+  #backend: Socket | undefined
+  #gate: Gate | undefined
+  #timer: NodeJS.Timeout | undefined
+  #connected = false
+  #retried = false
+  #over = false
+  #moved = 0
+  #idle: number
+
+  constructor(exchange: Exchange, to: Destination, opened: Opened) {
+    this.#exchange = exchange
+    this.#to = to
+    this.#opened = opened
+    this.#idle = to.rule.timeouts.streamIdle ?? Number.POSITIVE_INFINITY
+  }
+
+  start(): void {
+    this.#try(undefined)
+  }
+
+  /** The client's connection is gone: called exactly once. */
+  clientClosed(): void {
+    this.#over = true
+    clearTimeout(this.#timer)
+    this.#endTry()
+    this.#gate?.destroy()
+    this.#request?.destroy()
+    this.#backend?.destroy()
+  }
+
+  #try(except: Upstream | undefined): void {
+    const { variant, group, rule, path } = this.#to
+    const upstream = variant.pick(group.members, except)
+    if (upstream === undefined) return this.#fail(failure('no_endpoints', 'The backend has no ready endpoint.'), '')
+    if (upstream.full) return this.#fail(failure('overloaded', 'The backend has more requests waiting than it can take.'), '')
+    const exchange = this.#exchange
+    const { origin, guard } = upstream.address
+    const { protocol, hostname, port } = new URL(origin)
+    const host = hostname.replace(/^\[|\]$/g, '')
+    if (guard && isIP(host) !== 0 && !mayReach(host, guard.loopback)) {
+      return this.#fail(failure('upstream_connect_failed', 'The backend could not be reached.'), 'address refused')
+    }
+    exchange.endpoint = upstream.label
+    exchange.upstreamStartedAt = performance.now()
+    exchange.upstreamEndedAt = 0
+    this.#upstream = upstream
+    this.#connected = false
+    upstream.begin()
+    const gate = new Gate(this.#opened.socket, (bytesIn, bytesOut) => {
+      exchange.bytesIn += bytesIn
+      exchange.bytesOut += bytesOut
+      this.#moved = performance.now()
+    })
+    gate.on('error', ignore)
+    this.#gate = gate
+
+    // http-proxy tells of the request that it makes by an event, at once, and before it listens to it itself.
+    proxy.once('proxyReqWs', (request: ClientRequest) => {
+      this.#request = request
+      // It would join and mend the path once more; what was matched is what is sent.
+      request.path = path
+      request.once('socket', (socket: Socket) => socket.once('connect', () => { this.#connected = true }))
+      request.on('upgrade', (answer, socket: Socket, head) => this.#accept(gate, answer, socket, head))
+    })
+    const { connect = Number.POSITIVE_INFINITY, request = Number.POSITIVE_INFINITY, firstByte = Number.POSITIVE_INFINITY } = rule.timeouts
+    this.#schedule(Math.min(connect, request))
+    this.#deadlines = { answer: Math.min(request, firstByte + connect) }
+    const target = { protocol, hostname: host, host, port: port === '' ? (protocol === 'https:' ? '443' : '80') : port, path: '' }
+    // It reads no more of them than this.
+    const bare: object = { method: 'GET', url: '/', headers: headersOf(this.#to.headers), connection: {}, socket: {} }
+    const { noDeprecation } = process
+    // It copies options with util._extend, and a warning on stderr is of no use to who runs this.
+    process.noDeprecation = true
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- see above
+    proxy.ws(bare as IncomingMessage, gate, this.#opened.head, { target, agent: agentOf(protocol, guard) }, (error) => this.#failed(upstream, error))
+    process.noDeprecation = noDeprecation ?? false
+    // Its own listener would write any other answer to the client as it is.
+    this.#request?.removeAllListeners('response').on('response', (answer: IncomingMessage) => this.#relay(answer))
+  }
+
+  #deadlines = { answer: Number.POSITIVE_INFINITY }
+
+  /** A 101 opens the tunnel only when it is the answer to our very request (RFC 6455 section 4.1). */
+  #accept(gate: Gate, answer: IncomingMessage, backend: Socket, head: Buffer): void {
+    if (this.#over || gate.destroyed) {
+      backend.destroy()
+      return
+    }
+    const { headers } = answer
+    const key = valueOf(this.#to.headers, 'sec-websocket-key') ?? ''
+    const valid = headers.upgrade?.toLowerCase() === 'websocket'
+      && (headers.connection ?? '').toLowerCase().split(',').some((name) => name.trim() === 'upgrade')
+      && headers['sec-websocket-accept'] === acceptOf(key)
+    if (!valid) {
+      this.#fail(failure('upstream_protocol', 'The backend answered with something that is no WebSocket.'), 'bad 101')
+      backend.destroy()
+      return
+    }
+    this.#backend = backend
+    const exchange = this.#exchange
+    exchange.firstByteAt = this.#moved = performance.now()
+    exchange.bytesOut += head.length
+    exchange.upgraded = true
+    exchange.response.statusCode = 101
+    answer.headers = { connection: 'Upgrade', upgrade: 'websocket' }
+    const rebuilt = responseHead(answer.rawHeaders.map((text) => Buffer.from(text, 'latin1')), 101, this.#stamp()).headers
+    for (let i = 0; i < rebuilt.length; i += 2) {
+      const [name = '', value = ''] = rebuilt.slice(i, i + 2)
+      if (name === 'set-cookie') (answer.headers['set-cookie'] ??= []).push(value)
+      else if (name !== 'content-length' && name !== 'trailer') answer.headers[name] = value
+    }
+    gate.open()
+    backend.on('error', ignore)
+    backend.once('close', () => this.#close())
+    backend.once('end', () => this.#half())
+    this.#opened.socket.once('end', () => this.#half())
+    this.#schedule(this.#idle)
+  }
+
+  #stamp() {
+    return { requestId: this.#exchange.requestId, variant: this.#to.variant.name, modelVersion: this.#exchange.modelVersion }
+  }
+
+  /** Any other answer is one like that to any other request. */
+  #relay(answer: IncomingMessage): void {
+    const exchange = this.#exchange
+    const { response } = exchange
+    const status = answer.statusCode ?? 502
+    if (this.#over) return
+    exchange.firstByteAt = performance.now()
+    clearTimeout(this.#timer)
+    const { headers } = responseHead(answer.rawHeaders.map((text) => Buffer.from(text, 'latin1')), status, this.#stamp())
+    answer.on('error', () => response.destroy())
+    answer.once('close', () => { if (!answer.complete) response.destroy() })
+    try {
+      response.writeHead(status, headers)
+    } catch {
+      this.#fail(failure('upstream_protocol', 'The backend answered with something that is not valid HTTP.'), 'header')
+      return
+    }
+    answer.on('data', (chunk: Buffer) => { exchange.bytesOut += chunk.length })
+    answer.pipe(response)
+  }
+
+  #failed(upstream: Upstream, error: Error): void {
+    if (this.#over || this.#exchange.upgraded || this.#upstream !== upstream) return
+    if (!this.#connected && !this.#retried && this.#to.group.members.some((member) => member !== upstream)) {
+      this.#retried = true
+      this.#endTry()
+      this.#gate?.destroy()
+      this.#try(upstream)
+      return
+    }
+    this.#fail(failureOf(error, this.#connected ? 'sent' : 'connecting'), error.message)
+  }
+
+  /** One end has closed its half. What is still on its way to it is delivered; an end that is dead says nothing more. */
+  #half(): void {
+    this.#idle = Math.min(this.#idle, halfOpenMax)
+    this.#moved = performance.now()
+    this.#schedule(this.#idle)
+  }
+
+  #close(): void {
+    this.#endTry()
+    this.#opened.socket.end()
+    this.#half()
+  }
+
+  #schedule(milliseconds: number): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (milliseconds < timerMax) this.#timer = setTimeout(() => this.#tick(), milliseconds)
+  }
+
+  #tick(): void {
+    const exchange = this.#exchange
+    if (exchange.upgraded) {
+      const left = this.#moved + this.#idle - performance.now()
+      if (left > 0) return this.#schedule(left)
+      if (this.#idle > halfOpenMax) {
+        exchange.error = 'timeout'
+        exchange.cause = 'stream idle'
+      }
+      this.#opened.socket.destroy()
+      return
+    }
+    const left = exchange.startedAt + this.#deadlines.answer - performance.now()
+    if (this.#connected && left > 0) return this.#schedule(left)
+    this.#fail(failure('timeout', 'The backend did not answer in time.'), '')
+  }
+
+  #endTry(): void {
+    if (this.#upstream === undefined) return
+    this.#exchange.upstreamEndedAt = performance.now()
+    this.#upstream.end()
+    this.#upstream = undefined
+  }
+
+  #fail(why: Failure, cause: string): void {
+    if (this.#over) return
+    this.#over = true
+    const exchange = this.#exchange
+    exchange.error = why.code
+    exchange.cause = cause
+    clearTimeout(this.#timer)
+    this.#endTry()
+    this.#gate?.destroy()
+    this.#request?.destroy()
+    if (exchange.response.headersSent) exchange.response.destroy()
+    else replyError(exchange.response, why, exchange.protocol, exchange.requestId, ['x-modelroute-variant', this.#to.variant.name])
+  }
+}
+
+const timerMax = 2_147_483_647
+
+const acceptOf = (key: string) => createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+
+/** The screened headers in the form that node:http takes, and the two that ask for the tunnel. */
+function headersOf(flat: readonly string[]): Record<string, string | string[]> {
+  const all = new Map<string, string[]>()
+  for (let i = 0; i < flat.length; i += 2) {
+    const [name = '', value = ''] = flat.slice(i, i + 2)
+    all.set(name, [...(all.get(name) ?? []), value])
+  }
+  const headers = [...all].map(([name, values]): [string, string | string[]] => [name, values.length === 1 ? values[0] ?? '' : values])
+  return { ...Object.fromEntries(headers), connection: 'Upgrade', upgrade: 'websocket' }
+}
+
+const agents = new Map<string, Agent>()
+
+/** Never one that keeps connections; a URL's address is checked when connecting. */
+function agentOf(protocol: string, guard: Upstream['address']['guard']): Agent {
+  const key = `${protocol} ${guard?.loopback}`
+  let agent = agents.get(key)
+  if (agent === undefined) {
+    const options = { keepAlive: false, allowHalfOpen: true, ...(guard && { lookup: guardedLookup(guard.loopback) }) }
+    agent = protocol === 'https:' ? new TlsAgent(options) : new Agent(options)
+    agents.set(key, agent)
+  }
+  return agent
+}
+
+/** What follows is the closing of the connection, and that is listened to. */
+function ignore(): void {}

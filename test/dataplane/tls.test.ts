@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect as connectHttp2 } from 'node:http2'
+import { request } from 'node:https'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls'
+import { authority, type Certified } from '../certificates.ts'
+import { testProxy } from './proxy.ts'
+import { eventually, httpUpstream } from './sockets.ts'
+import { active, route } from './table.ts'
+
+const ours = authority('ours')
+const theirs = authority('theirs')
+const server = () => ours.issue('gateway', ['localhost'])
+
+async function front(t: TestContext, certified: Certified, clientCa?: Certified) {
+  const folder = mkdtempSync(join(tmpdir(), 'modelroute-front-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const files = { cert: join(folder, 'tls.crt'), key: join(folder, 'tls.key'), clientCa: join(folder, 'ca.crt') }
+  const put = ({ cert, key }: Certified) => {
+    writeFileSync(files.cert, cert)
+    writeFileSync(files.key, key)
+  }
+  put(certified)
+  if (clientCa) writeFileSync(files.clientCa, clientCa.cert)
+  const port = await httpUpstream(t, (_request, response) => { response.end('ok') })
+  const { cert, key } = files
+  const proxy = await testProxy(t, active('1', [route({ hostnames: [] })], { 'ml/s:80': [port] }), {
+    https: { bind: { host: '127.0.0.1', port: 0 }, files: clientCa ? files : { cert, key } },
+  })
+  const { port: https } = new URL(proxy.urls.https ?? '')
+  return { proxy, port: Number(https), put }
+}
+
+/** A handshake, and what came of it. */
+function handshake(t: TestContext, port: number, options: ConnectionOptions = {}): Promise<TLSSocket> {
+  const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>()
+  const socket = connectTls({ port, host: '127.0.0.1', servername: 'localhost', ca: ours.cert, ...options }, () => resolve(socket))
+  socket.on('error', reject)
+  t.after(() => socket.destroy())
+  return promise
+}
+
+function ask(port: number, options: ConnectionOptions = {}): Promise<number | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<number | undefined>()
+  request({ port, host: '127.0.0.1', servername: 'localhost', ca: ours.cert, agent: false, ...options }, (response) => {
+    response.resume().on('end', () => resolve(response.statusCode))
+  }).on('error', reject).end()
+  return promise
+}
+
+test('one port speaks HTTP/1.1 and HTTP/2, by ALPN', { timeout: 10_000 }, async (t) => {
+  const { port } = await front(t, server())
+  assert.equal(await ask(port), 200)
+  assert.equal((await handshake(t, port, { ALPNProtocols: ['http/1.1'] })).alpnProtocol, 'http/1.1')
+  const session = connectHttp2(`https://localhost:${port}`, { ca: ours.cert, lookup: (_name, _options, done) => done(null, [{ address: '127.0.0.1', family: 4 }]) })
+  t.after(() => session.destroy())
+  const { promise, resolve } = Promise.withResolvers<number | undefined>()
+  session.request({ ':path': '/' }).on('response', (headers) => resolve(headers[':status'])).resume()
+  assert.equal(await promise, 200)
+  assert.equal(session.alpnProtocol, 'h2')
+})
+
+test('TLS 1.1 and ciphers without forward secrecy are refused', { timeout: 10_000 }, async (t) => {
+  const { port } = await front(t, server())
+  await assert.rejects(handshake(t, port, { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'ALL:@SECLEVEL=0' }))
+  await assert.rejects(handshake(t, port, { maxVersion: 'TLSv1.2', ciphers: 'AES128-SHA' }))
+})
+
+test('with a client authority only its certificates are let in', { timeout: 10_000 }, async (t) => {
+  const { port } = await front(t, server(), ours)
+  const { cert, key } = ours.issue('client')
+  assert.equal(await ask(port, { cert, key }), 200)
+  await assert.rejects(ask(port))
+  await assert.rejects(ask(port, theirs.issue('client')))
+})
+
+test('a replaced certificate is used without a restart, and an unusable one is not', { timeout: 20_000 }, async (t) => {
+  const first = server()
+  const { port, proxy, put } = await front(t, first)
+  const kept = await handshake(t, port)
+  const shown = async () => (await handshake(t, port)).getPeerX509Certificate()?.toString().trim()
+  assert.equal(await shown(), first.cert.trim())
+  const second = server()
+  put({ cert: second.cert, key: first.key })
+  await eventually(() => proxy.text().includes('"level":"error"'))
+  assert.equal(await shown(), first.cert.trim())
+  put(second)
+  await eventually(() => proxy.text().includes('a new certificate is in force'))
+  assert.equal(await shown(), second.cert.trim())
+  // A connection that was there goes on.
+  kept.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  const { promise, resolve } = Promise.withResolvers<string>()
+  kept.once('data', (data: Buffer) => resolve(data.toString()))
+  assert.match(await promise, /^HTTP\/1\.1 200/)
+})
