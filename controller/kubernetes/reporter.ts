@@ -1,8 +1,7 @@
-import type { Hashes } from '../../table/version.ts'
-import type { Compiled, PolicyOutcome, RouteOutcome, Verdict } from '../compile/compiled.ts'
-import type { ProxyView } from '../push/publish.ts'
-import type { Resource, Snapshot } from '../sources/snapshot.ts'
+import type { PolicyOutcome, RouteOutcome, Verdict } from '../compile/compiled.ts'
+import type { Resource } from '../sources/snapshot.ts'
 import { policyStatus, reaches, routeStatus, type Reach } from '../status.ts'
+import type { View } from '../statuses.ts'
 import { keyOf, type Api, type Log } from './api.ts'
 import { systemClock, type Clock } from './clock.ts'
 import { EventRecorder } from './events.ts'
@@ -17,14 +16,6 @@ export type ReporterOptions = Readonly<{
   instance: string
   log: Log
   clock?: Clock
-}>
-
-/** Everything that is known at one moment about what was asked for and what is in force. */
-export type View = Readonly<{
-  snapshot: Snapshot
-  compiled: Compiled
-  proxies: readonly ProxyView[]
-  hashes: (gateway: string) => Hashes
 }>
 
 /** Tells the cluster what became of its routes and policies: statuses, events, and the revisions in force. */
