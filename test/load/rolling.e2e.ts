@@ -12,7 +12,9 @@ import { adopt, temporaryFolder } from '../cluster/process.ts'
 import { until } from '../cluster/wait.ts'
 import { httpUpstream } from '../dataplane/sockets.ts'
 
+/** At least; a fast machine goes on until there were restarts enough. */
 const total = 100_000
+const restartsAtLeast = 5
 const workers = 24
 const bin = join(import.meta.dirname, '../../cli/modelroute.js')
 
@@ -128,9 +130,11 @@ test(`two proxies restarted in turn: 0 of ${total} requests fail, and a stream o
   }
   const failed: string[] = []
   const count = { sent: 0 }
+  let restarts = 0
+  const enough = () => count.sent >= total && restarts >= restartsAtLeast
   const bodies = ['', 'x', 'y'.repeat(1024), 'z'.repeat(100_000)]
   const work = async () => {
-    while (count.sent < total) {
+    while (!enough()) {
       const n = count.sent++
       // One in a hundred is large enough to be streamed.
       const body = n % 100 === 0 ? bodies[3] ?? '' : bodies[n % 3] ?? ''
@@ -141,8 +145,7 @@ test(`two proxies restarted in turn: 0 of ${total} requests fail, and a stream o
   const stream = fetch(`${live[0]?.urls['http']}/stream`).then((response) => response.text())
   const load = Promise.all(Array.from({ length: workers }, work))
   const ends: Promise<number | null>[] = []
-  let restarts = 0
-  while (count.sent < total) {
+  while (!enough()) {
     const fresh = await proxy()
     const [old] = live.splice(0, 1, ...live.splice(1), fresh)
     assert.ok(old)
@@ -164,6 +167,5 @@ test(`two proxies restarted in turn: 0 of ${total} requests fail, and a stream o
   }
   assert.deepEqual(new Set(await Promise.all(ends)), new Set([0]))
   t.diagnostic(`${count.sent} requests over ${restarts} restarts, ${failed.length} failed`)
-  assert.ok(restarts >= 4)
   assert.deepEqual(failed.slice(0, 10), [])
 })
