@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import test from 'node:test'
+import { freePorts } from './free-ports.ts'
 
 /**
  * The tour of the README, as a reader would take it: `npm start`, then each block in order in one shell, and what the
@@ -81,16 +81,4 @@ function copyOfTree(replacements: Readonly<Record<string, string>>): string {
     writeFileSync(path, Object.entries(replacements).reduce((all, [from, to]) => all.replaceAll(from, to), text))
   }
   return folder
-}
-
-/** Ports that were free a moment ago, taken together so that they differ. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(Array.from({ length: count }, async () => {
-    const server = createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    return server
-  }))
-  const ports = servers.map((server) => (server.address() as AddressInfo).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }

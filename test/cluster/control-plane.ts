@@ -13,8 +13,8 @@
 import { spawn } from 'node:child_process'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { freePorts } from '../free-ports.ts'
 import { Api } from './api.ts'
 import { ensureBinaries } from './build.ts'
 import type { Binaries } from './build.ts'
@@ -211,18 +211,6 @@ function part(program: Process, answers: () => Promise<boolean>): Part {
       return program.pid
     },
   }
-}
-
-/** Ports that were free a moment ago, taken together so that they differ. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(Array.from({ length: count }, () => new Promise<ReturnType<typeof createServer>>(
-    (resolve, reject) => {
-      const server = createServer().once('error', reject).listen(0, '127.0.0.1', () => resolve(server))
-    },
-  )))
-  const ports = servers.map((server) => (server.address() as { port: number }).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }
 
 function runProgram(command: string, args: readonly (string | RunOptions)[], env: NodeJS.ProcessEnv): Promise<string> {

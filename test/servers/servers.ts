@@ -8,11 +8,11 @@
 // API server refuses it in EndpointSlices), `host` is an address of the test's network namespace.
 import { execFile } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Process, temporaryFolder } from '../cluster/process.ts'
 import { until } from '../cluster/wait.ts'
+import { freePorts } from '../free-ports.ts'
 import { ensureVenv, type Venv } from './venv.ts'
 
 const here = import.meta.dirname
@@ -32,7 +32,7 @@ export async function startTriton(options: { host?: string; models?: string } = 
   const { host = '127.0.0.1', models = join(here, 'models') } = options
   const venv = await ensureVenv('triton')
   const home = join(venv.sitePackages, 'pytriton/tritonserver')
-  const [http, grpc, metrics] = await freePorts(host, 3)
+  const [http, grpc, metrics] = await freePorts(3, host)
   const url = `http://${host}:${http}`
   // A copy, because the python backend writes its bytecode beside the models.
   const folder = temporaryFolder('triton')
@@ -68,7 +68,7 @@ export async function startLlama(options: { host?: string; model?: string } = {}
   const folder = temporaryFolder('llama')
   const file = join(folder, 'tiny.gguf')
   await promisify(execFile)(venv.python, [join(here, 'llama/make_model.py'), file])
-  const [port] = await freePorts(host, 1)
+  const [port] = await freePorts(1, host)
   const url = `http://${host}:${port}`
   const program = new Process({
     name: 'llama.cpp', command: venv.python, log: join(folder, 'llama.log'),
@@ -107,15 +107,4 @@ async function stop(program: Process): Promise<void> {
   const late = setTimeout(() => void program.kill('SIGKILL'), 5_000)
   await program.kill('SIGTERM')
   clearTimeout(late)
-}
-
-/** Ports that were free a moment ago, taken together so that they differ. */
-async function freePorts(host: string, count: number): Promise<number[]> {
-  const servers = await Promise.all(Array.from({ length: count }, () =>
-    new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
-      const server = createServer().once('error', reject).listen(0, host, () => resolve(server))
-    })))
-  const ports = servers.map((server) => (server.address() as AddressInfo).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }
