@@ -4,7 +4,7 @@ import type { ModelRoute } from '../crds/types.gen.ts'
 import { validateModelRoute, validateRateLimitPolicy } from '../crds/validate.ts'
 import type { PolicyOutcome, RouteOutcome, Verdict } from './compile/compiled.ts'
 import type { ProxyView } from './push/publish.ts'
-import { policyStatus, reachOf, routeStatus } from './status.ts'
+import { policyStatus, reaches, routeStatus } from './status.ts'
 
 const spec: ModelRoute['spec'] = { rules: [{ name: 'infer', backendRefs: [{ variant: 'stable', name: 'fraud', port: 8000 }] }] }
 const yes = (reason: string): Verdict => ({ status: 'True', reason, message: '' })
@@ -42,7 +42,7 @@ const proxy = (node: string, acked: string | undefined, refused?: string, gatewa
 
 function statusOf(outcome: RouteOutcome, proxies: readonly ProxyView[], published: Record<string, string> = { default: 'h1' }) {
   const hashes = (gateway: string) => new Map(published[gateway] === undefined ? [] : [['ml/fraud', published[gateway]]])
-  return routeStatus({ outcome, reach: reachOf('ml/fraud', outcome.gateways, proxies, hashes), now })
+  return routeStatus({ outcome, reach: reaches(proxies, hashes)('ml/fraud', outcome.gateways), now })
 }
 
 const programmedOf = (...args: Parameters<typeof statusOf>) => {
@@ -96,7 +96,7 @@ describe('the status of a route', () => {
   test('counts alike whether a proxy says the published map or one of the same content', () => {
     const hashes = new Map([['ml/fraud', 'h1']])
     const of = (acked: ReadonlyMap<string, string>, id = 'ml/fraud') => (
-      reachOf(id, ['default'], [{ ...proxy('p1', 'h1'), acked }], () => hashes)
+      reaches([{ ...proxy('p1', 'h1'), acked }], () => hashes)(id, ['default'])
     )
     assert.deepEqual(of(hashes), of(new Map(hashes)))
     assert.deepEqual(of(hashes, 'ml/other'), { programmed: 0, total: 1, rejected: 0, version: '', refusal: '' })
@@ -137,7 +137,7 @@ describe('the status of a route', () => {
     const previous = statusOf(outcome, [proxy('p1', 'h0')])
     const later = new Date('2026-05-01T13:00:00Z')
     const hashes = () => new Map([['ml/fraud', 'h1']])
-    const reach = reachOf('ml/fraud', ['default'], [proxy('p1', 'h1')], hashes)
+    const reach = reaches([proxy('p1', 'h1')], hashes)('ml/fraud', ['default'])
     const next = routeStatus({ outcome: { ...outcome, generation: 8 }, reach, previous, now: later })
     assert.deepEqual(next.conditions?.map(({ type, lastTransitionTime, observedGeneration }) => [type, lastTransitionTime, observedGeneration]), [
       ['Accepted', '2026-05-01T12:00:00Z', 8],

@@ -66,16 +66,6 @@ export function reaches(
   }
 }
 
-/** The same of one route. */
-export function reachOf(
-  id: string,
-  gateways: readonly string[],
-  proxies: readonly ProxyView[],
-  hashes: (gateway: string) => Hashes,
-): Reach {
-  return reaches(proxies, hashes)(id, gateways)
-}
-
 /** The complete status of a ModelRoute. `previous` is what it says now: a condition that stays keeps its time. */
 export function routeStatus(
   { outcome, reach, previous, now }:

@@ -3,7 +3,7 @@ import type { Hashes } from '../table/version.ts'
 import type { Compiled } from './compile/compiled.ts'
 import type { ProxyView } from './push/publish.ts'
 import type { Resource, Snapshot } from './sources/snapshot.ts'
-import { policyStatus, reachOf, routeStatus } from './status.ts'
+import { policyStatus, reaches, routeStatus } from './status.ts'
 
 /** Everything that is known at one moment about what was asked for and what is in force. */
 export type View = Readonly<{
@@ -22,8 +22,9 @@ export class Statuses {
   items({ snapshot, compiled, proxies, hashes }: View, now: Date): readonly unknown[] {
     const routes = new Map<string, ModelRouteStatus>()
     const policies = new Map<string, RateLimitPolicyStatus>()
+    const reachOf = reaches(proxies, hashes)
     for (const [key, outcome] of compiled.routes) {
-      const reach = reachOf(key, outcome.gateways, proxies, hashes)
+      const reach = reachOf(key, outcome.gateways)
       routes.set(key, routeStatus({ outcome, reach, previous: this.#routes.get(key), now }))
     }
     const programmed = (namespace: string) => (name: string) =>
