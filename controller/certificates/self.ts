@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
-import type { Api, Log } from '../kubernetes/api.ts'
+import type { Api } from '../kubernetes/api.ts'
+import type { Log } from '../log.ts'
 import { backoff } from '../kubernetes/backoff.ts'
 import { sleep, systemClock, type Clock } from '../kubernetes/clock.ts'
 import type { CredentialSource, Credentials } from '../push/credentials.ts'

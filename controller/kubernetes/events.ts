@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { pathOf, type Api, type Log } from './api.ts'
+import { pathOf, type Api } from './api.ts'
+import type { Log } from '../log.ts'
 import { systemClock, type Clock } from './clock.ts'
 import { API_VERSION, EVENTS, type Ref } from './kinds.ts'
 

@@ -1,4 +1,5 @@
-import { isObject, isRecord, pathOf, type Answer, type Api, type Log, type RawObject } from './api.ts'
+import { isObject, isRecord, pathOf, type Answer, type Api, type RawObject } from './api.ts'
+import type { Log } from '../log.ts'
 import { sleep, systemClock, type Clock } from './clock.ts'
 import { LEASES } from './kinds.ts'
 

@@ -1,4 +1,4 @@
-import type { Log } from './api.ts'
+import type { Log } from '../log.ts'
 import { systemClock, type Clock } from './clock.ts'
 
 /** What became of a key: done, or to be tried again, later and later. Throwing means `retry` as well, and is logged. */

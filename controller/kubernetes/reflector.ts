@@ -1,4 +1,5 @@
-import { keyOf, pathOf, type Kind, type Log, type Api, type RawObject } from './api.ts'
+import { keyOf, pathOf, type Kind, type Api, type RawObject } from './api.ts'
+import type { Log } from '../log.ts'
 import { backoff } from './backoff.ts'
 import { sleep, systemClock, type Clock } from './clock.ts'
 import { list, type Target } from './list.ts'

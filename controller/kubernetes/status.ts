@@ -1,5 +1,6 @@
 import type { ModelRouteStatus, RateLimitPolicyStatus } from '../../crds/types.gen.ts'
-import { isRecord, pathOf, type Api, type Log } from './api.ts'
+import { isRecord, pathOf, type Api } from './api.ts'
+import type { Log } from '../log.ts'
 import { systemClock, type Clock } from './clock.ts'
 import { equal } from './equal.ts'
 import { API_VERSION, OWN, type Ref } from './kinds.ts'

@@ -4,7 +4,7 @@ import { selfCertificates } from '../certificates/self.ts'
 import { connect, loadConfig } from '../kubernetes/connect.ts'
 import { Elector } from '../kubernetes/lease.ts'
 import { Reporter } from '../kubernetes/reporter.ts'
-import type { Log } from '../push/session.ts'
+import type { Log } from '../log.ts'
 import { KubernetesSource } from '../sources/kubernetes.ts'
 import type { Mode } from './mode.ts'
 

@@ -1,5 +1,5 @@
 import type { Problem } from '../sources/snapshot.ts'
-import type { Log } from '../push/session.ts'
+import type { Log } from '../log.ts'
 import { FileRevisions } from '../sources/files-revisions.ts'
 import { FileSource } from '../sources/files.ts'
 import type { View } from '../statuses.ts'

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
-import type { Log } from './session.ts'
+import type { Log } from '../log.ts'
 
 /** Files in PEM. `clientCa` is what a proxy's certificate must be signed by. */
 export type TlsFiles = Readonly<{ cert: string; key: string; clientCa?: string | undefined }>

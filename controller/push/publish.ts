@@ -2,7 +2,8 @@ import type { FromController, FromProxy, Link, Resource } from '../../table/mess
 import type { Hashes } from '../../table/version.ts'
 import type { Compiled } from '../compile/compiled.ts'
 import { Ledger } from './ledger.ts'
-import type { Ledgers, Log } from './session.ts'
+import type { Ledgers } from './session.ts'
+import type { Log } from '../log.ts'
 import { Session } from './session.ts'
 
 /** What is known of one connected proxy. */

@@ -15,7 +15,7 @@ import type { FromController, FromProxy, Link } from '../../table/messages.ts'
 import { encode, FromProxy as FromProxySchema } from '../../table/messages.ts'
 import type { CredentialSource, TlsFiles } from './credentials.ts'
 import { fileCredentials } from './credentials.ts'
-import type { Log } from './session.ts'
+import type { Log } from '../log.ts'
 
 const STREAM_PATH = '/v1/stream'
 

@@ -1,10 +1,8 @@
 import type { Ack, FromController, FromProxy, Hello, Link, Resource, Resync } from '../../table/messages.ts'
 import { encode, SCHEMA } from '../../table/messages.ts'
 import type { Hashes } from '../../table/version.ts'
+import type { Log } from '../log.ts'
 import type { Ledger } from './ledger.ts'
-
-type Fields = Readonly<Record<string, unknown>>
-export type Log = (level: 'info' | 'warn' | 'error', message: string, fields?: Fields) => void
 
 /** The two resources of one fleet. */
 export type Ledgers = Readonly<Record<Resource, Ledger>>

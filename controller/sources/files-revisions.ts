@@ -1,7 +1,7 @@
 import { mkdir, open, readFile, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { ModelRoute } from '../../crds/types.gen.ts'
-import type { Log } from '../push/session.ts'
+import type { Log } from '../log.ts'
 import { isRouteSpec } from './route-spec.ts'
 import type { Snapshot } from './snapshot.ts'
 

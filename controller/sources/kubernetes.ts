@@ -1,5 +1,6 @@
 import type { ModelRoute, RateLimitPolicy } from '../../crds/types.gen.ts'
-import type { Api, Kind, Log, RawObject } from '../kubernetes/api.ts'
+import type { Api, Kind, RawObject } from '../kubernetes/api.ts'
+import type { Log } from '../log.ts'
 import { systemClock, type Clock } from '../kubernetes/clock.ts'
 import {
   CONTROLLER_REVISIONS, ENDPOINT_SLICES, INFERENCE_SERVICES, MODEL_ROUTES, RATE_LIMIT_POLICIES, REFERENCE_GRANTS, SERVICES,
