@@ -1,0 +1,19 @@
+import * as v from 'valibot'
+
+const text = v.pipe(v.string(), v.minLength(1))
+
+/**
+ * What a proxy needs of one Secret or ConfigMap: certificates with their keys, upstream credentials, shared secrets.
+ * It travels only inside a process, over loopback or over mutual TLS, and is never written to disk, logged or shown.
+ */
+export const SecretSchema = v.pipe(
+  v.strictObject({
+    /** `namespace/name`; what a route names. */
+    id: text,
+    /** Base64, by key: only the keys that some route names. */
+    data: v.record(text, v.string()),
+  }),
+  v.readonly(),
+)
+
+export type Secret = v.InferOutput<typeof SecretSchema>
