@@ -2,6 +2,7 @@ import type { Server } from 'node:http'
 import { createAdminServer, createHealthServer } from './admin.ts'
 import { followCertificate, type CertificateFiles, type FileCertificate } from './door/certificates.ts'
 import { createDrain, type DrainOptions } from './drain.ts'
+import type { FilterDeps } from './filters/filter.ts'
 import { createGateway } from './pipeline/gateway.ts'
 import { createRuntime } from './runtime.ts'
 import { createDoor, listen, type Door } from './server.ts'
@@ -25,6 +26,7 @@ export type ProxyOptions = Readonly<{
   /** Seconds since a controller last confirmed the table in force. */
   tableAge: () => number
   limits?: PoolLimits
+  filterDeps?: FilterDeps
 }>
 
 /** One proxy, without the source of its tables. */
@@ -38,7 +40,10 @@ export type Proxy = Readonly<{
 
 export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const { log } = options
-  const runtime = createRuntime({ upstreams: new Upstreams(options.limits) })
+  const runtime = createRuntime({
+    upstreams: new Upstreams(options.limits),
+    ...(options.filterDeps && { filterDeps: options.filterDeps }),
+  })
   const metrics = createMetrics({ series: runtime.series, table: runtime.table, tableAge: options.tableAge })
   const recorder = createRecorder({ log, series: runtime.series })
   const drain = createDrain()

@@ -5,6 +5,8 @@ import { createIndex, findMatch, methodsServed, type Index } from './pipeline/lo
 import type { Candidate, Matchable } from './pipeline/match.ts'
 import { createPatterns } from './pipeline/patterns.ts'
 import type { BuiltRule } from './pipeline/rule.ts'
+import { refuseAll } from './pipeline/principal.ts'
+import type { FilterDeps } from './filters/filter.ts'
 import type { Active } from './store.ts'
 import { SeriesSet } from './telemetry/series.ts'
 import { Groups } from './upstream/groups.ts'
@@ -36,9 +38,9 @@ type Outcome = Readonly<{ item: Route; built: Built | undefined; refused: string
 /** Where every rule is found, and where in `rules` those of each route begin. */
 type Layout = Readonly<{ index: Index; first: ReadonlyMap<string, number>; rules: readonly BuiltRule[] }>
 
-export type RuntimeDeps = Readonly<{ upstreams?: Upstreams }>
+export type RuntimeDeps = Readonly<{ upstreams?: Upstreams; filterDeps?: FilterDeps }>
 
-export function createRuntime({ upstreams = new Upstreams() }: RuntimeDeps = {}): Runtime {
+export function createRuntime({ upstreams = new Upstreams(), filterDeps = { authenticators: refuseAll } }: RuntimeDeps = {}): Runtime {
   const patterns = createPatterns()
   const series = new SeriesSet()
   const groups = new Groups(upstreams)
@@ -54,7 +56,7 @@ export function createRuntime({ upstreams = new Upstreams() }: RuntimeDeps = {})
       state = new Map()
       states.set(item.id, state)
     }
-    const built = buildRoute(item, { patterns, groups, series, state })
+    const built = buildRoute(item, { patterns, groups, series, state, filterDeps })
     return typeof built === 'string'
       ? { item, built: last?.built, refused: built }
       : { item, built, refused: undefined }

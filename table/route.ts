@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { Auth, PrincipalMatch } from './principal.ts'
 
 /**
  * The routing table's item: one route of one fleet, ready to run. JSON only, and tied to no resource kind: whatever is
@@ -38,6 +39,8 @@ const Match = v.pipe(
     query: list(StringMatch),
     /** The model that the request names; without `version`, any version of it. */
     model: v.exactOptional(v.pipe(v.strictObject({ name: text, version: v.exactOptional(text) }), v.readonly())),
+    /** Who calls, by the rule's `auth`; without one nobody does. */
+    principal: v.exactOptional(PrincipalMatch),
   }),
   v.readonly(),
 )
@@ -92,6 +95,8 @@ const Rule = v.pipe(
     name: text,
     /** Any of them; never empty. */
     matches: v.pipe(v.array(Match), v.minLength(1), v.readonly()),
+    /** Absent: everybody may call, and nobody is asked. */
+    auth: v.exactOptional(Auth),
     variants: list(Variant),
     /** The first that holds chooses the variant, past the weights. `header` is lower case. */
     overrides: list(v.pipe(v.strictObject({ header: text, value: v.string(), variant: text }), v.readonly())),

@@ -1,9 +1,19 @@
 import type { Route, Rule } from '../../table/route.ts'
 import type { Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
+import type { Authenticators } from '../pipeline/principal.ts'
 
-/** Runs once a request, before a backend is chosen. Undefined lets it pass. */
-export type FilterFunction = (exchange: Exchange) => Failure | undefined
+/** Undefined lets it pass. */
+export type Outcome = Failure | undefined
+
+/**
+ * Runs once a request, before a backend is chosen. It answers at once wherever it can: only one that must wait for the
+ * network, or for the body, answers with a promise, which never rejects.
+ */
+export type FilterFunction = (exchange: Exchange) => Outcome | Promise<Outcome>
+
+/** What outlives the tables, and is shared by the rules. */
+export type FilterDeps = Readonly<{ authenticators: Authenticators }>
 
 /**
  * One step of the way in. `build` runs once for each rule of a table and returns a named function, or undefined where
@@ -11,5 +21,5 @@ export type FilterFunction = (exchange: Exchange) => Failure | undefined
  */
 export type Filter = Readonly<{
   name: string
-  build(config: Readonly<{ route: Route; rule: Rule }>): FilterFunction | undefined
+  build(config: Readonly<{ route: Route; rule: Rule }>, deps: FilterDeps): FilterFunction | undefined
 }>

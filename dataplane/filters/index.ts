@@ -1,6 +1,7 @@
+import { auth } from './auth/auth.ts'
 import type { Filter } from './filter.ts'
 import { forwarded } from './forwarded/forwarded.ts'
 import { requestId } from './request_id/request_id.ts'
 
 /** Every filter, in the order in which a request meets them. */
-export const filters: readonly Filter[] = [requestId, forwarded]
+export const filters: readonly Filter[] = [requestId, forwarded, auth]

@@ -4,10 +4,16 @@
  */
 export const errors = {
   invalid_request: { status: 400, title: 'The request is not valid' },
+  unauthenticated: { status: 401, title: 'The request does not say who calls, or cannot prove it' },
+  token_expired: { status: 401, title: 'The token has expired' },
+  forbidden: { status: 403, title: 'The caller may not do this' },
   no_route: { status: 404, title: 'No route matches the request' },
   method_not_allowed: { status: 405, title: 'The method is not allowed here' },
   request_too_large: { status: 413, title: 'The body of the request is too large' },
   unsupported_translation: { status: 422, title: 'The request cannot be put into the terms of the backend' },
+  rate_limited: { status: 429, title: 'Too many requests' },
+  quota_exhausted: { status: 429, title: 'The quota is used up' },
+  queue_timeout: { status: 429, title: 'The request waited too long for its turn' },
   headers_too_large: { status: 431, title: 'The request headers are too large or too many' },
   backend_unresolved: { status: 500, title: 'The backend does not resolve' },
   upstream_connect_failed: { status: 502, title: 'The backend could not be reached' },
@@ -16,6 +22,8 @@ export const errors = {
   response_too_large: { status: 502, title: 'The answer of the backend is too large' },
   no_endpoints: { status: 503, title: 'The backend has no ready endpoint' },
   overloaded: { status: 503, title: 'The gateway or the backend has more requests than it can take' },
+  auth_unavailable: { status: 503, title: 'It cannot be told at present who calls' },
+  limit_store_unavailable: { status: 503, title: 'The counts of the limits cannot be reached' },
   timeout: { status: 504, title: 'The request took too long' },
   /** Never sent: nobody is left to read it. The status is what the log and the metrics show. */
   client_closed: { status: 499, title: 'The client left before the response was complete' },
@@ -29,6 +37,8 @@ export type Failure = Readonly<{
   detail: string
   /** 405 only. */
   allow?: readonly string[]
+  /** Headers of the answer: names in lower case and values. */
+  headers?: readonly string[]
 }>
 
 export function failure(code: ErrorCode, detail: string): Failure {

@@ -4,7 +4,8 @@ import type { NamedModel } from '../protocols/model.ts'
 import type { Series } from '../telemetry/series.ts'
 import type { ErrorCode } from './errors.ts'
 import { valueOf, type FlatHeaders } from './headers.ts'
-import type { Matchable } from './match.ts'
+import type { Candidate, Matchable } from './match.ts'
+import type { Authenticate, Principal, Verdict } from './principal.ts'
 import type { BuiltRule, BuiltVariant } from './rule.ts'
 
 /** How a request body is framed: none, a known number of bytes, or chunks until it ends. */
@@ -28,6 +29,18 @@ export type Received = Readonly<{
   expectsContinue: boolean
 }>
 
+/** What carries a request on. */
+export type Way = Readonly<{
+  start(): void
+  /** The client is gone, or has been answered: called exactly once. */
+  clientClosed(): void
+}>
+
+/** Sees the head of every answer before it is sent, the gateway's own errors too, and may change its headers. */
+export type HeadTap = (status: number, headers: FlatHeaders) => void
+/** Sees each piece of a backend's answer on its way. */
+export type DataTap = (chunk: Buffer) => void
+
 /** One request and its response, from the door to the log. */
 export class Exchange implements Matchable {
   readonly request: IncomingMessage
@@ -39,7 +52,13 @@ export class Exchange implements Matchable {
   /** `performance.now()` of its arrival. */
   readonly startedAt: number
 
+  /** The address of the caller, as far as those that stand between can be believed. */
+  clientAddress: string
   rule: BuiltRule | undefined
+  /** The model that the match asks for: what is counted for it. */
+  asked: Candidate['model']
+  /** Undefined where no rule asked who calls. */
+  principal: Principal | undefined
   variant: BuiltVariant | undefined
   /** Where what happens to it is counted. */
   series: Series | undefined
@@ -52,6 +71,15 @@ export class Exchange implements Matchable {
   cause = ''
   /** It has become a tunnel: the response is over when the connection is. */
   upgraded = false
+  /** The whole body of the request, where something had to read it. */
+  body: Buffer | undefined
+  /** The client that waits for leave to send its body has it. */
+  continued = false
+  /** The answer is over, or the client gone. */
+  ended = false
+  way: Way | undefined
+  headTaps: HeadTap[] | undefined
+  dataTaps: DataTap[] | undefined
   upstreamStartedAt = 0
   firstByteAt = 0
   upstreamEndedAt = 0
@@ -60,6 +88,8 @@ export class Exchange implements Matchable {
 
   #model: NamedModel | undefined | null = null
   #parameters: URLSearchParams | undefined
+  #verdicts: Map<Authenticate, Verdict> | undefined
+  #ends: (() => void)[] | undefined
 
   constructor(
     request: IncomingMessage,
@@ -75,6 +105,44 @@ export class Exchange implements Matchable {
     this.tableVersion = tableVersion
     this.requestId = requestId
     this.startedAt = startedAt
+    const address = request.socket.remoteAddress ?? ''
+    this.clientAddress = address.startsWith('::ffff:') ? address.slice(7) : address
+  }
+
+  /** Calls back once, when the answer is over or the client gone: at once, where that has been. */
+  onEnd(callback: () => void): void {
+    if (this.ended) callback()
+    else (this.#ends ??= []).push(callback)
+  }
+
+  /** The headers of an answer of the gateway's own, as whoever watches answers wants them. */
+  stampHead(status: number, headers: FlatHeaders): FlatHeaders {
+    for (const tap of this.headTaps ?? []) tap(status, headers)
+    return headers
+  }
+
+  end(): void {
+    this.ended = true
+    for (const callback of this.#ends ?? []) callback()
+  }
+
+  /** Who calls, by these terms; asked once. */
+  authenticated(authenticate: Authenticate): Verdict | Promise<Verdict> {
+    const known = this.#verdicts?.get(authenticate)
+    if (known !== undefined) return known
+    const verdict = authenticate(this)
+    return verdict instanceof Promise ? verdict.then((settled) => this.#remember(authenticate, settled)) : this.#remember(authenticate, verdict)
+  }
+
+  /** Who calls, by these terms, where that has been asked already. */
+  verdict(authenticate: Authenticate): Verdict | undefined {
+    return this.#verdicts?.get(authenticate)
+  }
+
+  #remember(authenticate: Authenticate, verdict: Verdict): Verdict {
+    this.#verdicts ??= new Map()
+    this.#verdicts.set(authenticate, verdict)
+    return verdict
   }
 
   get method(): string {

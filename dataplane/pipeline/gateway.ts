@@ -1,16 +1,18 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { requestIdOf } from '../filters/request_id/request_id.ts'
 import { protocolOf, renameModel } from '../protocols/path.ts'
+import type { Outcome } from '../filters/filter.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { Forwarding } from '../upstream/forward.ts'
 import { Tunnel, tunnelFault, type Opened } from '../upstream/tunnel.ts'
 import { gatherMax } from '../upstream/body.ts'
 import { errors, failure, requestTooLarge, type Failure } from './errors.ts'
-import { Exchange, type Received } from './exchange.ts'
+import { Exchange, type Received, type Way } from './exchange.ts'
 import { isPlainValue, valueOf, type FlatHeaders } from './headers.ts'
-import { replyError } from './reply.ts'
-import type { BuiltRule, BuiltVariant } from './rule.ts'
+import { refuseExchange, replyError } from './reply.ts'
+import type { Verdict } from './principal.ts'
+import { chooseVariant, type BuiltRule, type BuiltVariant } from './rule.ts'
 import { screen } from './screen.ts'
 
 export type GatewayDeps = Readonly<{
@@ -23,7 +25,7 @@ export type GatewayDeps = Readonly<{
 /** @param fault what is wrong with it as the door saw it: it is answered with that */
 export type Gateway = (request: IncomingMessage, response: ServerResponse, expectsContinue?: boolean, fault?: Failure, opened?: Opened) => void
 
-/** The way of a request: screen → match → filters → variant → forward. Nothing on it waits but for the network. */
+/** The way of a request: screen → match → filters → variant → forward. It waits only for the network. */
 export function createGateway({ runtime, recorder, draining }: GatewayDeps): Gateway {
   return function gateway(request, response, expectsContinue = false, fault?: Failure, opened?: Opened) {
     const startedAt = performance.now()
@@ -36,16 +38,16 @@ export function createGateway({ runtime, recorder, draining }: GatewayDeps): Gat
     const table = runtime.table()
     const requestId = requestIdOf(valueOf(received.headers, 'x-request-id'))
     const exchange = new Exchange(request, response, received, table?.version ?? '', requestId, startedAt)
+    follow(exchange)
     const outcome = table === undefined ? notReady : serve(exchange, table, opened)
-    follow(exchange, 'code' in outcome ? undefined : outcome)
-    if ('code' in outcome) refuse(exchange, outcome)
-    else outcome.start()
+    if (outcome instanceof Promise) outcome.then((settled) => proceed(exchange, settled), (error: unknown) => giveUp(exchange, error))
+    else proceed(exchange, outcome)
   }
 
   function refuseUnscreened(request: IncomingMessage, response: ServerResponse, why: Failure, startedAt: number): void {
     const received = { ...unscreened, method: request.method ?? '' }
     const exchange = new Exchange(request, response, received, '', requestIdOf(undefined), startedAt)
-    follow(exchange, undefined)
+    follow(exchange)
     exchange.error = why.code
     // What could not be read for certain leaves the connection in doubt.
     response.shouldKeepAlive = false
@@ -53,17 +55,35 @@ export function createGateway({ runtime, recorder, draining }: GatewayDeps): Gat
     replyError(response, why, protocolOf(path), exchange.requestId)
   }
 
-  function follow(exchange: Exchange, forwarding: Forwarding | Tunnel | undefined): void {
-    const { response, series } = exchange
-    if (series) series.inFlight++
+  function follow(exchange: Exchange): void {
+    const { response } = exchange
     response.on('error', ignore)
     response.once('close', () => {
-      if (series) series.inFlight--
       if (!response.writableFinished && !exchange.upgraded && exchange.error === undefined) exchange.error = 'client_closed'
-      forwarding?.clientClosed()
+      exchange.way?.clientClosed()
+      exchange.end()
+      if (exchange.way !== undefined && exchange.series) exchange.series.inFlight--
       recorder.record(exchange, statusOf(exchange))
     })
   }
+}
+
+function proceed(exchange: Exchange, outcome: Way | Failure): void {
+  if (exchange.ended) return
+  if ('code' in outcome) {
+    refuse(exchange, outcome)
+    return
+  }
+  exchange.way = outcome
+  if (exchange.series) exchange.series.inFlight++
+  outcome.start()
+}
+
+/** A filter failed in a way that it does not know of itself: this request ends, and the others go on. */
+function giveUp(exchange: Exchange, error: unknown): void {
+  exchange.error ??= 'invalid_request'
+  exchange.cause = String(error)
+  exchange.response.destroy()
 }
 
 const notReady = failure('no_endpoints', 'The gateway has no routing table yet.')
@@ -80,31 +100,69 @@ function statusOf({ error, response }: Exchange): number {
 }
 
 function refuse(exchange: Exchange, why: Failure): void {
-  const { response, received, variant } = exchange
+  const { response, received } = exchange
   exchange.error = why.code
   // Without its leave the client sends no body; the connection cannot be used again without knowing.
-  if (received.expectsContinue) response.shouldKeepAlive = false
-  const extra = variant === undefined ? [] : ['x-modelroute-variant', variant.name]
-  replyError(response, why, exchange.protocol, exchange.requestId, extra)
+  if (received.expectsContinue && !exchange.continued) response.shouldKeepAlive = false
+  refuseExchange(exchange, why)
 }
 
-function serve(exchange: Exchange, table: NonNullable<ReturnType<Runtime['table']>>, opened: Opened | undefined): Forwarding | Tunnel | Failure {
+type Table = NonNullable<ReturnType<Runtime['table']>>
+
+function serve(exchange: Exchange, table: Table, opened: Opened | undefined): Way | Failure | Promise<Way | Failure> {
   const fault = opened && tunnelFault(exchange)
   if (fault !== undefined) return fault
-  const found = table.find(exchange)
+  const found = findKnown(exchange, table)
+  return found instanceof Promise
+    ? found.then((settled) => enter(exchange, table, settled, opened))
+    : enter(exchange, table, found, opened)
+}
+
+type Found = ReturnType<Table['find']>
+
+/** The match that serves the request. Where one asks who calls, that is found out before it is believed. */
+function findKnown(exchange: Exchange, table: Table): Found | Failure | Promise<Found | Failure> {
+  for (;;) {
+    const found = table.find(exchange)
+    const authenticate = found?.candidate.caller?.authenticate
+    if (authenticate === undefined || exchange.verdict(authenticate) !== undefined) return found
+    const verdict = exchange.authenticated(authenticate)
+    if (verdict instanceof Promise) return verdict.then((settled) => unknown(settled) ?? findKnown(exchange, table))
+    const fault = unknown(verdict)
+    if (fault !== undefined) return fault
+  }
+}
+
+/** A wrong credential is none, and another match may serve it; but what cannot be told must not choose another one. */
+function unknown(verdict: Verdict): Failure | undefined {
+  return 'code' in verdict && verdict.code === 'auth_unavailable' ? verdict : undefined
+}
+
+function enter(exchange: Exchange, table: Table, found: Found | Failure, opened: Opened | undefined): Way | Failure | Promise<Way | Failure> {
   if (found === undefined) return unmatched(exchange, table.methods(exchange))
+  if ('code' in found) return found
   const { rule, candidate } = found
   exchange.rule = rule
-  for (const run of rule.filters) {
-    const refused = run(exchange)
-    if (refused !== undefined) {
-      exchange.series = rule.series(candidate.model, undefined)
-      return refused
-    }
+  exchange.asked = candidate.model
+  const refused = runFilters(exchange, rule.filters, 0)
+  return refused instanceof Promise
+    ? refused.then((settled) => leave(exchange, rule, settled, opened))
+    : leave(exchange, rule, refused, opened)
+}
+
+function runFilters(exchange: Exchange, filters: BuiltRule['filters'], from: number): Outcome | Promise<Outcome> {
+  for (let i = from; i < filters.length; i++) {
+    const outcome = filters[i]?.(exchange)
+    if (outcome === undefined) continue
+    return outcome instanceof Promise ? outcome.then((refused) => refused ?? runFilters(exchange, filters, i + 1)) : outcome
   }
-  const variant = rule.choose(exchange.received.headers)
-  exchange.variant = variant
-  exchange.series = rule.series(candidate.model, variant)
+  return undefined
+}
+
+function leave(exchange: Exchange, rule: BuiltRule, refused: Outcome, opened: Opened | undefined): Way | Failure {
+  const variant = refused === undefined ? chooseVariant(exchange, rule) : exchange.variant
+  exchange.series = rule.series(exchange.asked, variant)
+  if (refused !== undefined) return refused
   if (variant === undefined) return failure('no_endpoints', 'No backend of this route takes requests.')
   const version = variant.model?.version ?? exchange.model()?.version
   // The path may name any; only what can stand in a header is sent back in one.
@@ -117,7 +175,7 @@ function destination(
   rule: BuiltRule,
   variant: BuiltVariant,
   opened: Opened | undefined,
-): Forwarding | Tunnel | Failure {
+): Way | Failure {
   const { received } = exchange
   if (variant.target.kind === 'unresolved') {
     exchange.cause = variant.target.why
@@ -130,7 +188,8 @@ function destination(
   const headers: FlatHeaders = received.headers
   const authority = host ?? received.authority
   if (authority !== '') headers.push('host', authority)
-  const { bodyLength } = received
+  // A body that was read has been measured, and is sent as it is.
+  const bodyLength = exchange.body?.length ?? received.bodyLength
   if (bodyLength !== 'chunked' && bodyLength > rule.requestMax) return requestTooLarge(rule.requestMax)
   if (bodyLength !== 'chunked' && bodyLength > gatherMax) headers.push('content-length', String(bodyLength))
   const to = { rule, variant, group, path: path + received.query, headers }

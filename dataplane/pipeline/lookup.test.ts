@@ -4,6 +4,7 @@ import type { Match, Route } from '../../table/route.ts'
 import { match, route, rule } from '../../test/dataplane/table.ts'
 import { modelOf } from '../protocols/path.ts'
 import { createIndex, findMatch, methodsServed, type Index } from './lookup.ts'
+import { refuseAll } from './principal.ts'
 import { compileMatches, type Matchable } from './match.ts'
 import { createPatterns } from './patterns.ts'
 
@@ -13,7 +14,7 @@ const patterns = createPatterns()
 function indexOf(routes: readonly Route[]): { index: Index; names: string[] } {
   const names: string[] = []
   const indexed = routes.map((one) => {
-    const candidates = compileMatches(one, patterns)
+    const candidates = compileMatches(one, patterns, refuseAll)
     assert.ok(typeof candidates !== 'string', JSON.stringify(candidates))
     const first = names.length
     names.push(...one.rules.map((r) => `${one.id.replace('ml/', '')}/${r.name}`))
@@ -32,6 +33,7 @@ function request(line: string, headers: Record<string, string> = {}): Matchable 
     header: (name) => headers[name],
     parameter: (name) => searchParams.get(name) ?? undefined,
     model: () => modelOf(pathname),
+    verdict: () => undefined,
   }
 }
 

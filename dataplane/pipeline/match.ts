@@ -1,6 +1,8 @@
+import type { PrincipalMatch } from '../../table/principal.ts'
 import type { Match, Route, StringMatch } from '../../table/route.ts'
 import type { NamedModel } from '../protocols/model.ts'
 import type { Pattern, Patterns } from './patterns.ts'
+import { principalHolds, type Authenticate, type Authenticators, type Verdict } from './principal.ts'
 import { normalizePath } from './target.ts'
 
 /** What matching may ask of a request. Everything but method, host and path is worked out only when it is asked for. */
@@ -13,6 +15,8 @@ export interface Matchable {
   /** The first value of a query parameter. */
   parameter(name: string): string | undefined
   model(): NamedModel | undefined
+  /** Who calls, by these terms; undefined while nobody has asked. */
+  verdict(authenticate: Authenticate): Verdict | undefined
 }
 
 type Test = Readonly<{ name: string; exact: string | undefined; holds: Pattern }>
@@ -30,16 +34,20 @@ export type Candidate = Readonly<{
   headers: readonly Test[]
   query: readonly Test[]
   model: Match['model']
+  /** Who must call, and how that is found out. */
+  caller: Readonly<{ match: PrincipalMatch; authenticate: Authenticate | undefined }> | undefined
 }>
 
 /** The candidates of a route, in order of rule and match; or why one of them cannot run. */
-export function compileMatches(route: Route, patterns: Patterns): readonly Candidate[] | string {
+export function compileMatches(route: Route, patterns: Patterns, authenticators: Authenticators): readonly Candidate[] | string {
   const candidates: Candidate[] = []
-  for (const [rule, { name, matches }] of route.rules.entries()) {
+  for (const [rule, { name, matches, auth }] of route.rules.entries()) {
+    const authenticate = auth && authenticators(route.tenant, auth)
     for (const [match, source] of matches.entries()) {
       const compiled = compileMatch(source, patterns)
       if (typeof compiled === 'string') return `rule ${name}, match ${match}: ${compiled}`
-      candidates.push({ ...compiled, route: route.id, created: route.created, rule, match })
+      const caller = source.principal && { match: source.principal, authenticate }
+      candidates.push({ ...compiled, caller, route: route.id, created: route.created, rule, match })
     }
   }
   return candidates
@@ -85,9 +93,12 @@ function compileTest(source: StringMatch, patterns: Patterns): Pattern | string 
   return source.type === 'Exact' ? (text) => text === value : (text) => text.startsWith(value)
 }
 
-/** Whether everything but path and method holds; the index has already looked at the path. */
+/**
+ * Whether everything but path and method holds; the index has already looked at the path. While it is not known who
+ * calls, that is taken to hold: whoever chooses such a candidate finds out, and looks again.
+ */
 export function restHolds(candidate: Candidate, request: Matchable): boolean {
-  const { model, headers, query } = candidate
+  const { model, headers, query, caller } = candidate
   if (model !== undefined) {
     const named = request.model()
     if (named?.name !== model.name || (model.version !== undefined && named.version !== model.version)) return false
@@ -100,12 +111,18 @@ export function restHolds(candidate: Candidate, request: Matchable): boolean {
     const value = request.parameter(test.name)
     if (value === undefined || !test.holds(value)) return false
   }
-  return true
+  return caller === undefined || callerHolds(caller, request)
+}
+
+function callerHolds({ match, authenticate }: NonNullable<Candidate['caller']>, request: Matchable): boolean {
+  if (authenticate === undefined) return false
+  const verdict = request.verdict(authenticate)
+  return verdict === undefined || (!('code' in verdict) && principalHolds(match, verdict))
 }
 
 /**
  * Which of two candidates for the same host and path comes first: method, number of headers, of query parameters,
- * model, version; then the oldest route, its id, rule order (Gateway API, HTTPRouteRule.matches).
+ * model, version, principal; then the oldest route, its id, rule order (Gateway API, HTTPRouteRule.matches).
  */
 export function comparePrecedence(a: Candidate, b: Candidate): number {
   return Number(b.method !== undefined) - Number(a.method !== undefined)
@@ -113,6 +130,7 @@ export function comparePrecedence(a: Candidate, b: Candidate): number {
     || b.query.length - a.query.length
     || Number(b.model !== undefined) - Number(a.model !== undefined)
     || Number(b.model?.version !== undefined) - Number(a.model?.version !== undefined)
+    || Number(b.caller !== undefined) - Number(a.caller !== undefined)
     || compareText(a.created, b.created)
     || compareText(a.route, b.route)
     || a.rule - b.rule

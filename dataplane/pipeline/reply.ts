@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Protocol } from '../protocols/path.ts'
 import { grpcMessage, grpcStatusOf, isGrpc } from '../protocols/grpc.ts'
 import { errors, type Failure } from './errors.ts'
+import type { Exchange } from './exchange.ts'
 
 /** The body of an error, in the form that the caller's own libraries look for. */
 export function errorBody(protocol: Protocol, failure: Failure, requestId: string): { type: string; body: string } {
@@ -54,11 +55,19 @@ export function replyError(
     'x-request-id', requestId,
     ...extra,
   ]
+  if (failure.headers) headers.push(...failure.headers)
   if (failure.allow) headers.push('allow', failure.allow.join(', '))
-  if (status === 503) headers.push('retry-after', '1')
+  if (status === 503 && !failure.headers?.includes('retry-after')) headers.push('retry-after', '1')
   response.writeHead(status, headers)
   response.end(body)
   discardRest(response.req, response)
+}
+
+/** The same for a request that came as far as an exchange. */
+export function refuseExchange(exchange: Exchange, why: Failure): void {
+  const { response, variant, protocol, requestId } = exchange
+  const extra = variant === undefined ? [] : ['x-modelroute-variant', variant.name]
+  replyError(response, why, protocol, requestId, exchange.stampHead(errors[why.code].status, extra))
 }
 
 /** An error as bytes, for what is so broken that there is no response object: see server.ts. */

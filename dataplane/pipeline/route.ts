@@ -1,4 +1,5 @@
 import type { Route, Variant } from '../../table/route.ts'
+import type { FilterDeps } from '../filters/filter.ts'
 import type { SeriesSet } from '../telemetry/series.ts'
 import type { Groups } from '../upstream/groups.ts'
 import { originOf } from '../upstream/origin.ts'
@@ -19,11 +20,11 @@ export type Built = Readonly<{
 /** What of a route outlives the table that holds it, by rule. */
 export type RouteState = Map<string, RuleState>
 
-export type RouteDeps = Readonly<{ patterns: Patterns; groups: Groups; series: SeriesSet; state: RouteState }>
+export type RouteDeps = Readonly<{ patterns: Patterns; groups: Groups; series: SeriesSet; state: RouteState; filterDeps: FilterDeps }>
 
 /** Builds a route, or says why it cannot be. Nothing is held before it is certain that it can. */
-export function buildRoute(route: Route, { patterns, groups, series, state }: RouteDeps): Built | string {
-  const candidates = compileMatches(route, patterns)
+export function buildRoute(route: Route, { patterns, groups, series, state, filterDeps }: RouteDeps): Built | string {
+  const candidates = compileMatches(route, patterns, filterDeps.authenticators)
   if (typeof candidates === 'string') return candidates
   for (const rule of route.rules) {
     const wrong = cannotServe(rule.variants)
@@ -32,9 +33,9 @@ export function buildRoute(route: Route, { patterns, groups, series, state }: Ro
   const rules = route.rules.map((rule) => {
     const ofRule = state.get(rule.name) ?? { split: new Map(), turns: new Map() }
     state.set(rule.name, ofRule)
-    return buildRule(route, rule, { state: ofRule, series, target: (variant) => groups.hold(route.tenant, variant.target) })
+    return buildRule(route, rule, { state: ofRule, series, filterDeps, target: (variant) => groups.hold(route.tenant, variant.target) })
   })
-  const shape = JSON.stringify([route.created, route.hostnames, route.rules.map(({ matches }) => matches)])
+  const shape = JSON.stringify([route.created, route.hostnames, route.rules.map(({ matches, auth }) => [matches, matches.some(({ principal }) => principal) ? auth : null])])
   return { route, candidates, rules, shape }
 }
 

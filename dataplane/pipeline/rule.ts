@@ -1,12 +1,13 @@
 import type { Match, Route, Rule, Variant } from '../../table/route.ts'
 import { filters } from '../filters/index.ts'
-import type { FilterFunction } from '../filters/filter.ts'
+import type { FilterDeps, FilterFunction } from '../filters/filter.ts'
 import type { Series, SeriesSet } from '../telemetry/series.ts'
 import { createLeastRequest } from '../upstream/pick/least_request.ts'
 import type { Pick } from '../upstream/pick/pick.ts'
 import { createRoundRobin } from '../upstream/pick/round_robin.ts'
 import type { BuiltTarget } from '../upstream/groups.ts'
 import { createSplitter, type Splitter, type SplitState } from '../upstream/split.ts'
+import type { Exchange } from './exchange.ts'
 import type { FlatHeaders } from './headers.ts'
 
 export type BuiltVariant = Readonly<{
@@ -38,8 +39,14 @@ export type RuleState = Readonly<{ split: SplitState; turns: Map<string, { next:
 export type RuleDeps = Readonly<{
   state: RuleState
   series: SeriesSet
+  filterDeps: FilterDeps
   target(variant: Variant): BuiltTarget
 }>
+
+/** The variant of a request, chosen once: a filter that counts by variant asks for it before it is needed to go on. */
+export function chooseVariant(exchange: Exchange, rule: BuiltRule): BuiltVariant | undefined {
+  return exchange.variant ??= rule.choose(exchange.received.headers)
+}
 
 export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
   const variants = rule.variants.map((variant) => buildVariant(variant, rule, deps))
@@ -53,7 +60,7 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
   return {
     route: route.id,
     name: rule.name,
-    filters: filters.map((filter) => filter.build({ route, rule })).filter((run) => run !== undefined),
+    filters: filters.map((filter) => filter.build({ route, rule }, deps.filterDeps)).filter((run) => run !== undefined),
     variants,
     timeouts,
     requestMax: rule.sizeLimits?.request ?? Number.POSITIVE_INFINITY,
@@ -73,7 +80,7 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
 }
 
 /** The longest that a timer of Node can be set for; beyond it, it fires at once. */
-const timerMax = 2_147_483_647
+export const timerMax = 2_147_483_647
 
 /** A limit of zero is none (Gateway API, HTTPRouteTimeouts). */
 function limitsOf(timeouts: Rule['timeouts']): Rule['timeouts'] {

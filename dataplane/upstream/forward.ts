@@ -1,9 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { failure, requestTooLarge, type Failure } from '../pipeline/errors.ts'
-import type { Exchange } from '../pipeline/exchange.ts'
+import type { Exchange, Way } from '../pipeline/exchange.ts'
 import { valueOf } from '../pipeline/headers.ts'
-import { discardRest, replyError } from '../pipeline/reply.ts'
+import { discardRest, refuseExchange } from '../pipeline/reply.ts'
+import { timerMax } from '../pipeline/rule.ts'
 import { isGrpc } from '../protocols/grpc.ts'
 import { gatherBody, gatherMax, RequestBody } from './body.ts'
 import { patienceOf, shrinkPatience, type Destination } from './destination.ts'
@@ -22,7 +23,7 @@ type Controller = Dispatcher.DispatchController
  * to the backend, both to the last byte of the answer. An open-ended answer (events, gRPC) meets both with its
  * headers; from then on, as for every answer, `streamIdle` bounds the time in which nothing moves.
  */
-export class Forwarding implements Dispatcher.DispatchHandler {
+export class Forwarding implements Dispatcher.DispatchHandler, Way {
   readonly #exchange: Exchange
   readonly #to: Destination
   #upstream: Upstream | undefined
@@ -55,16 +56,17 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   }
 
   start(): void {
-    const { request, response, received, startedAt } = this.#exchange
+    const { request, response, received, startedAt, body } = this.#exchange
     const { tick, timeouts } = this.#to.rule
     if (timeouts.request !== undefined) this.#deadline = startedAt + timeouts.request
     const patience = this.#grpc ? patienceOf(this.#to.headers) : Number.POSITIVE_INFINITY
     this.#due(this.#until = startedAt + patience)
     const first = Math.min(tick ?? patience, patience)
     if (first < Number.POSITIVE_INFINITY) this.#timer = setTimeout(onTick, Math.min(first, timerMax), this)
-    if (received.expectsContinue && received.bodyLength !== 0) response.writeContinue()
     const { bodyLength } = received
-    if (bodyLength === 'chunked' || bodyLength > gatherMax || bodyLength === 0) {
+    if (body !== undefined && body.length > 0) this.#body = body
+    else if (received.expectsContinue && bodyLength !== 0) response.writeContinue()
+    if (body !== undefined || bodyLength === 'chunked' || bodyLength > gatherMax || bodyLength === 0) {
       this.#dispatch(undefined)
       return
     }
@@ -110,7 +112,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   #bodyOfTry(): Buffer | RequestBody | null {
     if (this.#body !== undefined) return this.#body
     const exchange = this.#exchange
-    if (exchange.received.bodyLength === 0) return null
+    if (exchange.received.bodyLength === 0 || exchange.body !== undefined) return null
     // Two at once would each pause the request for the other.
     this.#stream?.destroy()
     this.#stream = new RequestBody(exchange.request, (bytes) => {
@@ -153,6 +155,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
       this.#cut(tooLarge)
       return
     }
+    if (exchange.headTaps !== undefined) exchange.stampHead(status, headers)
     this.#phase = 'answering'
     exchange.firstByteAt = this.#moved = performance.now()
     this.#restartClock(stream)
@@ -184,6 +187,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
       return
     }
     exchange.bytesOut += chunk.length
+    if (exchange.dataTaps !== undefined) for (const tap of exchange.dataTaps) tap(chunk)
     this.#moved = performance.now()
     if (this.#left !== undefined) {
       this.#left -= chunk.length
@@ -271,7 +275,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
       response.destroy()
       return
     }
-    replyError(response, why, exchange.protocol, exchange.requestId, ['x-modelroute-variant', this.#to.variant.name])
+    refuseExchange(exchange, why)
   }
 
   /** Ends both sides at a limit that was passed. */
@@ -317,13 +321,5 @@ const repeatable = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
 
 const tooLarge = failure('response_too_large', 'The answer of the backend is larger than what is let through here.')
 
-/** The longest that a timer of Node can be set for. */
-const timerMax = 2_147_483_647
-
-function onTick(forwarding: Forwarding): void {
-  forwarding.tick()
-}
-
-function flushHeaders(forwarding: Forwarding): void {
-  forwarding.flush()
-}
+const onTick = (forwarding: Forwarding): void => forwarding.tick()
+const flushHeaders = (forwarding: Forwarding): void => forwarding.flush()

@@ -7,7 +7,7 @@ import httpProxy from 'http-proxy'
 import { failure, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import { valueOf } from '../pipeline/headers.ts'
-import { replyError } from '../pipeline/reply.ts'
+import { refuseExchange } from '../pipeline/reply.ts'
 import type { Destination } from './destination.ts'
 import { Gate } from './gate.ts'
 import { guardedLookup, mayReach } from './guard.ts'
@@ -179,7 +179,7 @@ export class Tunnel {
     answer.on('error', () => response.destroy())
     answer.once('close', () => { if (!answer.complete) response.destroy() })
     try {
-      response.writeHead(status, headers)
+      response.writeHead(status, exchange.stampHead(status, headers))
     } catch {
       this.#fail(failure('upstream_protocol', 'The backend answered with something that is not valid HTTP.'), 'header')
       return
@@ -254,7 +254,7 @@ export class Tunnel {
     this.#gate?.destroy()
     this.#request?.destroy()
     if (exchange.response.headersSent) exchange.response.destroy()
-    else replyError(exchange.response, why, exchange.protocol, exchange.requestId, ['x-modelroute-variant', this.#to.variant.name])
+    else refuseExchange(exchange, why)
   }
 }
 

@@ -8,13 +8,12 @@ export const forwarded: Filter = {
 }
 
 /** No hop before us is trusted, so nothing is appended to: what came is replaced by what we saw ourselves. */
-function setForwarded({ received, request }: Exchange): undefined {
+function setForwarded({ received, request, clientAddress }: Exchange): undefined {
   const { headers } = received
   if ((received.seen & (1 << Kind.forwarded)) !== 0) {
     removeHeaders(headers, (name) => known(name).kind === Kind.forwarded)
   }
-  const address = request.socket.remoteAddress
-  if (address !== undefined) headers.push('x-forwarded-for', address.startsWith('::ffff:') ? address.slice(7) : address)
+  if (clientAddress !== '') headers.push('x-forwarded-for', clientAddress)
   headers.push('x-forwarded-proto', 'encrypted' in request.socket ? 'https' : 'http')
   if (received.authority !== '') headers.push('x-forwarded-host', received.authority)
 }

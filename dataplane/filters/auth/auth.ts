@@ -1,0 +1,32 @@
+import type { Exchange } from '../../pipeline/exchange.ts'
+import type { Verdict } from '../../pipeline/principal.ts'
+import type { Filter, Outcome } from '../filter.ts'
+
+export const auth: Filter = {
+  name: 'auth',
+  build({ route, rule }, { authenticators }) {
+    if (rule.auth === undefined) return undefined
+    const authenticate = authenticators(route.tenant, rule.auth)
+    return function identify(exchange) {
+      const verdict = exchange.authenticated(authenticate)
+      return verdict instanceof Promise ? verdict.then((settled) => introduce(exchange, settled)) : introduce(exchange, verdict)
+    }
+  },
+}
+
+/** Tells the backend who calls. What the caller said of it was stripped when the request was screened. */
+function introduce(exchange: Exchange, verdict: Verdict): Outcome {
+  if ('code' in verdict) return verdict
+  exchange.principal = verdict
+  const { headers } = exchange.received
+  if (verdict.via === 'anonymous') return undefined
+  headers.push('x-modelroute-consumer', inHeader(verdict.consumer))
+  if (verdict.groups.length > 0) headers.push('x-modelroute-groups', verdict.groups.map(inHeader).join(','))
+  if (verdict.tier !== undefined) headers.push('x-modelroute-tier', inHeader(verdict.tier))
+  return undefined
+}
+
+/** Whatever could end the value, or the list that it stands in, is percent-encoded. */
+function inHeader(text: string): string {
+  return /^[\x21-\x24\x26-\x2b\x2d-\x7e]*$/.test(text) ? text : encodeURIComponent(text.toWellFormed())
+}

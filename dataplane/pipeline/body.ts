@@ -1,0 +1,55 @@
+import { failure, requestTooLarge, type Failure } from './errors.ts'
+import type { Exchange } from './exchange.ts'
+
+/** What a body may have where something must read it and the rule says nothing. */
+const readMax = 16 * 1024 * 1024
+
+/**
+ * The whole body of the request, for a filter that must see it; what is sent on is then this. At once where it is
+ * here already. The client sends the rest only once this is asked for, so a rule that does not ask reads nothing.
+ */
+export function readBody(exchange: Exchange): Buffer | Failure | Promise<Buffer | Failure> {
+  const { received, rule } = exchange
+  if (exchange.body !== undefined) return exchange.body
+  if (received.bodyLength === 0) return (exchange.body = Buffer.alloc(0))
+  const max = rule !== undefined && Number.isFinite(rule.requestMax) ? rule.requestMax : readMax
+  if (received.bodyLength !== 'chunked' && received.bodyLength > max) return requestTooLarge(max)
+  return gather(exchange, max)
+}
+
+function gather(exchange: Exchange, max: number): Promise<Buffer | Failure> {
+  const { request, response } = exchange
+  const { promise, resolve } = Promise.withResolvers<Buffer | Failure>()
+  const chunks: Buffer[] = []
+  let size = 0
+  const { request: whole } = exchange.rule?.timeouts ?? {}
+  const timer = whole === undefined ? undefined
+    : setTimeout(() => end(late), Math.max(1, Math.min(exchange.startedAt + whole - performance.now(), 2 ** 31 - 1)))
+  const onData = (chunk: Buffer): void => {
+    size += chunk.length
+    exchange.bytesIn = size
+    if (size > max) end(requestTooLarge(max))
+    else chunks.push(chunk)
+  }
+  const onEnd = (): void => end((exchange.body = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size)))
+  const onClose = (): void => end(gone)
+  function end(outcome: Buffer | Failure): void {
+    clearTimeout(timer)
+    request.off('data', onData)
+    request.off('end', onEnd)
+    request.off('close', onClose)
+    if ('code' in outcome) request.pause()
+    resolve(outcome)
+  }
+  request.on('data', onData)
+  request.once('end', onEnd)
+  request.once('close', onClose)
+  if (exchange.received.expectsContinue && !exchange.continued) {
+    exchange.continued = true
+    response.writeContinue()
+  }
+  return promise
+}
+
+const late = failure('timeout', 'The request was not complete in time.')
+const gone = failure('client_closed', 'The client left in the middle of the request body.')
