@@ -56,6 +56,7 @@ forbid('only main.ts and the command line wire things together', (i) =>
 
 const doors: Record<string, RegExp> = {
   express: /^dataplane\/server\.ts$/,
+  ioredis: /^dataplane\/redis\.ts$/,
   'http-proxy': /^dataplane\/upstream\/tunnel\.ts$/,
   undici: /^dataplane\/upstream\//,
   yaml: /^(controller\/sources\/files|crds\/generate)/,
