@@ -1,7 +1,6 @@
-import type { Algorithm } from '../../table/limits.ts'
 import type { TakenLog } from './log.ts'
 import type { Take, Verdict } from './limiter.ts'
-import { endOf, lengthAt, startBefore, startOf } from './windows.ts'
+import { endOf, lengthAt, MONTH, startBefore, startOf, type Window } from './windows.ts'
 
 /**
  * The state of a count is three numbers: when its window began (TokenBucket: when it was looked at last), what is used,
@@ -15,9 +14,8 @@ export type State = Readonly<{ cells: Float64Array; at: number; log: TakenLog | 
 /** What is guessed for Concurrency, of which nobody knows when a request ends. Milliseconds. */
 const CONCURRENCY_RETRY = 1000
 
-/** Window of a SlidingLog and time in which a TokenBucket earns its amount; ms. */
-const spanOf = (window: Exclude<Algorithm, { type: 'Concurrency' }>['window'], now: number) =>
-  lengthAt(window, startOf(window, now))
+/** Window of a SlidingLog and time in which a TokenBucket earns its amount; ms. They know no calendar: a month is a twelfth of a year. */
+const spanOf = (window: Window) => (window === 'month' ? MONTH : window)
 
 /** Brings a state to the present. Charges nothing; a clock set back changes nothing. */
 export function advance({ cells, at, log }: State, { algorithm, amount }: Take, now: number): void {
@@ -42,13 +40,13 @@ export function advance({ cells, at, log }: State, { algorithm, amount }: Take, 
     case 'TokenBucket': {
       const last = cells[at] ?? 0
       if (last >= now) return
-      const earned = ((now - last) * amount) / spanOf(algorithm.window, now)
+      const earned = ((now - last) * amount) / spanOf(algorithm.window)
       cells[at + 1] = Math.max(0, (cells[at + 1] ?? 0) - earned)
       cells[at] = now
       return
     }
     case 'SlidingLog':
-      log?.forget(now - spanOf(algorithm.window, now))
+      log?.forget(now - spanOf(algorithm.window))
   }
 }
 
@@ -80,7 +78,7 @@ function faded(cells: Float64Array, at: number, window: number | 'month', now: n
 
 /** Charges an advanced state. @returns where it was charged: what `adjust` needs */
 export function charge({ cells, at, log }: State, { algorithm, units }: Take, now: number): number {
-  if (algorithm.type === 'SlidingLog') return log?.add(now, units, spanOf(algorithm.window, now)) ?? 0
+  if (algorithm.type === 'SlidingLog') return log?.add(now, units, spanOf(algorithm.window)) ?? 0
   cells[at + 1] = (cells[at + 1] ?? 0) + units
   return algorithm.type === 'FixedWindow' || algorithm.type === 'SlidingWindow' ? cells[at] ?? 0 : 0
 }
@@ -119,10 +117,10 @@ function resetAfter({ cells, at, log }: State, { algorithm, amount }: Take, now:
       return endOf(algorithm.window, now) - now
     case 'TokenBucket': {
       const used = cells[at + 1] ?? 0
-      return used === 0 ? 0 : Math.ceil((used * spanOf(algorithm.window, now)) / amount)
+      return used === 0 ? 0 : Math.ceil((used * spanOf(algorithm.window)) / amount)
     }
     case 'SlidingLog':
-      return log === undefined || log.length === 0 ? 0 : log.lastTime + spanOf(algorithm.window, now) - now
+      return log === undefined || log.length === 0 ? 0 : log.lastTime + spanOf(algorithm.window) - now
     case 'Concurrency':
       break
   }
@@ -140,9 +138,9 @@ function retryAfter(state: State, take: Take, now: number): number {
     case 'SlidingWindow':
       return slides(state, algorithm.window, amount - units, now)
     case 'TokenBucket':
-      return amount === 0 ? Number.POSITIVE_INFINITY : Math.ceil((lacking * spanOf(algorithm.window, now)) / amount)
+      return amount === 0 ? Number.POSITIVE_INFINITY : Math.ceil((lacking * spanOf(algorithm.window)) / amount)
     case 'SlidingLog':
-      return Math.max(1, (state.log?.whenAtMost(amount - units, spanOf(algorithm.window, now)) ?? 0) - now)
+      return Math.max(1, (state.log?.whenAtMost(amount - units, spanOf(algorithm.window)) ?? 0) - now)
     case 'Concurrency':
       break
   }
@@ -168,10 +166,10 @@ export function expiryOf({ cells, at, log }: State, { algorithm, amount }: Take,
     }
     case 'TokenBucket': {
       const used = cells[at + 1] ?? 0
-      return used === 0 ? now : now + (used * spanOf(algorithm.window, now)) / amount
+      return used === 0 ? now : now + (used * spanOf(algorithm.window)) / amount
     }
     case 'SlidingLog':
-      return log === undefined || log.length === 0 ? now : log.lastTime + spanOf(algorithm.window, now)
+      return log === undefined || log.length === 0 ? now : log.lastTime + spanOf(algorithm.window)
     case 'Concurrency':
       break
   }

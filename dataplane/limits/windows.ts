@@ -3,6 +3,9 @@ import type { Algorithm } from '../../table/limits.ts'
 /** Milliseconds, or the calendar month; both begin at whole ones of UTC. */
 export type Window = Extract<Algorithm, { window: unknown }>['window']
 
+/** A twelfth of the Gregorian year, in milliseconds. */
+export const MONTH = 2_629_746_000
+
 /** The month of the last question: nearly all are about the same one. */
 let month = { start: 0, end: 0 }
 

@@ -28,16 +28,17 @@ export function createReference() {
     }
     const [start, end] = windowOf(algorithm.window, now)
     const length = end - start
+    const span = algorithm.window === 'month' ? 365.2425 / 12 * 86_400_000 : length
     if (algorithm.type === 'FixedWindow') return within(key, start, end)
     if (algorithm.type === 'SlidingWindow') {
       return within(key, start, end) + within(key, ...windowOf(algorithm.window, now, 1)) * (1 - (now - start) / length)
     }
-    if (algorithm.type === 'SlidingLog') return within(key, now - length + 1, now + 1)
+    if (algorithm.type === 'SlidingLog') return within(key, now - span + 1, now + 1)
     // The bucket, drop by drop.
     let level = 0
     let last = 0
     for (const one of [...taken.filter((each) => each.key === key), { at: now, units: 0 }]) {
-      level = Math.max(0, level - ((one.at - last) * amount) / length) + one.units
+      level = Math.max(0, level - ((one.at - last) * amount) / span) + one.units
       last = one.at
     }
     return level
