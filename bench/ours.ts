@@ -44,8 +44,15 @@ const many = () => Array.from({ length: 4999 }, (_, i) => route(
 export const modes = ['off', 'on', 'logged', 'many'] as const
 type Mode = (typeof modes)[number]
 
-/** `flags`: also given to the process measured, to node itself. */
-export async function startOurs(ports: readonly number[], folder: string, wanted: readonly Mode[], flags: readonly string[] = []): Promise<Peer[]> {
+export type OursOptions = Readonly<{
+  /** Also given to the processes measured, to node itself. */
+  flags: readonly string[]
+  /** The folder of another version, measured beside this one. */
+  against: string | undefined
+}>
+
+export async function startOurs(ports: readonly number[], folder: string, wanted: readonly Mode[], { flags, against }: OursOptions): Promise<Peer[]> {
+  if (wanted.length === 0) return []
   const [one = 0, two = 0, three = 0, four = 0] = ports
   const file = join(folder, 'routes.yaml')
   await writeFile(file, [
@@ -59,9 +66,10 @@ export async function startOurs(ports: readonly number[], folder: string, wanted
   if (!push) throw new Error('the controller did not start')
 
   const proxies: Peer[] = []
-  for (const mode of wanted) {
+  const versions = [{ program: bin, note: '' }, ...(against === undefined ? [] : [{ program: join(against, 'cli/modelroute.js'), note: ` of ${against}` }])]
+  for (const [mode, { program, note }] of wanted.flatMap((each) => versions.map((version) => [each, version] as const))) {
     const started = start(proxyCore, [
-      process.execPath, ...flags, bin, 'dataplane', '--controller', push.url, '--gateway', mode === 'logged' ? 'on' : mode,
+      process.execPath, ...flags, program, 'dataplane', '--controller', push.url, '--gateway', mode === 'logged' ? 'on' : mode,
       '--host', '127.0.0.1', '--http-port', '0', '--admin-port', '0', '--health-port', '0', '--snapshot', 'none',
       '--log-level', mode === 'logged' ? 'info' : 'warn',
     ])
@@ -70,7 +78,7 @@ export async function startOurs(ports: readonly number[], folder: string, wanted
     if (!await answering(port, '/', 30_000)) throw new Error(`the proxy ${mode} did not start`)
     // Its access log is read, as an agent on the machine would.
     void drain(started.lines)
-    proxies.push({ name: mode, pid: started.pid, port, call })
+    proxies.push({ name: mode + note, pid: started.pid, port, call })
   }
   return proxies
 }

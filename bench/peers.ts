@@ -95,7 +95,7 @@ const goProxy: Make = async (upstream) => {
   await outputOf(otherCore, [go, '-C', join(here, 'peers/go'), 'build', '-o', program, '.'])
   const started = start(proxyCore, [program, `http://127.0.0.1:${upstream}`], { GOMAXPROCS: '1' })
   const { port } = await said<{ port: number }>(started) ?? { port: 0 }
-  return { name: 'Go httputil.ReverseProxy', pid: started.pid, port, call }
+  return { name: 'go', pid: started.pid, port, call }
 }
 
 const node = (name: string, file: string): Make => async (upstream) => {
@@ -116,7 +116,7 @@ const portkey: Make = async (upstream, folder) => {
     HOME: folder,
   })
   if (!await answering(port, '/', 15_000)) return 'Portkey did not start'
-  return { name: 'Portkey gateway', pid, port, call: chat({
+  return { name: 'portkey', pid, port, call: chat({
     'x-portkey-provider': 'openai', 'x-portkey-custom-host': `http://127.0.0.1:${upstream}/v1`, authorization: 'Bearer none',
   }) }
 }
@@ -133,24 +133,25 @@ const litellm: Make = async (upstream, folder) => {
     LITELLM_LOCAL_MODEL_COST_MAP: 'True', LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY: 'true', HOME: folder,
   })
   if (!await answering(port, '/health/liveliness', 60_000)) return 'LiteLLM did not start'
-  return { name: 'LiteLLM proxy', pid, port, call: chat({}) }
+  return { name: 'litellm', pid, port, call: chat({}) }
 }
 
 /** Peers that speak HTTP and no more; then the ones that only know OpenAI's API, and are installed on request. */
-const makes: readonly (readonly [string, Make])[] = [
-  ['nginx', nginx],
-  ['haproxy', haproxy],
-  ['Go httputil.ReverseProxy', goProxy],
-  ['Express + http-proxy', node('Express + http-proxy', 'express.ts')],
-  ['naive gateway', node('naive gateway', 'naive.ts')],
-  ['Portkey gateway', portkey],
-  ['LiteLLM proxy', litellm],
-]
+const makes: Readonly<Record<string, Make>> = {
+  nginx,
+  haproxy,
+  go: goProxy,
+  express: node('express', 'express.ts'),
+  naive: node('naive', 'naive.ts'),
+  portkey,
+  litellm,
+}
+export const peerNames = Object.keys(makes)
 
-export async function startPeers(upstream: number, folder: string, wanted: (name: string) => boolean): Promise<(Peer | Missing)[]> {
+export async function startPeers(upstream: number, folder: string, wanted: readonly string[]): Promise<(Peer | Missing)[]> {
   const peers: (Peer | Missing)[] = []
-  for (const [name, make] of makes) {
-    if (!wanted(name)) continue
+  for (const [name, make] of Object.entries(makes)) {
+    if (!wanted.includes(name)) continue
     const peer = await make(upstream, folder)
     peers.push(typeof peer === 'string' ? { name, missing: peer } : peer)
   }

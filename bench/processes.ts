@@ -19,7 +19,7 @@ export type Started = Readonly<{ pid: number; child: ChildProcess; lines: AsyncI
 /** Starts a program on one core; it ends with this process at the latest. */
 export function start(core: number, command: readonly string[], env: NodeJS.ProcessEnv = {}): Started {
   const child = spawn('taskset', ['-c', String(core), ...command], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
     env: { ...process.env, ...env },
   })
   running.add(child)
@@ -86,15 +86,15 @@ async function family(pid: number): Promise<number[]> {
   return [pid, ...(await Promise.all(children.map(family))).flat()]
 }
 
-/** CPU time of a process and its descendants in µs; the kernel counts in steps of 10 ms. */
+/** CPU time of a process and its descendants in µs, all threads, the kernel's work for them included. */
 export async function cpuOf(pid: number): Promise<number> {
-  let ticks = 0
+  let ns = 0
   for (const each of await family(pid)) {
-    const stat = await readFile(`/proc/${each}/stat`, 'utf8').catch(() => '')
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    ticks += Number(fields[11] ?? 0) + Number(fields[12] ?? 0)
+    for (const task of await readdir(`/proc/${each}/task`).catch(() => [])) {
+      ns += Number((await readFile(`/proc/${each}/task/${task}/schedstat`, 'utf8').catch(() => '0')).split(' ')[0])
+    }
   }
-  return ticks * 10_000
+  return ns / 1000
 }
 
 /** Memory of a process and its descendants in MiB. */

@@ -1,14 +1,9 @@
 /** What was measured of one proxy; a work that was not run leaves its figures out. */
 export type Figures = Readonly<Partial<Record<
-  'rate' | 'cpu' | 'busy' | 'load' | 'wrong' | 'idle' | 'p50' | 'p99' | 'chunk' | 'chunkP99' | 'chunkFast' | 'eventsWrong'
-  | 'up' | 'upCpu' | 'down' | 'downCpu' | 'grown' | 'grown50', number
+  'rate' | 'cpu' | 'busy' | 'load' | 'wrong' | 'idle' | 'p50' | 'p99' | 'openWrong' | 'chunk' | 'chunkP99' | 'chunkFast' | 'eventsWrong'
+  | 'up' | 'upCpu' | 'down' | 'downCpu' | 'grown' | 'grown50' | 'bodiesWrong', number
 >>>
 export type Row = Readonly<{ name: string; figures: Figures }>
-
-export function quantile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
-}
 
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
@@ -17,6 +12,11 @@ export function median(values: readonly number[]): number {
 }
 
 const names: Readonly<Record<string, string>> = {
+  go: 'Go httputil.ReverseProxy',
+  express: 'Express + http-proxy',
+  naive: 'naive gateway',
+  portkey: 'Portkey gateway',
+  litellm: 'LiteLLM proxy',
   off: '**ModelRoute**, one route',
   on: '**ModelRoute**, split over four endpoints',
   logged: '**ModelRoute**, the same with access log',
@@ -35,14 +35,14 @@ const parts: Readonly<Record<string, readonly Column[]>> = {
     plain('requests/s', 'rate'), ratio('× nginx', 'rate'), plain('CPU µs/request', 'cpu', 1), ratio('× nginx', 'cpu'),
     plain('core busy %', 'busy'), plain('RSS idle', 'idle'), plain('RSS load MiB', 'load'), plain('failed', 'wrong'),
   ],
-  open: [plain('added p50 ms', 'p50', 2), plain('added p99 ms', 'p99', 2)],
+  open: [plain('added p50 ms', 'p50', 2), plain('added p99 ms', 'p99', 2), plain('failed', 'openWrong')],
   events: [
     plain('CPU µs/chunk', 'chunk', 1), ratio('× nginx', 'chunk'), plain('added p99 ms', 'chunkP99', 2),
     plain('unpaced µs/chunk', 'chunkFast', 1), ratio('× nginx', 'chunkFast'), plain('failed', 'eventsWrong'),
   ],
   bodies: [
     plain('up MiB/s', 'up'), ratio('× nginx', 'up'), plain('CPU µs/MiB', 'upCpu'), plain('down MiB/s', 'down'), ratio('× nginx', 'down'),
-    plain('CPU µs/MiB', 'downCpu'), plain('RSS + MiB', 'grown'), plain('50 at once + MiB', 'grown50'),
+    plain('CPU µs/MiB', 'downCpu'), plain('RSS + MiB', 'grown'), plain('50 at once + MiB', 'grown50'), plain('failed', 'bodiesWrong'),
   ],
 }
 
