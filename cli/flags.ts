@@ -8,10 +8,21 @@ export const commands = {
   controller: 'compile resources of a cluster, or of files, and push the tables to proxies',
   dataplane: 'one proxy, fed by a controller',
   check: 'parse, validate and compile manifests; a line a problem',
+  explain: 'what the gateway would do with a request, and why, consuming nothing',
   start: 'the quickstart: `serve` over examples/quickstart, with its model servers',
 } as const
 
 export type Command = keyof typeof commands
+
+/** What a command takes besides flags, in order; a name in brackets may be left out. */
+const operands = {
+  explain: ['METHOD', 'URL'],
+} as const satisfies Partial<Record<Command, readonly string[]>>
+
+export function operandsOf(command: Command): readonly string[] | undefined {
+  const all: Readonly<Partial<Record<Command, readonly string[]>>> = operands
+  return all[command]
+}
 
 /** What a flag's text is read as. Durations are Gateway API's (`250ms`, `1h30m`), and become milliseconds. */
 type Type = 'text' | 'port' | 'duration' | 'switch' | 'list'
@@ -36,8 +47,8 @@ export const flags = define([
     short: 'f',
     type: 'list',
     value: 'PATH',
-    of: { serve: null, controller: null, check: null },
-    help: 'manifests: a file, a folder (not recursive; .yaml, .yml, .json) or - for stdin; watched, except by check',
+    of: { serve: null, controller: null, check: null, explain: null },
+    help: 'manifests: a file, a folder (not recursive; .yaml, .yml, .json) or - for stdin; serve and controller watch them',
   },
   {
     name: 'output',
@@ -45,8 +56,38 @@ export const flags = define([
     type: 'text',
     value: 'FORMAT',
     choices: ['text', 'json'],
-    of: { check: 'text' },
-    help: 'text: file:line kind/namespace/name field reason: message; json: an array of the same',
+    of: { check: 'text', explain: 'text' },
+    help: 'text: for people, a line each; json: the same for programs',
+  },
+  {
+    name: 'header',
+    short: 'H',
+    type: 'list',
+    value: "'NAME: VALUE'",
+    of: { explain: null },
+    help: 'a header of the request',
+  },
+  {
+    name: 'data',
+    short: 'd',
+    type: 'text',
+    value: 'BODY',
+    of: { explain: null },
+    help: 'the body of the request',
+  },
+  {
+    name: 'as',
+    type: 'text',
+    value: 'CONSUMER',
+    of: { explain: null },
+    help: 'take the caller for this consumer, whatever credentials the request has',
+  },
+  {
+    name: 'admin',
+    type: 'text',
+    value: 'URL',
+    of: { explain: null },
+    help: 'ask the running proxy with this admin port, http://127.0.0.1:9901, instead of reading manifests',
   },
   {
     name: 'host',
@@ -164,7 +205,7 @@ export const flags = define([
     name: 'allow-url',
     type: 'list',
     value: 'HOST',
-    of: { serve: null, controller: null, check: null },
+    of: { serve: null, controller: null, check: null, explain: null },
     help: 'a host that URL backends may reach: HOST, HOST:PORT or *.SUFFIX; over files, this machine too',
   },
   {
@@ -240,7 +281,7 @@ export type Options<C extends Command> = {
   readonly [F in Certain<Known, C> as Camel<F['name']>]: Value<F>
 } & {
   readonly [F in Uncertain<Known, C> as Camel<F['name']>]?: Value<F>
-}
+} & (C extends keyof typeof operands ? { readonly operands: readonly string[] } : unknown)
 
 export const isCommand = (word: string): word is Command => Object.hasOwn(commands, word)
 

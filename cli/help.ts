@@ -27,6 +27,7 @@ const usage: Readonly<Record<Command, string>> = {
   controller: '[-f PATH…] [FLAGS]',
   dataplane: '--controller URL… [FLAGS]',
   check: '-f PATH… [-o json]',
+  explain: "-f PATH… METHOD URL [-H 'NAME: VALUE']… [-d BODY] [--as CONSUMER]",
   start: '[FLAGS]',
 }
 

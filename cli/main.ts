@@ -33,6 +33,7 @@ const run: { readonly [C in Command]: Run } = {
   controller: command('controller', async (options) => (await import('./controller.ts')).controller(options)),
   dataplane: command('dataplane', async (options) => (await import('./dataplane.ts')).dataplane(options)),
   check: command('check', async (options) => (await import('./check.ts')).check(options, { stdout, stderr })),
+  explain: command('explain', async (options) => (await import('./explain.ts')).explain(options, stdout)),
   start: command('start', async (options) => (await import('./start.ts')).start(options)),
 }
 

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { nearest } from '../controller/sources/nearest.ts'
-import { type Command, type Flag, flagsOf, keyOf, type Options, variableOf } from './flags.ts'
+import { type Command, type Flag, flagsOf, keyOf, operandsOf, type Options, variableOf } from './flags.ts'
 import { type OptionValue, parseValue } from './values.ts'
 
 /** A command line that cannot be obeyed: what is wrong with it, a line each. */
@@ -19,6 +19,10 @@ const rules: { readonly [C in Command]?: (options: Options<C>, given: ReadonlySe
     ...['client-ca', 'https-port'].filter((name) => given.has(name) && options.tlsCert === undefined).map((name) => `--${name} needs --tls-cert`),
   ],
   check: ({ filename }) => (filename.length === 0 ? ['-f PATH is required: a file, a folder, or - for stdin'] : []),
+  explain: ({ filename, admin }) => [
+    ...(filename.length === 0 && admin === undefined ? ['-f PATH is required, or --admin URL of a running proxy'] : []),
+    ...(filename.length > 0 && admin !== undefined ? ['-f and --admin exclude each other'] : []),
+  ],
   dataplane: (options) => [
     ...(options.controller.length === 0 ? ['--controller URL is required'] : []),
     ...(options.tlsCert === undefined && options.tlsKey === undefined ? [] : pair(options)),
@@ -75,9 +79,18 @@ function readWords(command: Command, words: readonly string[], flags: readonly F
     } else given.push({ flag, text: token.value, from: token.rawName })
   }
   // After an unknown flag, an argument is probably its value.
-  if (errors.length > 0) return { given, errors }
+  if (errors.length > 0) return { given, errors, operands: extra }
   const hint = (text: string) => (flags.some(({ name }) => name === 'filename') ? `; did you mean -f ${text}?` : '')
-  return { given, errors: extra.map((text) => `unexpected argument ${text}${hint(text)}`) }
+  const wanted = operandsOf(command) ?? []
+  const missing = wanted.slice(extra.length).filter((name) => !name.startsWith('['))
+  return {
+    given,
+    errors: [
+      ...extra.slice(wanted.length).map((text) => `unexpected argument ${text}${hint(text)}`),
+      ...missing.map((name) => `${name} is missing: modelroute ${command} ${wanted.join(' ')}`),
+    ],
+    operands: extra,
+  }
 }
 
 /** What the environment says of a flag; an empty variable says nothing. */
@@ -117,8 +130,8 @@ export function readOptions<C extends Command>(
   env: Environment,
 ): Options<C> | Usage {
   const flags = flagsOf(command)
-  const { given, errors } = readWords(command, words, flags)
-  const options: Record<string, OptionValue> = {}
+  const { given, errors, operands: rest } = readWords(command, words, flags)
+  const options: Record<string, OptionValue> = operandsOf(command) ? { operands: rest } : {}
   const explicit = new Set<string>()
   for (const flag of flags) {
     const typed = given.filter((each) => each.flag === flag)

@@ -23,6 +23,8 @@ const shapes: Readonly<Record<string, { test: (text: string) => boolean; message
     test: (text) => /^https?:\/\/[^/]/.test(text) && URL.canParse(text) && new URL(text).pathname === '/',
     message: 'must be https://HOST:PORT, or http://HOST:PORT for a plain channel',
   },
+  admin: { test: (text) => /^https?:\/\/[^/]/.test(text) && URL.canParse(text), message: 'must be http://HOST:PORT' },
+  header: { test: (text) => /^[!#$%&'*+.^_`|~0-9A-Za-z-]+:/.test(text), message: "must be 'NAME: VALUE'" },
   'allow-url': {
     test: (text) => /^(\*\.)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$/.test(text),
     message: 'must be HOST, HOST:PORT or *.SUFFIX, without https://',

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { explain, readQuestion } from './explain/explain.ts'
 import type { Table } from './runtime.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 
@@ -10,7 +11,8 @@ export type AdminDeps = Readonly<{
 }>
 
 type Answer = Readonly<{ status: number; type: string; body: string }>
-type Handler = () => Answer | Promise<Answer>
+type Handler = Readonly<{ method: 'GET' | 'POST'; answer: (body: string) => Answer | Promise<Answer> }>
+const get = (answer: Handler['answer']): Handler => ({ method: 'GET', answer })
 
 const plain = (status: number, body: string): Answer => ({ status, type: 'text/plain; charset=utf-8', body: `${body}\n` })
 
@@ -21,14 +23,18 @@ export function createHealthServer(deps: AdminDeps): Server {
 
 /** The same, and the table in force; for the operator, so not to be bound beyond the machine without thought. */
 export function createAdminServer(deps: AdminDeps): Server {
-  return createPort(new Map([...healthHandlers(deps), ['/table', () => showTable(deps.table())]]))
+  return createPort(new Map([
+    ...healthHandlers(deps),
+    ['/table', get(() => showTable(deps.table()))],
+    ['/explain', { method: 'POST', answer: (body) => answerQuestion(deps.table(), body) }],
+  ]))
 }
 
 function healthHandlers({ metrics, ready }: AdminDeps): Map<string, Handler> {
   return new Map<string, Handler>([
-    ['/healthz', () => plain(200, 'ok')],
-    ['/readyz', () => ready() ? plain(200, 'ready') : plain(503, 'not ready')],
-    ['/metrics', async () => ({ status: 200, type: metrics.contentType, body: await metrics.text() })],
+    ['/healthz', get(() => plain(200, 'ok'))],
+    ['/readyz', get(() => ready() ? plain(200, 'ready') : plain(503, 'not ready'))],
+    ['/metrics', get(async () => ({ status: 200, type: metrics.contentType, body: await metrics.text() }))],
   ])
 }
 
@@ -39,13 +45,22 @@ function showTable(table: Table | undefined): Answer {
   return { status: 200, type: 'application/json', body: `${JSON.stringify(body)}\n` }
 }
 
+async function answerQuestion(table: Table | undefined, body: string): Promise<Answer> {
+  if (table === undefined) return plain(503, 'there is no table yet')
+  const question = readQuestion(body)
+  if (typeof question === 'string') return plain(400, question)
+  return { status: 200, type: 'application/json', body: `${JSON.stringify(await explain(table, question))}\n` }
+}
+
 function createPort(handlers: ReadonlyMap<string, Handler>): Server {
   return createServer({ headersTimeout: 10_000, requestTimeout: 10_000, connectionsCheckingInterval: 1000 }, (request, response) => {
     const handler = handlers.get((request.url ?? '').replace(/\?.*$/, ''))
     if (handler === undefined) send(request, response, plain(404, 'not found'))
-    else if (request.method !== 'GET' && request.method !== 'HEAD') send(request, response, plain(405, 'only GET'))
-    else {
-      answerOf(handler).then(
+    else if (request.method !== handler.method && !(handler.method === 'GET' && request.method === 'HEAD')) {
+      response.setHeader('allow', handler.method)
+      send(request, response, plain(405, `only ${handler.method}`))
+    } else {
+      answerOf(handler, request).then(
         (answer) => send(request, response, answer),
         () => send(request, response, plain(500, 'failed')),
       )
@@ -53,7 +68,19 @@ function createPort(handlers: ReadonlyMap<string, Handler>): Server {
   })
 }
 
-const answerOf = async (handler: Handler) => handler()
+async function answerOf({ method, answer }: Handler, request: IncomingMessage): Promise<Answer> {
+  if (method === 'GET') return answer('')
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > bodyMax) return plain(413, `more than ${bodyMax} bytes`)
+    chunks.push(chunk)
+  }
+  return answer(Buffer.concat(chunks).toString())
+}
+
+const bodyMax = 1_048_576
 
 function send(request: IncomingMessage, response: ServerResponse, { status, type, body }: Answer): void {
   response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body), 'cache-control': 'no-store' })

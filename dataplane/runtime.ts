@@ -21,6 +21,8 @@ export type Table = Readonly<{
   source: Active
   find(request: Matchable): Found | undefined
   methods(request: Matchable): readonly string[]
+  /** Every route in force, for who asks why. */
+  routes(): Iterable<Built>
 }>
 
 export type Runtime = Readonly<{
@@ -93,12 +95,13 @@ export function createRuntime({ upstreams = new Upstreams(), filterDeps = { auth
         states.delete(id)
       }
 
+      const built = [...nextOutcomes.values()].map((outcome) => outcome.built).filter((one) => one !== undefined)
       // Most edits move a weight. Then every request finds the same rule as before, and the index stays.
       layout = replaced.every(([a, b]) => a?.shape === b?.shape)
         ? { ...layout, rules: exchanged(layout, replaced) }
-        : layOut([...nextOutcomes.values()].map(({ built }) => built).filter((built) => built !== undefined))
+        : layOut(built)
       outcomes = nextOutcomes
-      table = createTable(next, layout)
+      table = createTable(next, layout, built)
       for (const [a, b] of replaced) letGo(a, b)
       groups.follow()
       return refusals(nextOutcomes)
@@ -113,7 +116,7 @@ function refusals(outcomes: ReadonlyMap<string, Outcome>): Refusal[] {
   return refused
 }
 
-function createTable(source: Active, { index, rules }: Layout): Table {
+function createTable(source: Active, { index, rules }: Layout, built: readonly Built[]): Table {
   return {
     version: source.version,
     source,
@@ -122,6 +125,7 @@ function createTable(source: Active, { index, rules }: Layout): Table {
       const rule = found && rules[found.slot]
       return rule && { rule, candidate: found.candidate }
     },
+    routes: () => built,
     methods: (request) => methodsServed(index, request),
   }
 }

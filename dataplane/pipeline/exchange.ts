@@ -75,6 +75,10 @@ export class Exchange implements Matchable {
   body: Buffer | undefined
   /** The client that waits for leave to send its body has it. */
   continued = false
+  /** Only what would be done is asked: nothing may be taken, counted or written. Filters may say why, by their name. */
+  explaining: Map<string, string> | undefined
+  /** The principal to take the caller for, where that is asked. */
+  assumed: Principal | undefined
   /** The answer is over, or the client gone. */
   ended = false
   way: Way | undefined
@@ -130,6 +134,7 @@ export class Exchange implements Matchable {
   authenticated(authenticate: Authenticate): Verdict | Promise<Verdict> {
     const known = this.#verdicts?.get(authenticate)
     if (known !== undefined) return known
+    if (this.assumed !== undefined) return this.#remember(authenticate, this.assumed)
     const verdict = authenticate(this)
     return verdict instanceof Promise ? verdict.then((settled) => this.#remember(authenticate, settled)) : this.#remember(authenticate, verdict)
   }

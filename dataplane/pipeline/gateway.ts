@@ -121,7 +121,7 @@ function serve(exchange: Exchange, table: Table, opened: Opened | undefined): Wa
 type Found = ReturnType<Table['find']>
 
 /** The match that serves the request. Where one asks who calls, that is found out before it is believed. */
-function findKnown(exchange: Exchange, table: Table): Found | Failure | Promise<Found | Failure> {
+export function findKnown(exchange: Exchange, table: Table): Found | Failure | Promise<Found | Failure> {
   for (;;) {
     const found = table.find(exchange)
     const authenticate = found?.candidate.caller?.authenticate

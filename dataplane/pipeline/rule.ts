@@ -21,6 +21,8 @@ export type BuiltRule = Readonly<{
   route: string
   name: string
   filters: readonly FilterFunction[]
+  /** What each is called. */
+  filterNames: readonly string[]
   variants: readonly BuiltVariant[]
   timeouts: Rule['timeouts']
   /** Bytes of a body; infinite where nothing limits it. */
@@ -28,7 +30,8 @@ export type BuiltRule = Readonly<{
   responseMax: number
   /** The shortest of the timeouts, but for connecting, which the connection keeps: how often an exchange looks at its clock. Undefined: never. */
   tick: number | undefined
-  choose(headers: FlatHeaders): BuiltVariant | undefined
+  /** `dry`: without taking a turn. */
+  choose(headers: FlatHeaders, dry: boolean): BuiltVariant | undefined
   /** Where a request that came by this match is counted. */
   series(match: Match['model'], variant: BuiltVariant | undefined): Series
 }>
@@ -45,7 +48,7 @@ export type RuleDeps = Readonly<{
 
 /** The variant of a request, chosen once: a filter that counts by variant asks for it before it is needed to go on. */
 export function chooseVariant(exchange: Exchange, rule: BuiltRule): BuiltVariant | undefined {
-  return exchange.variant ??= rule.choose(exchange.received.headers)
+  return exchange.variant ??= rule.choose(exchange.received.headers, exchange.explaining !== undefined)
 }
 
 export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
@@ -57,22 +60,28 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
   const limits = Object.values(clocked)
   const seriesOf = seriesByMatch(route.id, rule.name, deps.series)
 
+  const steps = filters.flatMap(({ name, build }) => {
+    const run = build({ route, rule }, deps.filterDeps)
+    return run === undefined ? [] : [{ name, run }]
+  })
+
   return {
     route: route.id,
     name: rule.name,
-    filters: filters.map((filter) => filter.build({ route, rule }, deps.filterDeps)).filter((run) => run !== undefined),
+    filters: steps.map(({ run }) => run),
+    filterNames: steps.map(({ name }) => name),
     variants,
     timeouts,
     requestMax: rule.sizeLimits?.request ?? Number.POSITIVE_INFINITY,
     responseMax: rule.sizeLimits?.response ?? Number.POSITIVE_INFINITY,
     tick: limits.length > 0 ? Math.min(...limits, timerMax) : undefined,
-    choose(headers) {
+    choose(headers, dry) {
       for (const { header, value, variant } of rule.overrides) {
         for (let i = 0; i < headers.length; i += 2) {
           if (headers[i] === header && headers[i + 1] === value) return byName.get(variant)
         }
       }
-      const position = split()
+      const position = split(dry)
       return position === undefined ? undefined : variants[position]
     },
     series: seriesOf,

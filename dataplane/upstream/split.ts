@@ -8,8 +8,8 @@ export type Share = Readonly<{ name: string; weight: number }>
 /** How far each share is behind its quota, in units of weight. Outlives the table; it sums to zero. */
 export type SplitState = Map<string, number>
 
-/** Chooses the position in `shares` of the next request; undefined when no share has a weight. */
-export type Splitter = () => number | undefined
+/** Chooses the position in `shares` of the next request; undefined when no share has a weight. `dry`: without taking it. */
+export type Splitter = (dry?: boolean) => number | undefined
 
 export function createSplitter(shares: readonly Share[], state: SplitState): Splitter {
   const total = shares.reduce((sum, { weight }) => sum + weight, 0)
@@ -23,13 +23,13 @@ export function createSplitter(shares: readonly Share[], state: SplitState): Spl
   const slack = total / (2 * weights.length - 2)
   const behind = carryOver(names, total, state)
 
-  return () => {
+  return (dry = false) => {
     let chosen = -1
     let soonest = Number.POSITIVE_INFINITY
     for (let i = 0; i < weights.length; i++) {
       const weight = weights[i] ?? 0
       const debt = (behind[i] ?? 0) + weight
-      behind[i] = debt
+      if (!dry) behind[i] = debt
       // A rounding error must not leave nobody eligible.
       if (debt < slack - 1e-6) continue
       const deadline = (total - slack - debt) / weight
@@ -38,6 +38,7 @@ export function createSplitter(shares: readonly Share[], state: SplitState): Spl
         chosen = i
       }
     }
+    if (dry) return positions[chosen]
     behind[chosen] = (behind[chosen] ?? 0) - total
     for (let i = 0; i < names.length; i++) state.set(names[i] ?? '', behind[i] ?? 0)
     return positions[chosen]

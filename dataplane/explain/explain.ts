@@ -1,0 +1,109 @@
+import { IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
+import * as v from 'valibot'
+import type { ErrorCode, Failure } from '../pipeline/errors.ts'
+import { Exchange } from '../pipeline/exchange.ts'
+import { findKnown } from '../pipeline/gateway.ts'
+import { anonymous } from '../pipeline/principal.ts'
+import { chooseVariant, type BuiltRule } from '../pipeline/rule.ts'
+import { screen } from '../pipeline/screen.ts'
+import type { Table } from '../runtime.ts'
+import { consider, type Considered } from './considered.ts'
+
+/** A request that is not made. `url` is absolute, or a path; `as`: the consumer to take the caller for. */
+const Question = v.strictObject({
+  method: v.optional(v.pipe(v.string(), v.regex(/^[A-Z-]{1,32}$/)), 'GET'),
+  url: v.pipe(v.string(), v.minLength(1)),
+  headers: v.optional(v.record(v.string(), v.string()), {}),
+  body: v.optional(v.string()),
+  as: v.optional(v.pipe(v.string(), v.minLength(1))),
+})
+export type Question = v.InferOutput<typeof Question>
+
+/** Reads a question from JSON, or says in a line what is wrong with it. */
+export function readQuestion(text: string): Question | string {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return 'the body is not JSON'
+  }
+  const parsed = v.safeParse(Question, value)
+  if (!parsed.success) {
+    const [issue] = parsed.issues
+    return `${v.getDotPath(issue) ?? 'the body'}: ${issue.message}`
+  }
+  return URL.canParse(parsed.output.url, 'http://localhost') ? parsed.output : 'url: neither an address nor a path'
+}
+
+export type Step = Readonly<{ filter: string; verdict: 'pass' | 'refuse'; why: string }>
+
+/** What the gateway would do. `code`: of the error that it would answer with; absent where a backend would be asked. */
+export type Explanation = Readonly<{
+  route?: string
+  rule?: string
+  variant?: string
+  endpoint?: string
+  code?: ErrorCode
+  steps: readonly Step[]
+  considered: readonly Considered[]
+}>
+
+/** Goes the way of a request up to where it would be sent, and takes nothing: no turn, no share, no count. */
+export async function explain(table: Table, question: Question): Promise<Explanation> {
+  const { request, response } = unmade(question)
+  const received = screen(request, false)
+  if ('code' in received) return { code: received.code, steps: [refusal('screen', received)], considered: [] }
+  const exchange = new Exchange(request, response, received, table.version, 'explain', performance.now())
+  exchange.explaining = new Map()
+  if (question.as !== undefined) exchange.assumed = { ...anonymous, via: 'apiKey', consumer: question.as }
+  exchange.body = Buffer.from(question.body ?? '')
+  const found = await findKnown(exchange, table)
+  const unserved = found === undefined || 'code' in found
+  const considered = consider(table.routes(), exchange, unserved ? undefined : found.candidate)
+  if (found === undefined) {
+    const allow = table.methods(exchange)
+    const code = allow.length > 0 ? 'method_not_allowed' : 'no_route'
+    return { code, steps: [{ filter: 'match', verdict: 'refuse', why: allow.length > 0 ? `served: ${allow.join(', ')}` : 'no rule matches' }], considered }
+  }
+  if ('code' in found) return { code: found.code, steps: [refusal('match', found)], considered }
+  exchange.rule = found.rule
+  exchange.asked = found.candidate.model
+  const told = await run(exchange, found.rule)
+  exchange.end()
+  return { route: found.rule.route, rule: found.rule.name, ...told, considered }
+}
+
+async function run(exchange: Exchange, rule: BuiltRule): Promise<Omit<Explanation, 'considered'>> {
+  const steps: Step[] = []
+  for (const filter of rule.filters) {
+    const refused = await filter(exchange)
+    const name = rule.filterNames[steps.length] ?? ''
+    if (refused !== undefined) return { code: refused.code, steps: [...steps, refusal(name, refused)] }
+    steps.push({ filter: name, verdict: 'pass', why: exchange.explaining?.get(name) ?? '' })
+  }
+  const variant = chooseVariant(exchange, rule)
+  if (variant === undefined) return { code: 'no_endpoints', steps: [...steps, { filter: 'split', verdict: 'refuse', why: 'no backend takes requests' }] }
+  const split: Step = { filter: 'split', verdict: 'pass', why: 'by an override, or by weight' }
+  const to = { variant: variant.name, steps: [...steps, split] }
+  const { target } = variant
+  if (target.kind === 'unresolved') return { ...to, code: 'backend_unresolved' }
+  const [endpoint] = target.group.members.toSorted((a, b) => a.inFlight - b.inFlight)
+  return endpoint === undefined ? { ...to, code: 'no_endpoints' } : { ...to, endpoint: endpoint.label }
+}
+
+const refusal = (filter: string, { code, detail }: Failure): Step => ({ filter, verdict: 'refuse', why: `${code}: ${detail}` })
+
+/** A request as the door would have it from Node, of which nothing was ever sent. */
+function unmade({ method, url, headers, body }: Question): { request: IncomingMessage; response: ServerResponse } {
+  const request = new IncomingMessage(new Socket())
+  const { host, pathname, search } = new URL(url, 'http://localhost')
+  const given = Object.entries(headers)
+  const hosted = given.some(([name]) => name.toLowerCase() === 'host')
+  request.method = method
+  request.url = pathname + search
+  request.httpVersion = '1.1'
+  request.rawHeaders = [...(hosted ? [] : ['Host', host]), ...given.flat()]
+  if (body !== undefined) request.rawHeaders.push('Content-Length', String(Buffer.byteLength(body)))
+  return { request, response: new ServerResponse(request) }
+}
