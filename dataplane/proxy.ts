@@ -1,8 +1,11 @@
 import type { Server } from 'node:http'
 import { createAdminServer, createHealthServer } from './admin.ts'
+import { createAdmission, type ConnectionLimits } from './door/admission.ts'
 import { followCertificate, type CertificateFiles, type FileCertificate } from './door/certificates.ts'
+import { createPace, type PaceLimits } from './door/pace.ts'
 import { createDrain, type DrainOptions } from './drain.ts'
 import type { FilterDeps } from './filters/filter.ts'
+import { startShedding } from './overload.ts'
 import { createGateway } from './pipeline/gateway.ts'
 import { createRuntime } from './runtime.ts'
 import { createDoor, listen, type Door } from './server.ts'
@@ -27,6 +30,8 @@ export type ProxyOptions = Readonly<{
   tableAge: () => number
   limits?: PoolLimits
   filterDeps?: FilterDeps
+  connections?: ConnectionLimits
+  pace?: PaceLimits
 }>
 
 /** One proxy, without the source of its tables. */
@@ -47,6 +52,9 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const metrics = createMetrics({ series: runtime.series, table: runtime.table, tableAge: options.tableAge })
   const recorder = createRecorder({ log, series: runtime.series })
   const drain = createDrain()
+  const admission = createAdmission({ ...(options.connections && { limits: options.connections }) })
+  const pace = createPace(admission.crowded, options.pace)
+  const shedding = startShedding()
   const ready = () => runtime.table() !== undefined && !drain.draining()
   const admin = { metrics, table: runtime.table, ready }
 
@@ -76,6 +84,8 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
       server.closeAllConnections()
     }
     metrics.close()
+    pace.close()
+    shedding.close()
     await runtime.close()
     log.flush()
   }
@@ -85,10 +95,10 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     const health = await start('health', createHealthServer(admin), options.health)
     const adminUrl = await start('admin', createAdminServer(admin), options.admin)
     await options.boot(runtime.activate)
-    const gateway = createGateway({ runtime, recorder, draining: drain.draining })
+    const gateway = createGateway({ runtime, recorder, draining: drain.draining, shed: shedding.shed })
     if (options.https !== undefined) certificate = await followCertificate(options.https.files, (...line) => log.write(...line))
-    const http = await open('http', createDoor({ gateway }), options.http)
-    const https = options.https && await open('https', createDoor({ gateway, certificate }), options.https.bind)
+    const http = await open('http', createDoor({ gateway, admission, pace }), options.http)
+    const https = options.https && await open('https', createDoor({ gateway, admission, pace, certificate }), options.https.bind)
     return {
       urls: { http, https, admin: adminUrl, health },
       async drain(drainOptions) {
