@@ -7,6 +7,7 @@ import { createDrain, type DrainOptions } from './drain.ts'
 import type { FilterDeps } from './filters/filter.ts'
 import { startShedding } from './overload.ts'
 import { createGateway } from './pipeline/gateway.ts'
+import { plainAddress, type Networks } from './pipeline/networks.ts'
 import { createRuntime } from './runtime.ts'
 import { createDoor, listen, type Door } from './server.ts'
 import type { Activate } from './store.ts'
@@ -31,6 +32,8 @@ export type ProxyOptions = Readonly<{
   limits?: PoolLimits
   filterDeps?: FilterDeps
   connections?: ConnectionLimits
+  /** Hops whose word is taken for where a request came from; they may bring many clients each. */
+  trusted?: Networks | undefined
   pace?: PaceLimits
 }>
 
@@ -52,7 +55,11 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const metrics = createMetrics({ series: runtime.series, table: runtime.table, tableAge: options.tableAge })
   const recorder = createRecorder({ log, series: runtime.series })
   const drain = createDrain()
-  const admission = createAdmission({ ...(options.connections && { limits: options.connections }) })
+  const { trusted } = options
+  const admission = createAdmission({
+    ...(options.connections && { limits: options.connections }),
+    exempt: (address) => trusted?.(plainAddress(address)) ?? false,
+  })
   const pace = createPace(admission.crowded, options.pace)
   const shedding = startShedding()
   const ready = () => runtime.table() !== undefined && !drain.draining()
@@ -95,7 +102,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     const health = await start('health', createHealthServer(admin), options.health)
     const adminUrl = await start('admin', createAdminServer(admin), options.admin)
     await options.boot(runtime.activate)
-    const gateway = createGateway({ runtime, recorder, draining: drain.draining, shed: shedding.shed })
+    const gateway = createGateway({ runtime, recorder, draining: drain.draining, shed: shedding.shed, trusted })
     if (options.https !== undefined) certificate = await followCertificate(options.https.files, (...line) => log.write(...line))
     const http = await open('http', createDoor({ gateway, admission, pace }), options.http)
     const https = options.https && await open('https', createDoor({ gateway, admission, pace, certificate }), options.https.bind)

@@ -9,7 +9,7 @@ import { createRuntime, type Runtime } from './runtime.ts'
 import { Upstreams } from './upstream/pool.ts'
 
 const asked = (path: string): Matchable =>
-  ({ method: 'GET', host: '', path, header: () => undefined, parameter: () => undefined, model: () => undefined, verdict: () => undefined })
+  ({ method: 'GET', host: '', path, clientAddress: '192.0.2.1', header: () => undefined, parameter: () => undefined, model: () => undefined, verdict: () => undefined })
 
 const paths = ['/a', '/b', '/c']
 const ids = ['ml/r0', 'ml/r1', 'ml/r2']

@@ -11,6 +11,8 @@ import { cutOf } from './cut.ts'
 import { errors, failure, requestTooLarge, type Failure } from './errors.ts'
 import { Exchange, type Received, type Way } from './exchange.ts'
 import { isPlainValue, valueOf, type FlatHeaders } from './headers.ts'
+import { trailOf } from './hops.ts'
+import type { Networks } from './networks.ts'
 import { refuseExchange, replyError } from './reply.ts'
 import type { Verdict } from './principal.ts'
 import { chooseVariant, type BuiltRule, type BuiltVariant } from './rule.ts'
@@ -23,13 +25,15 @@ export type GatewayDeps = Readonly<{
   draining: () => boolean
   /** Whether a request is to be refused because there is more to do than can be done. */
   shed: () => boolean
+  /** Hops whose word is taken for where a request came from. */
+  trusted: Networks | undefined
 }>
 
 /** @param fault what is wrong with it as the door saw it: it is answered with that */
 export type Gateway = (request: IncomingMessage, response: ServerResponse, expectsContinue?: boolean, fault?: Failure, opened?: Opened) => void
 
 /** The way of a request: screen → match → filters → variant → forward. It waits only for the network. */
-export function createGateway({ runtime, recorder, draining, shed }: GatewayDeps): Gateway {
+export function createGateway({ runtime, recorder, draining, shed, trusted }: GatewayDeps): Gateway {
   return function gateway(request, response, expectsContinue = false, fault?: Failure, opened?: Opened) {
     const startedAt = performance.now()
     if (draining()) response.shouldKeepAlive = false
@@ -41,6 +45,7 @@ export function createGateway({ runtime, recorder, draining, shed }: GatewayDeps
     const table = runtime.table()
     const requestId = requestIdOf(valueOf(received.headers, 'x-request-id'))
     const exchange = new Exchange(request, response, received, table?.version ?? '', requestId, startedAt)
+    if (trusted !== undefined) trace(exchange, trusted)
     follow(exchange)
     const outcome = table === undefined ? notReady : shed() ? overloaded : serve(exchange, table, opened)
     if (outcome instanceof Promise) outcome.then((settled) => proceed(exchange, settled), (error: unknown) => giveUp(exchange, error))
@@ -69,6 +74,14 @@ export function createGateway({ runtime, recorder, draining, shed }: GatewayDeps
       recorder.record(exchange, statusOf(exchange))
     })
   }
+}
+
+function trace(exchange: Exchange, trusted: Networks): void {
+  const { headers, seen } = exchange.received
+  const trail = trailOf(exchange.clientAddress, headers, seen, trusted)
+  if (trail === undefined) return
+  exchange.trail = trail
+  exchange.clientAddress = trail.addresses[0] ?? exchange.clientAddress
 }
 
 function proceed(exchange: Exchange, outcome: Way | Failure): void {
