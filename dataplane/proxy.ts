@@ -15,6 +15,7 @@ import type { Log } from './telemetry/log.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { createRecorder } from './telemetry/recorder.ts'
 import { Upstreams, type PoolLimits } from './upstream/pool.ts'
+import type { Vault } from './vault.ts'
 
 export type Bind = Readonly<{ host: string; port: number }>
 
@@ -30,6 +31,8 @@ export type ProxyOptions = Readonly<{
   /** Seconds since a controller last confirmed the table in force. */
   tableAge: () => number
   limits?: PoolLimits
+  /** Where the credentials and secrets of the table in force are found. */
+  vault?: Vault
   filterDeps?: FilterDeps
   connections?: ConnectionLimits
   /** Hops whose word is taken for where a request came from; they may bring many clients each. */
@@ -50,6 +53,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const { log } = options
   const runtime = createRuntime({
     upstreams: new Upstreams(options.limits),
+    ...(options.vault && { vault: options.vault }),
     ...(options.filterDeps && { filterDeps: options.filterDeps }),
   })
   const metrics = createMetrics({ series: runtime.series, table: runtime.table, tableAge: options.tableAge })
