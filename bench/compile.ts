@@ -82,9 +82,6 @@ function world(): Snapshot {
     inferenceServices: none,
     referenceGrants: none,
     revisions: none,
-    secrets: none,
-    configMaps: none,
-    closedNamespaces: new Set(),
   }
 }
 

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { startDataplane } from '../dataplane/main.ts'
 import { createLog } from '../dataplane/telemetry/log.ts'
 import type { Options } from './flags.ts'
-import { edgeOf } from './edge.ts'
 import { untilEnd } from './lifetime.ts'
 
 /** Where the last good table is kept; `none` says nowhere. */
@@ -31,11 +30,11 @@ export async function dataplane(options: Options<'dataplane'>): Promise<number> 
       tls: { cert: options.tlsCert, key: options.tlsKey, ca: options.clientCa },
       insecure: options.insecure,
     },
-    ...edgeOf(options),
     gateway: options.gateway,
     // In a pod, its name.
     node: hostname(),
     snapshot: file,
+    audit: options.audit === 'stdout' ? undefined : options.audit,
     log,
   })
   return untilEnd(async () => {

@@ -24,8 +24,8 @@ export function operandsOf(command: Command): readonly string[] | undefined {
   return all[command]
 }
 
-/** What a flag's text is read as. Durations are Gateway API's (`250ms`, `1h30m`), and become milliseconds; a count is 1 or more. */
-type Type = 'text' | 'port' | 'duration' | 'count' | 'switch' | 'list'
+/** What a flag's text is read as. Durations are Gateway API's (`250ms`, `1h30m`), and become milliseconds. */
+type Type = 'text' | 'port' | 'duration' | 'switch' | 'list'
 
 export type Flag = Readonly<{
   name: string
@@ -209,25 +209,6 @@ export const flags = define([
     help: 'a host that URL backends may reach: HOST, HOST:PORT or *.SUFFIX; over files, this machine too',
   },
   {
-    name: 'trusted-hops',
-    type: 'list',
-    value: 'CIDR',
-    of: { serve: null, dataplane: null },
-    help: 'a network whose X-Forwarded-For and Forwarded are believed: that of an ingress or load balancer before it',
-  },
-  {
-    name: 'max-connections',
-    type: 'count',
-    of: { serve: '10000', dataplane: '10000' },
-    help: 'connections of clients at once; more wait for a place, and then are refused',
-  },
-  {
-    name: 'max-connections-per-address',
-    type: 'count',
-    of: { serve: '5000', dataplane: '5000' },
-    help: 'of these, from one address; trusted hops may have all',
-  },
-  {
     name: 'drain-delay',
     type: 'duration',
     of: { serve: '0s', dataplane: '5s', start: '0s' },
@@ -238,6 +219,13 @@ export const flags = define([
     type: 'duration',
     of: { serve: '10s', dataplane: '60s', start: '10s' },
     help: 'after that: how long requests in flight may take',
+  },
+  {
+    name: 'audit',
+    type: 'text',
+    value: 'FILE',
+    of: { serve: 'stdout', dataplane: 'stdout' },
+    help: 'the audit log: stdout, for what asks who calls; a FILE has every request',
   },
   {
     name: 'log-level',
@@ -287,7 +275,7 @@ type Known = (typeof flags)[number]
 type Camel<S extends string> = S extends `${infer Head}-${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : S
 type Value<F extends Known> = F extends { choices: readonly (infer Choice)[] }
   ? Choice
-  : { text: string; port: number; duration: number; count: number; switch: boolean; list: readonly string[] }[F['type']]
+  : { text: string; port: number; duration: number; switch: boolean; list: readonly string[] }[F['type']]
 
 /** Its flags have a value in any case: lists are empty and switches off, where nothing else is said. */
 type Certain<F, C extends Command> = F extends { type: 'list' | 'switch'; of: Record<C, unknown> }

@@ -19,7 +19,7 @@ ${EXIT}
 
 function valueName({ type, value, choices }: Flag): string {
   if (type === 'switch') return ''
-  return ` ${choices?.join('|') ?? value ?? { port: 'PORT', duration: 'DURATION', count: 'N', text: 'TEXT', list: 'TEXT' }[type]}`
+  return ` ${choices?.join('|') ?? value ?? { port: 'PORT', duration: 'DURATION', text: 'TEXT', list: 'TEXT' }[type]}`
 }
 
 const usage: Readonly<Record<Command, string>> = {

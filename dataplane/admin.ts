@@ -40,14 +40,8 @@ function healthHandlers({ metrics, ready }: AdminDeps): Map<string, Handler> {
 
 function showTable(table: Table | undefined): Answer {
   const body = table === undefined
-    ? { version: null, routes: [], endpoints: [], credentials: [], secrets: [] }
-    : {
-        version: table.version,
-        routes: [...table.source.routes.values()],
-        endpoints: [...table.source.endpoints.values()],
-        credentials: [...table.source.credentials.values()],
-        secrets: [...table.source.secrets.values()].map(({ id, data }) => ({ id, keys: Object.keys(data) })),
-      }
+    ? { version: null, routes: [], endpoints: [] }
+    : { version: table.version, routes: [...table.source.routes.values()], endpoints: [...table.source.endpoints.values()] }
   return { status: 200, type: 'application/json', body: `${JSON.stringify(body)}\n` }
 }
 

@@ -39,8 +39,6 @@ const Match = v.pipe(
     query: list(StringMatch),
     /** The model that the request names; without `version`, any version of it. */
     model: v.exactOptional(v.pipe(v.strictObject({ name: text, version: v.exactOptional(text) }), v.readonly())),
-    /** Networks (`10.0.0.0/8`, `2001:db8::/32`): the caller's address is in one of them. */
-    sources: v.exactOptional(list(text)),
     /** Who calls, by the rule's `auth`; without one nobody does. */
     principal: v.exactOptional(PrincipalMatch),
   }),
@@ -105,6 +103,8 @@ const Rule = v.pipe(
     balance: v.picklist(['RoundRobin', 'LeastRequest']),
     timeouts: Timeouts,
     sizeLimits: v.exactOptional(SizeLimits),
+    /** Strict: an answer waits until the record of who got it is on disk. */
+    audit: v.exactOptional(v.picklist(['Buffered', 'Strict'])),
   }),
   v.readonly(),
 )

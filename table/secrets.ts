@@ -8,15 +8,12 @@ const text = v.pipe(v.string(), v.minLength(1))
  */
 export const SecretSchema = v.pipe(
   v.strictObject({
-    /** `namespace/name`, what a route names; or `pepper`. */
+    /** `namespace/name`; what a route names. */
     id: text,
     /** Base64, by key: only the keys that some route names. */
     data: v.record(text, v.string()),
   }),
   v.readonly(),
 )
-
-/** The secret, and its key, with which API keys are digested; there where the routes name key sets. */
-export type PepperId = 'pepper'
 
 export type Secret = v.InferOutput<typeof SecretSchema>

@@ -1,16 +1,20 @@
 import type { ModelRoute } from '../../crds/types.gen.ts'
-import type { Share } from '../../table/resources.ts'
+import type { EndpointSet } from '../../table/endpoints.ts'
+import type { Route } from '../../table/route.ts'
 import type { Problem } from '../sources/snapshot.ts'
 
 /** What one reading of the world compiles into. Items that did not change keep their identity from one to the next. */
 export type Compiled = Readonly<{
   /** By gateway name: every gateway that a route names, plus `default`. */
-  fleets: ReadonlyMap<string, Share>
+  fleets: ReadonlyMap<string, Fleet>
   /** By `namespace/name`. */
   routes: ReadonlyMap<string, RouteOutcome>
   policies: ReadonlyMap<string, PolicyOutcome>
-  /** By `namespace/name`: Secrets that are meant to be API keys and are none, and why. */
-  apiKeys: ReadonlyMap<string, readonly Problem[]>
+}>
+
+export type Fleet = Readonly<{
+  routes: ReadonlyMap<string, Route>
+  endpoints: ReadonlyMap<string, EndpointSet>
 }>
 
 /** The verdict of a condition, before a time is put on it. */

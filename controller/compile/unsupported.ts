@@ -16,6 +16,7 @@ export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy'
     { path: 'spec.rules[].matches[].body' },
     { path: 'spec.rules[].matches[].principal' },
     { path: 'spec.rules[].matches[].countries' },
+    { path: 'spec.rules[].matches[].sourceCIDRs' },
     { path: 'spec.rules[].matches[].when' },
     { path: 'spec.rules[].auth' },
     { path: 'spec.rules[].authorization' },
@@ -45,7 +46,7 @@ export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy'
     { path: 'spec.rules[].batching' },
     { path: 'spec.rules[].cache' },
     { path: 'spec.rules[].plugins' },
-    { path: 'spec.rules[].logging' },
+    { path: 'spec.rules[].logging.predictions' },
   ],
   RateLimitPolicy: [{ path: 'spec.limits' }],
 }

@@ -1,5 +1,4 @@
-import type { FromController, FromProxy, Link } from '../../table/messages.ts'
-import { perResource, RESOURCES } from '../../table/resources.ts'
+import type { FromController, FromProxy, Link, Resource } from '../../table/messages.ts'
 import type { Hashes } from '../../table/version.ts'
 import type { Compiled } from '../compile/compiled.ts'
 import { Ledger } from './ledger.ts'
@@ -28,6 +27,7 @@ export type PublisherOptions = {
 }
 
 const EMPTY: ReadonlyMap<string, object> = new Map()
+const RESOURCES: readonly Resource[] = ['routes', 'endpoints']
 
 /** Keeps every connected proxy at what was published last, and knows what each has in force. */
 export class Publisher {
@@ -65,13 +65,9 @@ export class Publisher {
     return true
   }
 
-  /**
-   * Takes a proxy's stream over until it closes.
-   * @param confided nobody else can hear what is said on it, so that it may carry secrets
-   */
-  accept(link: Link<FromController, FromProxy>, confided: boolean): void {
+  /** Takes a proxy's stream over until it closes. */
+  accept(link: Link<FromController, FromProxy>): void {
     const session = new Session(link, {
-      confided,
       ledgers: (gateway) => (this.#published ? this.#of(gateway) : undefined),
       changed: () => this.#changed(),
       log: this.#log,
@@ -138,7 +134,7 @@ export class Publisher {
   #of(gateway: string): Ledgers {
     let ledgers = this.#ledgers.get(gateway)
     if (ledgers === undefined) {
-      ledgers = perResource<Ledgers>((resource) => new Ledger(resource))
+      ledgers = { routes: new Ledger('routes'), endpoints: new Ledger('endpoints') }
       this.#ledgers.set(gateway, ledgers)
     }
     return ledgers

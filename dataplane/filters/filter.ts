@@ -2,6 +2,7 @@ import type { Route, Rule } from '../../table/route.ts'
 import type { Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import type { Authenticators } from '../pipeline/principal.ts'
+import type { Audit } from '../telemetry/audit.ts'
 
 /** Undefined lets it pass. */
 export type Outcome = Failure | undefined
@@ -13,7 +14,7 @@ export type Outcome = Failure | undefined
 export type FilterFunction = (exchange: Exchange) => Outcome | Promise<Outcome>
 
 /** What outlives the tables, and is shared by the rules. */
-export type FilterDeps = Readonly<{ authenticators: Authenticators }>
+export type FilterDeps = Readonly<{ authenticators: Authenticators; audit: Pick<Audit, 'commit' | 'failing'> }>
 
 /**
  * One step of the way in. `build` runs once for each rule of a table and returns a named function, or undefined where

@@ -3,13 +3,14 @@ import { existsSync } from 'node:fs'
 import { test } from 'node:test'
 import { route, rule } from '../../test/dataplane/table.ts'
 import { refuseAll } from '../pipeline/principal.ts'
+import { unaudited } from '../telemetry/audit.ts'
 import { filters } from './index.ts'
 import { requestIdOf } from './request_id/request_id.ts'
 
 test('each filter has a folder with its README, and builds a named function', () => {
   for (const filter of filters) {
     assert.ok(existsSync(new URL(`${filter.name}/README.md`, import.meta.url)), filter.name)
-    assert.notEqual(filter.build({ route: route(), rule: rule() }, { authenticators: refuseAll })?.name, '')
+    assert.notEqual(filter.build({ route: route(), rule: rule() }, { authenticators: refuseAll, audit: unaudited })?.name, '')
   }
 })
 

@@ -1,7 +1,8 @@
+import { audit } from './audit/audit.ts'
 import { auth } from './auth/auth.ts'
 import type { Filter } from './filter.ts'
 import { forwarded } from './forwarded/forwarded.ts'
 import { requestId } from './request_id/request_id.ts'
 
 /** Every filter, in the order in which a request meets them. */
-export const filters: readonly Filter[] = [requestId, forwarded, auth]
+export const filters: readonly Filter[] = [requestId, audit, forwarded, auth]

@@ -23,6 +23,7 @@ export const errors = {
   no_endpoints: { status: 503, title: 'The backend has no ready endpoint' },
   overloaded: { status: 503, title: 'The gateway or the backend has more requests than it can take' },
   auth_unavailable: { status: 503, title: 'It cannot be told at present who calls' },
+  audit_unavailable: { status: 503, title: 'The request cannot be recorded' },
   limit_store_unavailable: { status: 503, title: 'The counts of the limits cannot be reached' },
   timeout: { status: 504, title: 'The request took too long' },
   /** Never sent: nobody is left to read it. The status is what the log and the metrics show. */

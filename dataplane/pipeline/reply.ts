@@ -63,8 +63,21 @@ export function replyError(
   discardRest(response.req, response)
 }
 
-/** The same for a request that came as far as an exchange. */
+/** The same for a request that came as far as an exchange: recorded first, where its rule is strict about that. */
 export function refuseExchange(exchange: Exchange, why: Failure): void {
+  const commit = exchange.rule?.commit
+  if (commit === undefined) {
+    refuse(exchange, why)
+    return
+  }
+  void commit(exchange, errors[why.code].status).then((unrecorded) => {
+    if (exchange.ended) return
+    if (unrecorded) exchange.error = unrecorded.code
+    refuse(exchange, unrecorded ?? why)
+  })
+}
+
+function refuse(exchange: Exchange, why: Failure): void {
   const { response, variant, protocol, requestId } = exchange
   const extra = variant === undefined ? [] : ['x-modelroute-variant', variant.name]
   replyError(response, why, protocol, requestId, exchange.stampHead(errors[why.code].status, extra))
@@ -75,8 +88,7 @@ export function rawError(failure: Failure, requestId: string): string {
   const { status } = errors[failure.code]
   const { type, body } = errorBody('HTTP', failure, requestId)
   return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: ${type}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`
-    + `x-modelroute-error: ${failure.code}\r\nx-request-id: ${requestId}\r\n${status === 503 ? 'retry-after: 1\r\n' : ''}`
-    + `connection: close\r\n\r\n${body}`
+    + `x-modelroute-error: ${failure.code}\r\nx-request-id: ${requestId}\r\nconnection: close\r\n\r\n${body}`
 }
 
 /** How long a client may go on sending a body that nobody wants any more (nginx: lingering_close). */

@@ -6,6 +6,7 @@ import { createLeastRequest } from '../upstream/pick/least_request.ts'
 import type { Pick } from '../upstream/pick/pick.ts'
 import { createRoundRobin } from '../upstream/pick/round_robin.ts'
 import type { BuiltTarget } from '../upstream/groups.ts'
+import type { Commit } from '../telemetry/audit.ts'
 import { createSplitter, type Splitter, type SplitState } from '../upstream/split.ts'
 import type { Exchange } from './exchange.ts'
 import type { FlatHeaders } from './headers.ts'
@@ -32,6 +33,10 @@ export type BuiltRule = Readonly<{
   tick: number | undefined
   /** `dry`: without taking a turn. */
   choose(headers: FlatHeaders, dry: boolean): BuiltVariant | undefined
+  /** Undefined: nobody is asked who calls, and nothing is said of an audit. */
+  audited: Rule['audit']
+  /** What must have happened before an answer goes out. */
+  commit: Commit | undefined
   /** Where a request that came by this match is counted. */
   series(match: Match['model'], variant: BuiltVariant | undefined): Series
 }>
@@ -84,6 +89,8 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
       const position = split(dry)
       return position === undefined ? undefined : variants[position]
     },
+    audited: rule.audit ?? (rule.auth && 'Buffered'),
+    commit: rule.audit === 'Strict' ? deps.filterDeps.audit.commit : undefined,
     series: seriesOf,
   }
 }

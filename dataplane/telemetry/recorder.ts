@@ -1,12 +1,13 @@
 import { STATUS_CODES } from 'node:http'
 import type { Exchange } from '../pipeline/exchange.ts'
+import type { Audit } from './audit.ts'
 import type { Log } from './log.ts'
 import type { SeriesSet } from './series.ts'
 
 /** Called once for each request, when its last byte is out or its connection gone. */
 export type Recorder = Readonly<{ record(exchange: Exchange, status: number): void }>
 
-export function createRecorder({ log, series }: { log: Log; series: SeriesSet }): Recorder {
+export function createRecorder({ log, series, audit }: { log: Log; series: SeriesSet; audit: Audit }): Recorder {
   const unmatched = series.get({ route: '', rule: '', variant: '', model: '', model_version: '' })
   return {
     record(exchange, status) {
@@ -19,6 +20,7 @@ export function createRecorder({ log, series }: { log: Log; series: SeriesSet })
         counted.upstream.observe((upstreamEnd - exchange.upstreamStartedAt) / 1000)
         if (exchange.firstByteAt > 0) counted.firstByte.observe((exchange.firstByteAt - exchange.startedAt) / 1000)
       }
+      audit.record(exchange, status, endedAt)
       if (log.enabled('info')) log.write('info', 'request', accessFields(exchange, status, endedAt))
     },
   }

@@ -10,6 +10,7 @@ import { gatherBody, gatherMax, RequestBody } from './body.ts'
 import { patienceOf, shrinkPatience, type Destination } from './destination.ts'
 import { Call } from './http2-call.ts'
 import { failureOf, type Phase } from './outcome.ts'
+import { Recorded } from './recorded.ts'
 import { wasReused, type Upstream } from './pool.ts'
 import { responseHead, trailersOf } from './response.ts'
 
@@ -105,8 +106,9 @@ export class Forwarding implements Dispatcher.DispatchHandler, Way {
     upstream.begin()
     if (this.#until < Number.POSITIVE_INFINITY) shrinkPatience(headers, this.#until - performance.now())
     const { connect } = rule.timeouts
+    const handler = rule.commit === undefined ? this : new Recorded(this, exchange, rule.commit)
     const pool = this.#grpc ? upstream.http2(connect) : upstream.pool(connect)
-    pool.dispatch({ path, method: exchange.method, headers, body: this.#bodyOfTry() }, this)
+    pool.dispatch({ path, method: exchange.method, headers, body: this.#bodyOfTry() }, handler)
   }
 
   #bodyOfTry(): Buffer | RequestBody | null {
@@ -119,7 +121,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, Way {
       exchange.bytesIn += bytes
       this.#moved = performance.now()
       const { requestMax } = this.#to.rule
-      if (exchange.bytesIn > requestMax) this.#cut(requestTooLarge(requestMax))
+      if (exchange.bytesIn > requestMax) this.refuse(requestTooLarge(requestMax))
     })
     return this.#stream
   }
@@ -152,7 +154,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, Way {
       modelVersion: exchange.modelVersion,
     })
     if (!bodyless && length !== undefined && length > this.#to.rule.responseMax) {
-      this.#cut(tooLarge)
+      this.refuse(tooLarge)
       return
     }
     if (exchange.headTaps !== undefined) exchange.stampHead(status, headers)
@@ -183,7 +185,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, Way {
     const exchange = this.#exchange
     const { response } = exchange
     if (exchange.bytesOut + chunk.length > this.#to.rule.responseMax) {
-      this.#cut(tooLarge)
+      this.refuse(tooLarge)
       return
     }
     exchange.bytesOut += chunk.length
@@ -278,8 +280,8 @@ export class Forwarding implements Dispatcher.DispatchHandler, Way {
     refuseExchange(exchange, why)
   }
 
-  /** Ends both sides at a limit that was passed. */
-  #cut(why: Failure): void {
+  /** Ends both sides: a limit was passed, or the answer may not go out. */
+  refuse(why: Failure): void {
     this.#fail(why, '')
     this.#abort()
   }

@@ -61,7 +61,17 @@ export class Tunnel {
   }
 
   start(): void {
-    this.#try(undefined)
+    const { commit } = this.#to.rule
+    if (commit === undefined) {
+      this.#try(undefined)
+      return
+    }
+    // Recorded before it is tried: what opens it comes from the backend, and the client has it at once.
+    void commit(this.#exchange, 101).then((unrecorded) => {
+      if (this.#over) return
+      if (unrecorded) this.#fail(unrecorded, '')
+      else this.#try(undefined)
+    })
   }
 
   /** The client's connection is gone: called exactly once. */

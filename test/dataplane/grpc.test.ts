@@ -137,3 +137,18 @@ test('a refused stream is repeated on the same endpoint where its whole body is 
   })
   assert.deepEqual([answer, tries], ['second', 2])
 })
+
+for (const how of ['with a body', 'that is nothing but trailers'] as const) {
+  test(`an answer ${how} that waits for its record in the audit log is still whole`, async (t) => {
+    const { port } = await backend(t, (stream) => {
+      if (how === 'with a body') ok(stream, 'echo')
+      else stream.respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '5' }, { endStream: true })
+    })
+    const proxy = await testProxy(t, active('1', [route({ rules: [rule({ audit: 'Strict' })] })], { 'ml/s:80': [port] }))
+    for (let i = 0; i < 10; i++) {
+      const { body, headers, trailers, broken } = await call(proxy.url)
+      assert.deepEqual([body, headers['grpc-status'] ?? trailers['grpc-status'], broken], how === 'with a body' ? ['echo', '0', false] : ['', '5', false])
+    }
+    assert.equal(proxy.text().split('"msg":"audit"').length, 11)
+  })
+}

@@ -1,0 +1,121 @@
+import { errors, failure, type ErrorCode, type Failure } from '../pipeline/errors.ts'
+import type { Exchange } from '../pipeline/exchange.ts'
+import { openAuditFile } from './audit_file.ts'
+import { createLines } from './lines.ts'
+import type { Log } from './log.ts'
+
+/**
+ * Who was let do what. One record for each request of a rule that asks who calls, or says `logging.audit`; with a file
+ * of its own, for every request that could be read.
+ */
+export type Audit = Readonly<{
+  /** For all that was not committed, when it is over. */
+  record(exchange: Exchange, status: number, endedAt: number): void
+  /** `Strict`: before an answer with this status goes out. Undefined once the record is on disk. Never rejects. */
+  commit: Commit
+  /** The last write failed: what may not go unrecorded is refused before a backend is asked. */
+  failing(): boolean
+  close(): Promise<void>
+}>
+
+export type Commit = (exchange: Exchange, status: number) => Promise<Failure | undefined>
+
+export const unavailable: Failure = failure('audit_unavailable', 'The request cannot be recorded at present, and so is not served.')
+
+/** Where nothing records, nothing is served that must be recorded. */
+export const unaudited: Pick<Audit, 'commit' | 'failing'> = { commit: () => Promise.resolve(unavailable), failing: () => true }
+
+export type AuditOptions = Readonly<{
+  /** Without it the records go between the lines of the log. */
+  file?: string | undefined
+  log: Log
+  bytesMax?: number
+}>
+
+export async function openAudit({ file, log, bytesMax }: AuditOptions): Promise<Audit> {
+  let failing = false
+  function ended(error: Error | undefined): void {
+    if (error && !failing) log.write('error', 'audit: cannot write', { file, why: error.message })
+    if (!error && failing) log.write('info', 'audit: writing again', { file })
+    failing = error !== undefined
+  }
+  const sink = file === undefined ? undefined : await openAuditFile(file, bytesMax)
+  const line = (fields: object) => `${JSON.stringify({ time: new Date().toISOString(), msg: 'audit', ...fields })}\n`
+  const lines = sink && createLines({
+    sink,
+    onWritten: ended,
+    notice: (dropped) => {
+      log.write('warn', 'audit: records dropped', { dropped })
+      return line({ dropped })
+    },
+  })
+  // What logrotate sends once it has moved a file away.
+  const reopen = () => sink?.reopen()
+  if (sink) process.on('SIGHUP', reopen)
+  const committed = new WeakSet<Exchange>()
+
+  return {
+    record(exchange, status, endedAt) {
+      if (exchange.rule?.audited === undefined && lines === undefined) return
+      if (committed.has(exchange)) return
+      const fields = recordOf(exchange, status, endedAt)
+      if (lines === undefined) log.announce('audit', fields)
+      else lines.hold(line(fields))
+    },
+    async commit(exchange, status) {
+      const fields = recordOf(exchange, status, performance.now())
+      const settled = await (lines === undefined ? log.settle('audit', fields) : lines.settle(line(fields)))
+      if (lines === undefined) failing = !settled
+      if (!settled) return unavailable
+      committed.add(exchange)
+      return undefined
+    },
+    failing: () => failing,
+    async close() {
+      process.off('SIGHUP', reopen)
+      lines?.flush()
+      await sink?.close()
+    },
+  }
+}
+
+/** Refused, and not merely failed: by what the caller may, by their limits, or because nobody could tell. */
+function denies(code: ErrorCode | undefined): boolean {
+  if (code === undefined || code === 'client_closed') return false
+  return errors[code].status < 500 || code === 'auth_unavailable' || code === 'limit_store_unavailable' || code === 'audit_unavailable'
+}
+
+/** Every field there is: what is not named here is in no record. The path is without its query, where keys travel. */
+function recordOf(exchange: Exchange, status: number, at: number): Readonly<Record<string, unknown>> {
+  const { principal, rule, variant, error, cause } = exchange
+  const named = exchange.model()
+  return {
+    request_id: exchange.requestId,
+    client: exchange.clientAddress,
+    consumer: principal?.consumer || undefined,
+    groups: principal && principal.groups.length > 0 ? principal.groups : undefined,
+    tier: principal?.tier,
+    via: principal?.via,
+    credential: principal?.credential,
+    method: exchange.method,
+    host: exchange.host || undefined,
+    path: bounded(exchange.path),
+    route: rule?.route,
+    rule: rule?.name,
+    variant: variant?.name,
+    model: bounded(named?.name ?? exchange.asked?.name),
+    model_version: bounded(exchange.modelVersion ?? named?.version),
+    outcome: denies(error) ? 'denied' : 'allowed',
+    code: error,
+    cause: bounded(cause || undefined),
+    status,
+    latency_ms: Math.round((at - exchange.startedAt) * 1000) / 1000,
+  }
+}
+
+const textMax = 1024
+
+/** What callers choose the length of. */
+function bounded(text: string | undefined): string | undefined {
+  return text !== undefined && text.length > textMax ? `${text.slice(0, textMax)}…` : text
+}

@@ -1,0 +1,124 @@
+import { write, writeSync } from 'node:fs'
+
+/**
+ * Where lines go. `durable`: it calls back only once they are on disk, as far as there is one. `sync` does not return
+ * before they are gone.
+ */
+export type Sink = Readonly<{
+  write(text: string, done: (error?: Error) => void, durable: boolean): void
+  sync(text: string): void
+}>
+
+/** Lines on their way out. One writer a sink: two would cut each other's lines. */
+export type Lines = Readonly<{
+  /** False: too many are held already, and this one is dropped and counted. */
+  hold(line: string): boolean
+  /** Out with it: resolves once it is durable, or false where it cannot be. */
+  settle(line: string): Promise<boolean>
+  /** Puts out what is held, now; for the end of the process. */
+  flush(): void
+}>
+
+export type LinesOptions = Readonly<{
+  sink: Sink
+  /** The line that tells how many were dropped. */
+  notice: (dropped: number) => string
+  /** Hears how each write ended. */
+  onWritten?: (error: Error | undefined) => void
+}>
+
+const flushAfter = 50
+const flushAt = 65_536
+/** Characters held for a reader that does not keep up; beyond it, lines are dropped and counted. */
+const heldMax = 8 * 1024 * 1024
+
+/**
+ * Lines are gathered for a moment and written without blocking: a slow reader must not stop traffic. Those that are
+ * waited for go at once, and all that come while a write is under way go together in the next.
+ */
+export function createLines({ sink, notice, onWritten = () => {} }: LinesOptions): Lines {
+  let held: string[] = []
+  let size = 0
+  let dropped = 0
+  let writing = false
+  let timer: NodeJS.Timeout | undefined
+  let waiting: ((settled: boolean) => void)[] = []
+
+  function drain(): void {
+    timer = undefined
+    if (writing || held.length === 0) return
+    const waiters = waiting
+    waiting = []
+    const lines = held.length
+    const text = take()
+    writing = true
+    sink.write(text, (error) => {
+      writing = false
+      if (error) dropped += lines
+      onWritten(error)
+      for (const settled of waiters) settled(error === undefined)
+      if (held.length > 0) drain()
+    }, waiters.length > 0)
+  }
+
+  function take(): string {
+    const text = held.join('')
+    held = []
+    size = 0
+    if (dropped === 0) return text
+    const told = notice(dropped)
+    dropped = 0
+    return text + told
+  }
+
+  function hold(line: string): boolean {
+    if (size > heldMax) {
+      dropped++
+      return false
+    }
+    held.push(line)
+    size += line.length
+    if (size >= flushAt) drain()
+    else timer ??= setTimeout(drain, flushAfter).unref()
+    return true
+  }
+
+  return {
+    hold,
+    settle(line) {
+      if (!hold(line)) return Promise.resolve(false)
+      return new Promise((resolve) => {
+        waiting.push(resolve)
+        // Whatever else this turn of the event loop brings goes with it.
+        if (waiting.length === 1) setImmediate(drain)
+      })
+    },
+    flush() {
+      clearTimeout(timer)
+      timer = undefined
+      if (held.length > 0) sink.sync(take())
+      for (const settled of waiting.splice(0)) settled(true)
+    },
+  }
+}
+
+export const stdout: Sink = {
+  write(text, done) {
+    const bytes = Buffer.from(text)
+    const put = (from: number): void => write(1, bytes, from, (error, written) => {
+      // A pipe that is full for the moment; a reader that has gone is not waited for.
+      if (error?.code === 'EAGAIN') setTimeout(put, 10, from)
+      else if (error) done(error)
+      else if (from + written >= bytes.length) done()
+      else put(from + written)
+    })
+    put(0)
+  },
+  sync(text) {
+    try {
+      writeSync(1, text)
+    } catch {
+      // The reader has gone; there is nobody to tell.
+    }
+  },
+}
