@@ -82,6 +82,9 @@ function world(): Snapshot {
     inferenceServices: none,
     referenceGrants: none,
     revisions: none,
+    secrets: none,
+    configMaps: none,
+    closedNamespaces: new Set(),
   }
 }
 

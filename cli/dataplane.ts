@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { startDataplane } from '../dataplane/main.ts'
 import { createLog } from '../dataplane/telemetry/log.ts'
 import type { Options } from './flags.ts'
+import { edgeOf } from './edge.ts'
 import { untilEnd } from './lifetime.ts'
 
 /** Where the last good table is kept; `none` says nowhere. */
@@ -30,6 +31,7 @@ export async function dataplane(options: Options<'dataplane'>): Promise<number> 
       tls: { cert: options.tlsCert, key: options.tlsKey, ca: options.clientCa },
       insecure: options.insecure,
     },
+    ...edgeOf(options),
     gateway: options.gateway,
     // In a pod, its name.
     node: hostname(),

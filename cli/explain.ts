@@ -2,6 +2,7 @@ import { createCompiler } from '../controller/compile/compile.ts'
 import { readManifests } from '../controller/sources/files.ts'
 import { explain as explainRequest, type Explanation, type Question } from '../dataplane/explain/explain.ts'
 import { createRuntime } from '../dataplane/runtime.ts'
+import { perResource, type Share } from '../table/resources.ts'
 import type { Options } from './flags.ts'
 
 /** What the gateway would do with a request; from manifests, or by asking a running proxy. */
@@ -24,10 +25,10 @@ function questionOf({ operands: [method = '', url = ''], header, data, as }: Opt
 async function fromFiles(paths: readonly string[], allowUrls: readonly string[], question: Question): Promise<Explanation> {
   const { snapshot } = await readManifests(paths)
   const compile = createCompiler({ allowUrls, allowLoopback: true, allowUnmanagedEndpointSlices: true })
-  const fleet = compile(snapshot).fleets.get('default')
+  const share = compile(snapshot).fleets.get('default') ?? perResource<Share>(() => new Map())
   const runtime = createRuntime()
   try {
-    const refused = runtime.activate({ version: 'files', routes: fleet?.routes ?? new Map(), endpoints: fleet?.endpoints ?? new Map() })
+    const refused = runtime.activate({ version: 'files', ...share })
     if (refused[0] !== undefined) throw new Error(`${refused[0].id}: ${refused[0].message}`)
     const table = runtime.table()
     if (table === undefined) throw new Error('there is no table')

@@ -1,31 +1,12 @@
+import type { Command, WithOperands } from './commands.ts'
+
 /**
  * Every flag there is, in one place: which commands take it, what it means and what holds without it. Help, environment
  * variables and the types of the options all follow from here. A flag is here only once something honours it.
  */
 
-export const commands = {
-  serve: 'one process: manifests from files in, gateway out',
-  controller: 'compile resources of a cluster, or of files, and push the tables to proxies',
-  dataplane: 'one proxy, fed by a controller',
-  check: 'parse, validate and compile manifests; a line a problem',
-  explain: 'what the gateway would do with a request, and why, consuming nothing',
-  start: 'the quickstart: `serve` over examples/quickstart, with its model servers',
-} as const
-
-export type Command = keyof typeof commands
-
-/** What a command takes besides flags, in order; a name in brackets may be left out. */
-const operands = {
-  explain: ['METHOD', 'URL'],
-} as const satisfies Partial<Record<Command, readonly string[]>>
-
-export function operandsOf(command: Command): readonly string[] | undefined {
-  const all: Readonly<Partial<Record<Command, readonly string[]>>> = operands
-  return all[command]
-}
-
-/** What a flag's text is read as. Durations are Gateway API's (`250ms`, `1h30m`), and become milliseconds. */
-type Type = 'text' | 'port' | 'duration' | 'switch' | 'list'
+/** What a flag's text is read as. Durations are Gateway API's (`250ms`, `1h30m`), and become milliseconds; a count is 1 or more. */
+type Type = 'text' | 'port' | 'duration' | 'count' | 'switch' | 'list'
 
 export type Flag = Readonly<{
   name: string
@@ -209,6 +190,25 @@ export const flags = define([
     help: 'a host that URL backends may reach: HOST, HOST:PORT or *.SUFFIX; over files, this machine too',
   },
   {
+    name: 'trusted-hops',
+    type: 'list',
+    value: 'CIDR',
+    of: { serve: null, dataplane: null },
+    help: 'a network whose X-Forwarded-For and Forwarded are believed: that of an ingress or load balancer before it',
+  },
+  {
+    name: 'max-connections',
+    type: 'count',
+    of: { serve: '10000', dataplane: '10000' },
+    help: 'connections of clients at once; more wait for a place, and then are refused',
+  },
+  {
+    name: 'max-connections-per-address',
+    type: 'count',
+    of: { serve: '5000', dataplane: '5000' },
+    help: 'of these, from one address; trusted hops may have all',
+  },
+  {
     name: 'drain-delay',
     type: 'duration',
     of: { serve: '0s', dataplane: '5s', start: '0s' },
@@ -275,7 +275,7 @@ type Known = (typeof flags)[number]
 type Camel<S extends string> = S extends `${infer Head}-${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : S
 type Value<F extends Known> = F extends { choices: readonly (infer Choice)[] }
   ? Choice
-  : { text: string; port: number; duration: number; switch: boolean; list: readonly string[] }[F['type']]
+  : { text: string; port: number; duration: number; count: number; switch: boolean; list: readonly string[] }[F['type']]
 
 /** Its flags have a value in any case: lists are empty and switches off, where nothing else is said. */
 type Certain<F, C extends Command> = F extends { type: 'list' | 'switch'; of: Record<C, unknown> }
@@ -288,9 +288,7 @@ export type Options<C extends Command> = {
   readonly [F in Certain<Known, C> as Camel<F['name']>]: Value<F>
 } & {
   readonly [F in Uncertain<Known, C> as Camel<F['name']>]?: Value<F>
-} & (C extends keyof typeof operands ? { readonly operands: readonly string[] } : unknown)
-
-export const isCommand = (word: string): word is Command => Object.hasOwn(commands, word)
+} & (C extends WithOperands ? { readonly operands: readonly string[] } : unknown)
 
 export const flagsOf = (command: Command): readonly Flag[] =>
   flags.filter((flag: Flag) => flag.of[command] !== undefined)

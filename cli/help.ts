@@ -1,4 +1,5 @@
-import { type Command, commands, type Flag, flagsOf, variableOf } from './flags.ts'
+import { type Command, commands } from './commands.ts'
+import { type Flag, flagsOf, variableOf } from './flags.ts'
 
 const EXIT = 'Exit codes: 0 ok, 1 failed, 2 usage. SIGTERM drains and exits 0.'
 
@@ -19,7 +20,7 @@ ${EXIT}
 
 function valueName({ type, value, choices }: Flag): string {
   if (type === 'switch') return ''
-  return ` ${choices?.join('|') ?? value ?? { port: 'PORT', duration: 'DURATION', text: 'TEXT', list: 'TEXT' }[type]}`
+  return ` ${choices?.join('|') ?? value ?? { port: 'PORT', duration: 'DURATION', count: 'N', text: 'TEXT', list: 'TEXT' }[type]}`
 }
 
 const usage: Readonly<Record<Command, string>> = {

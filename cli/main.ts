@@ -1,6 +1,7 @@
 import { nearest } from '../controller/sources/nearest.ts'
 import manifest from '../package.json' with { type: 'json' }
-import { type Command, commands, isCommand, type Options } from './flags.ts'
+import { type Command, commands, isCommand } from './commands.ts'
+import type { Options } from './flags.ts'
 import { helpOf, overview } from './help.ts'
 import { readOptions } from './options.ts'
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { type Command, commands, flags, flagsOf, variableOf } from './flags.ts'
+import { type Command, commands } from './commands.ts'
+import { flags, flagsOf, variableOf } from './flags.ts'
 import { helpOf, overview } from './help.ts'
 import { readOptions } from './options.ts'
 import { parseDuration, parseValue } from './values.ts'
@@ -28,6 +29,9 @@ describe('options', () => {
       adminPort: 9901,
       controlPort: 9903,
       allowUrl: [],
+      trustedHops: [],
+      maxConnections: 10_000,
+      maxConnectionsPerAddress: 5000,
       drainDelay: 0,
       drainTimeout: 10_000,
       audit: 'stdout',
@@ -42,6 +46,9 @@ describe('options', () => {
       controller: ['https://c:9902'],
       gateway: 'default',
       insecure: false,
+      trustedHops: [],
+      maxConnections: 10_000,
+      maxConnectionsPerAddress: 5000,
       drainDelay: 5000,
       drainTimeout: 60_000,
       audit: 'stdout',
@@ -120,6 +127,8 @@ describe('options', () => {
     ['serve', '-f a --tls-cert c', /--tls-cert and --tls-key go together/],
     ['serve', '-f a --client-ca c', /--client-ca needs --tls-cert/],
     ['serve', '-f a --https-port 1', /--https-port needs --tls-cert/],
+    ['serve', '-f a --trusted-hops 10.0.0.0/33', /--trusted-hops must be a network such as/],
+    ['serve', '-f a --max-connections 0', /must be a whole number from 1/],
     ['check', '-f a -o yaml', /-o must be one of text, json/],
   ]
   for (const [command, line, message] of wrong) {

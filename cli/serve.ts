@@ -5,13 +5,15 @@ import { startDataplane } from '../dataplane/main.ts'
 import { createLog } from '../dataplane/telemetry/log.ts'
 import { linkPair } from '../table/link.ts'
 import type { Options } from './flags.ts'
+import { edgeOf, type EdgeOptions } from './edge.ts'
 import { untilEnd } from './lifetime.ts'
 
 /** The only fleet that a single process can be. */
 const GATEWAY = 'default'
 
 /** What `serve` and `start` have in common. */
-export type ServeOptions = Omit<Options<'serve'>, 'allowUrl' | 'stateDir' | 'httpsPort' | 'audit'> & {
+type Optional = 'allowUrl' | 'stateDir' | 'httpsPort' | 'trustedHops' | 'maxConnections' | 'maxConnectionsPerAddress' | 'audit'
+export type ServeOptions = Omit<Options<'serve'>, Optional> & Partial<EdgeOptions> & {
   readonly allowUrl?: readonly string[]
   readonly httpsPort?: number
   readonly stateDir?: string
@@ -43,6 +45,7 @@ export async function startServing(options: ServeOptions): Promise<Served> {
     admin: { host: adminHost, port: options.adminPort },
     health: healthPort === undefined ? undefined : { host, port: healthPort },
     feed: { link: proxyEnd },
+    ...edgeOf(options),
     gateway: GATEWAY,
     node: hostname(),
     audit: options.audit === 'stdout' ? undefined : options.audit,

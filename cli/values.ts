@@ -1,3 +1,4 @@
+import { parseNetworks } from '../dataplane/pipeline/networks.ts'
 import type { Flag } from './flags.ts'
 
 export type OptionValue = string | number | boolean | readonly string[]
@@ -33,6 +34,10 @@ const shapes: Readonly<Record<string, { test: (text: string) => boolean; message
     test: (text) => text.length <= 253 && /[a-z]/.test(text) && text.split('.').every((label) => LABEL.test(label)),
     message: 'must be a DNS name in lower case, such as modelroute-controller.modelroute.svc',
   },
+  'trusted-hops': {
+    test: (text) => typeof parseNetworks([text]) !== 'string',
+    message: 'must be a network such as 10.0.0.0/8 or 2001:db8::/32',
+  },
   host: { test: (text) => /^[A-Za-z0-9._:%-]+$/.test(text), message: 'must be an address or a host name' },
   'admin-host': { test: (text) => /^[A-Za-z0-9._:%-]+$/.test(text), message: 'must be an address or a host name' },
 }
@@ -56,6 +61,10 @@ export function parseValue(flag: Flag, text: string): Parsed {
   if (flag.type === 'duration') {
     const value = parseDuration(text)
     return value === undefined ? { error: 'must be a duration such as 250ms, 5s or 1h30m' } : { value }
+  }
+  if (flag.type === 'count') {
+    const value = Number(text)
+    return /^[0-9]{1,7}$/.test(text) && value > 0 ? { value } : { error: 'must be a whole number from 1' }
   }
   if (flag.choices !== undefined && !flag.choices.includes(text)) {
     return { error: `must be one of ${flag.choices.join(', ')}` }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { FromController, FromProxy, Link } from '../table/messages.ts'
 import { createCompiler } from './compile/compile.ts'
 import { listenControl } from './control.ts'
@@ -56,6 +57,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     allowUrls: options.allowUrls,
     allowLoopback: overFiles,
     allowUnmanagedEndpointSlices: overFiles || options.allowUnmanagedEndpointSlices,
+    ...(overFiles && { pepper: randomBytes(32) }),
     ...(options.gateways && { gateways: options.gateways }),
   })
   const mode = overFiles ? fileMode(source.files, source.revisions, log) : await overCluster(source.cluster, log)
@@ -106,7 +108,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   })
   options.listening('control', control.url)
 
-  const accept = (link: Link<FromController, FromProxy>) => publisher.accept(link)
+  const accept = (link: Link<FromController, FromProxy>, confided: boolean) => publisher.accept(link, confided)
   async function listen(): Promise<void> {
     if (options.push === undefined) return
     try {
@@ -128,7 +130,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
       },
       control: control.url,
     },
-    accept,
+    accept: (link) => accept(link, true),
     started: started.then(() => {}),
     async close() {
       closed = true

@@ -40,8 +40,14 @@ function healthHandlers({ metrics, ready }: AdminDeps): Map<string, Handler> {
 
 function showTable(table: Table | undefined): Answer {
   const body = table === undefined
-    ? { version: null, routes: [], endpoints: [] }
-    : { version: table.version, routes: [...table.source.routes.values()], endpoints: [...table.source.endpoints.values()] }
+    ? { version: null, routes: [], endpoints: [], credentials: [], secrets: [] }
+    : {
+        version: table.version,
+        routes: [...table.source.routes.values()],
+        endpoints: [...table.source.endpoints.values()],
+        credentials: [...table.source.credentials.values()],
+        secrets: [...table.source.secrets.values()].map(({ id, data }) => ({ id, keys: Object.keys(data) })),
+      }
   return { status: 200, type: 'application/json', body: `${JSON.stringify(body)}\n` }
 }
 

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { FromController, FromProxy, Link } from '../table/messages.ts'
+import type { ConnectionLimits } from './door/admission.ts'
 import type { DrainOptions } from './drain.ts'
+import type { Networks } from './pipeline/networks.ts'
 import { startProxy, type Bind, type ProxyOptions } from './proxy.ts'
 import { converse } from './receive/conversation.ts'
 import type { ClientTls } from './receive/dial.ts'
@@ -14,6 +16,9 @@ export type DataplaneOptions = Readonly<{
   https?: ProxyOptions['https'] | undefined
   admin: Bind
   health?: Bind | undefined
+  connections?: ConnectionLimits
+  /** Hops whose word is taken for where a request came from. */
+  trusted?: Networks
   /** Where tables come from: controllers to dial, or the one in this process. */
   feed:
     | Readonly<{ controllers: readonly string[]; tls?: ClientTls | undefined; insecure: boolean }>
@@ -58,6 +63,8 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
     admin: options.admin,
     ...(options.https && { https: options.https }),
     ...(options.health && { health: options.health }),
+    ...(options.connections && { connections: options.connections }),
+    trusted: options.trusted,
     audit: options.audit,
     log,
     async boot(activate) {

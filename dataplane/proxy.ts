@@ -1,9 +1,13 @@
 import type { Server } from 'node:http'
 import { createAdminServer, createHealthServer } from './admin.ts'
+import { createAdmission, type ConnectionLimits } from './door/admission.ts'
 import { followCertificate, type CertificateFiles, type FileCertificate } from './door/certificates.ts'
+import { createPace, type PaceLimits } from './door/pace.ts'
 import { createDrain, type DrainOptions } from './drain.ts'
 import type { FilterDeps } from './filters/filter.ts'
+import { startShedding } from './overload.ts'
 import { createGateway } from './pipeline/gateway.ts'
+import { plainAddress, type Networks } from './pipeline/networks.ts'
 import { refuseAll } from './pipeline/principal.ts'
 import { createRuntime } from './runtime.ts'
 import { createDoor, listen, type Door } from './server.ts'
@@ -13,6 +17,7 @@ import type { Log } from './telemetry/log.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { createRecorder } from './telemetry/recorder.ts'
 import { Upstreams, type PoolLimits } from './upstream/pool.ts'
+import type { Vault } from './vault.ts'
 
 export type Bind = Readonly<{ host: string; port: number }>
 
@@ -28,7 +33,13 @@ export type ProxyOptions = Readonly<{
   /** Seconds since a controller last confirmed the table in force. */
   tableAge: () => number
   limits?: PoolLimits
+  /** Where the credentials and secrets of the table in force are found. */
+  vault?: Vault
   filterDeps?: Partial<FilterDeps>
+  connections?: ConnectionLimits
+  /** Hops whose word is taken for where a request came from; they may bring many clients each. */
+  trusted?: Networks | undefined
+  pace?: PaceLimits
   /** File of the audit log; without it, its records stand in the log. */
   audit?: string | undefined
 }>
@@ -47,11 +58,19 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const audit = await openAudit({ file: options.audit, log })
   const runtime = createRuntime({
     upstreams: new Upstreams(options.limits),
+    ...(options.vault && { vault: options.vault }),
     filterDeps: { authenticators: refuseAll, ...options.filterDeps, audit },
   })
   const metrics = createMetrics({ series: runtime.series, table: runtime.table, tableAge: options.tableAge })
   const recorder = createRecorder({ log, series: runtime.series, audit })
   const drain = createDrain()
+  const { trusted } = options
+  const admission = createAdmission({
+    ...(options.connections && { limits: options.connections }),
+    exempt: (address) => trusted?.(plainAddress(address)) ?? false,
+  })
+  const pace = createPace(admission.crowded, options.pace)
+  const shedding = startShedding()
   const ready = () => runtime.table() !== undefined && !drain.draining()
   const admin = { metrics, table: runtime.table, ready }
 
@@ -81,6 +100,8 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
       server.closeAllConnections()
     }
     metrics.close()
+    pace.close()
+    shedding.close()
     await runtime.close()
     await audit.close()
     log.flush()
@@ -91,10 +112,10 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     const health = await start('health', createHealthServer(admin), options.health)
     const adminUrl = await start('admin', createAdminServer(admin), options.admin)
     await options.boot(runtime.activate)
-    const gateway = createGateway({ runtime, recorder, draining: drain.draining })
+    const gateway = createGateway({ runtime, recorder, draining: drain.draining, shed: shedding.shed, trusted })
     if (options.https !== undefined) certificate = await followCertificate(options.https.files, (...line) => log.write(...line))
-    const http = await open('http', createDoor({ gateway }), options.http)
-    const https = options.https && await open('https', createDoor({ gateway, certificate }), options.https.bind)
+    const http = await open('http', createDoor({ gateway, admission, pace }), options.http)
+    const https = options.https && await open('https', createDoor({ gateway, admission, pace, certificate }), options.https.bind)
     return {
       urls: { http, https, admin: adminUrl, health },
       async drain(drainOptions) {

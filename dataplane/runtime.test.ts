@@ -3,13 +3,14 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import type { EndpointSet } from '../table/endpoints.ts'
 import type { Route } from '../table/route.ts'
-import { match, route, rule, variant } from '../test/dataplane/table.ts'
+import { active, match, route, rule, variant } from '../test/dataplane/table.ts'
 import type { Matchable } from './pipeline/match.ts'
 import { createRuntime, type Runtime } from './runtime.ts'
+import type { Active } from './store.ts'
 import { Upstreams } from './upstream/pool.ts'
 
 const asked = (path: string): Matchable =>
-  ({ method: 'GET', host: '', path, header: () => undefined, parameter: () => undefined, model: () => undefined, verdict: () => undefined })
+  ({ method: 'GET', host: '', path, clientAddress: '192.0.2.1', header: () => undefined, parameter: () => undefined, model: () => undefined, verdict: () => undefined })
 
 const paths = ['/a', '/b', '/c']
 const ids = ['ml/r0', 'ml/r1', 'ml/r2']
@@ -45,7 +46,7 @@ function items({ routes, sets }: World, before: { routes: ReadonlyMap<string, Ro
     return [item.id, last && JSON.stringify(last) === JSON.stringify(item) ? last : item]
   }
   return {
-    version: 'v',
+    ...active('v', [], {}),
     routes: new Map(routes.flatMap((of, i) => of === null ? [] : [kept(route({
       id: ids[i] ?? '',
       rules: of.map(({ path, variants: own }, n) => rule({
@@ -63,24 +64,24 @@ test('whatever tables came before, a table does what it does in a fresh runtime,
   await fc.assert(fc.asyncProperty(fc.array(world, { minLength: 1, maxLength: 6 }), async (worlds) => {
     const upstreams = new Upstreams()
     const runtime = createRuntime({ upstreams })
-    let active: ReturnType<typeof items> = { version: '', routes: new Map(), endpoints: new Map() }
+    let now: Active = active('', [], {})
     // The last version of each route that could be built: what a fresh runtime is to be given.
     const good = new Map<string, Route>()
     for (const one of worlds) {
-      active = items(one, active)
-      const refused = new Set(runtime.activate(active).map(({ id }) => id))
-      for (const id of good.keys()) if (!active.routes.has(id)) good.delete(id)
-      for (const [id, item] of active.routes) if (!refused.has(id)) good.set(id, item)
-      for (const id of refused) assert.ok(active.routes.get(id)?.rules.some(({ matches }) => matches[0]?.path.value === '('))
+      now = items(one, now)
+      const refused = new Set(runtime.activate(now).map(({ id }) => id))
+      for (const id of good.keys()) if (!now.routes.has(id)) good.delete(id)
+      for (const [id, item] of now.routes) if (!refused.has(id)) good.set(id, item)
+      for (const id of refused) assert.ok(now.routes.get(id)?.rules.some(({ matches }) => matches[0]?.path.value === '('))
 
       const freshUpstreams = new Upstreams()
       const fresh = createRuntime({ upstreams: freshUpstreams })
-      assert.deepEqual(fresh.activate({ ...active, routes: good }), [])
+      assert.deepEqual(fresh.activate({ ...now, routes: good }), [])
       assert.deepEqual(visible(runtime), visible(fresh))
       assert.equal(upstreams.size, freshUpstreams.size)
       await fresh.close()
     }
-    runtime.activate({ version: '', routes: new Map(), endpoints: active.endpoints })
+    runtime.activate({ ...now, routes: new Map() })
     assert.equal(upstreams.size, 0)
     await runtime.close()
   }), { numRuns: 200 })
@@ -90,9 +91,9 @@ test('a weight edit builds its own route and nothing else, and finds by the same
   const runtime = createRuntime()
   const make = (i: number, weight: number) => route({ id: `ml/r${i}`, rules: [rule({ matches: [match(`/p${i}`)], variants: [variant('v', 's', { weight })] })] })
   const routes = new Map(Array.from({ length: 100 }, (_, i): [string, Route] => [`ml/r${i}`, make(i, 1)]))
-  runtime.activate({ version: '1', routes, endpoints: new Map() })
+  runtime.activate({ ...active('1', [], {}), routes })
   const before = runtime.table()
-  runtime.activate({ version: '2', routes: new Map(routes).set('ml/r5', make(5, 2)), endpoints: new Map() })
+  runtime.activate({ ...active('2', [], {}), routes: new Map(routes).set('ml/r5', make(5, 2)) })
   const after = runtime.table()
   const same = (path: string) => {
     const [a, b] = [before?.find(asked(path)), after?.find(asked(path))]

@@ -12,6 +12,7 @@ import { unaudited } from './telemetry/audit.ts'
 import { SeriesSet } from './telemetry/series.ts'
 import { Groups } from './upstream/groups.ts'
 import { Upstreams } from './upstream/pool.ts'
+import { Vault } from './vault.ts'
 
 type Found = Readonly<{ rule: BuiltRule; candidate: Candidate }>
 
@@ -41,9 +42,11 @@ type Outcome = Readonly<{ item: Route; built: Built | undefined; refused: string
 /** Where every rule is found, and where in `rules` those of each route begin. */
 type Layout = Readonly<{ index: Index; first: ReadonlyMap<string, number>; rules: readonly BuiltRule[] }>
 
-export type RuntimeDeps = Readonly<{ upstreams?: Upstreams; filterDeps?: FilterDeps }>
+export type RuntimeDeps = Readonly<{ upstreams?: Upstreams; vault?: Vault; filterDeps?: FilterDeps }>
 
-export function createRuntime({ upstreams = new Upstreams(), filterDeps = { authenticators: refuseAll, audit: unaudited } }: RuntimeDeps = {}): Runtime {
+export function createRuntime({
+  upstreams = new Upstreams(), vault = new Vault(), filterDeps = { authenticators: refuseAll, audit: unaudited },
+}: RuntimeDeps = {}): Runtime {
   const patterns = createPatterns()
   const series = new SeriesSet()
   const groups = new Groups(upstreams)
@@ -82,6 +85,7 @@ export function createRuntime({ upstreams = new Upstreams(), filterDeps = { auth
     table: () => table,
     activate(next) {
       groups.begin(next.endpoints)
+      vault.follow(next)
       const nextOutcomes = new Map<string, Outcome>()
       const replaced: [last: Built | undefined, next: Built | undefined][] = []
       for (const [id, item] of next.routes) {

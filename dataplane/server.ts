@@ -5,8 +5,10 @@ import type { Duplex } from 'node:stream'
 import express from 'express'
 import { randomUUID } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
+import type { Admission } from './door/admission.ts'
 import { tlsFloor, type FileCertificate } from './door/certificates.ts'
 import { createHttp2Door, type Http2Door } from './door/http2.ts'
+import type { Pace } from './door/pace.ts'
 import { divertHttp2 } from './door/preface.ts'
 import { failure, type Failure } from './pipeline/errors.ts'
 import type { Gateway } from './pipeline/gateway.ts'
@@ -19,6 +21,8 @@ const headBytesMax = 16_384
 /** What the public ports are made of. */
 export type DoorOptions = Readonly<{
   gateway: Gateway
+  admission: Admission
+  pace: Pace
   /** With it the port speaks TLS, HTTP/2 by ALPN; without it HTTP/2 with prior knowledge. */
   certificate?: FileCertificate | undefined
 }>
@@ -32,7 +36,7 @@ export type Door = Readonly<{ server: Server; http2: Http2Door }>
  * Express sets the prototype of each request and response to its own, which makes every later property access slow. The
  * server is therefore given classes whose prototypes are the app's already, so that setting it changes nothing.
  */
-export function createDoor({ gateway, certificate }: DoorOptions): Door {
+export function createDoor({ gateway, admission, pace, certificate }: DoorOptions): Door {
   class Request extends IncomingMessage {}
   class Response extends ServerResponse {}
   const app = express()
@@ -69,12 +73,14 @@ export function createDoor({ gateway, certificate }: DoorOptions): Door {
     endWith(socket, failure('method_not_allowed', 'CONNECT is not served here.'))
   })
 
-  const http2 = createHttp2Door(gateway)
+  const http2 = createHttp2Door(gateway, pace)
+  server.on(certificate === undefined ? 'connection' : 'secureConnection', pace.watch)
   if (certificate === undefined || !('setSecureContext' in server)) divertHttp2(server, http2.take)
   else {
     divertByAlpn(server, http2.take)
     certificate.onChange(({ options: next }) => server.setSecureContext(next))
   }
+  admission.guard(server, certificate !== undefined)
   return { server, http2 }
 }
 

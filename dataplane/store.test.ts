@@ -3,7 +3,8 @@ import test from 'node:test'
 import * as fc from 'fast-check'
 import { endpointSet, fleet, route } from '../test/push/table.ts'
 import { recorder } from '../test/push/rig.ts'
-import type { Refusal, Resource, Update } from '../table/messages.ts'
+import type { Refusal, Update } from '../table/messages.ts'
+import { RESOURCES, type Resource } from '../table/resources.ts'
 import { hashOf, versionOf } from '../table/version.ts'
 import type { Active } from './store.ts'
 import { createStore } from './store.ts'
@@ -244,7 +245,7 @@ test('whatever arrives, it answers, and what is in force is what it claims', () 
   )
   const update = fc.record({
     type: fc.constantFrom('snapshot', 'delta'),
-    resource: fc.constantFrom<Resource>('routes', 'endpoints'),
+    resource: fc.constantFrom<Resource>(...RESOURCES),
     items: fc.array(item, { maxLength: 4 }),
     remove: fc.array(fc.constantFrom('ml/a', 'ml/b'), { maxLength: 2 }),
     honest: fc.boolean(),

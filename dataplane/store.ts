@@ -1,20 +1,13 @@
-import type { EndpointSet } from '../table/endpoints.ts'
-import { EndpointSetSchema } from '../table/endpoints.ts'
-import type { Ack, Refusal, Resource, Resync, Update } from '../table/messages.ts'
+import type { Ack, Refusal, Resync, Update } from '../table/messages.ts'
 import { SCHEMA } from '../table/messages.ts'
+import { confidential, perResource, RESOURCES, schemas, type Items, type Resource, type Share } from '../table/resources.ts'
 import type { Route } from '../table/route.ts'
-import { RouteSchema } from '../table/route.ts'
 import { versionOf } from '../table/version.ts'
 import type { Change, Held } from './receive/held.ts'
 import { applied, changeOf, fallBack, NOTHING } from './receive/held.ts'
 
 /** The whole table in force. Replaced, never changed; an item that did not change keeps its identity. */
-export type Active = Readonly<{
-  /** Of the routes. */
-  version: string
-  routes: ReadonlyMap<string, Route>
-  endpoints: ReadonlyMap<string, EndpointSet>
-}>
+export type Active = Share & Readonly<{ /** Of the routes. */ version: string }>
 
 /** Puts a table in force, all of it at once, and says which routes could not be built (their last good one stays). */
 export type Activate = (next: Active) => readonly Refusal[]
@@ -22,12 +15,11 @@ export type Activate = (next: Active) => readonly Refusal[]
 type Fields = Readonly<Record<string, unknown>>
 export type Log = (level: 'info' | 'warn' | 'error', message: string, fields?: Fields) => void
 
-export type Table = Readonly<{ routes: Held<Route>; endpoints: Held<EndpointSet> }>
+export type Table = { readonly [R in Resource]: Held<Items[R]> }
 
-/** What outlived the last process. */
+/** What outlived the last process: nothing that is confidential, nor what that process did not know. */
 export type Loaded = Readonly<{
-  routes: Change
-  endpoints: Change
+  changes: Readonly<Partial<Record<Resource, Change>>>
   /** Milliseconds since the epoch. */
   confirmedAt: number
 }>
@@ -61,32 +53,36 @@ const MANY = 10
 
 type Outcome = { ok: true; active: Active | undefined; table: Table } | { ok: false; why: string }
 
-function setsNamed(routes: Iterable<Route>): Set<string> {
-  const sets = new Set<string>()
-  for (const route of routes) {
-    for (const rule of route.rules) {
-      for (const { target } of rule.variants) if (target.kind === 'endpoints') sets.add(target.set)
-    }
-  }
-  return sets
+/** What routes name and is gone from what was sent. */
+type Left = Readonly<Partial<Record<Resource, ReadonlyMap<string, unknown>>>>
+
+const NONE: Left = {}
+
+/** The resource changed; the others are what they were. As a string: why it does not fit. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- an item and its schema go together
+function withChange<R extends Resource>(table: Table, resource: R, change: Change): Table | string {
+  const kind = { schema: schemas[resource], quiet: confidential(resource) }
+  const held = applied<Items[R]>(table[resource], kind, change)
+  return typeof held === 'string' ? held : { ...table, [resource]: held }
 }
 
 /** Holds the table: checks what arrives, puts it in force whole, and keeps the last good version of what it refuses. */
 export function createStore({ activate, disk, log = () => {}, now = Date.now }: StoreOptions): Store {
-  let table: Table = { routes: NOTHING, endpoints: NOTHING }
+  let table = perResource<Table>(() => NOTHING)
   let active: Active | undefined
   let confirmedAt: number | undefined
   /**
-   * Endpoint sets that are gone while a route in force names them. New endpoints come before the routes that need
-   * them, so an update of both would leave the old routes without theirs in between; the next routes end it.
+   * What is gone while the routes in force may name it. All that routes name comes before them, so an update of both
+   * would leave the old routes without theirs in between; the next routes end it. Something that routes name and that
+   * does not exist is not gone but empty: nobody's key goes on because it lingers.
    */
-  let lingering: ReadonlyMap<string, EndpointSet> = new Map()
+  let lingering = NONE
 
-  function leave(next: Held<EndpointSet>): ReadonlyMap<string, EndpointSet> {
-    const gone = [...(active?.endpoints ?? [])].filter(([id]) => !next.items.has(id))
-    if (gone.length === 0) return new Map()
-    const named = setsNamed(active?.routes.values() ?? [])
-    return new Map(gone.filter(([id]) => named.has(id)))
+  function leave(resource: Resource, next: Held<unknown>): Left {
+    if (active === undefined || resource === 'routes') return NONE
+    const gone = [...active[resource]].filter(([id]) => !next.items.has(id))
+    const { [resource]: _, ...others } = lingering
+    return gone.length === 0 ? others : { ...others, [resource]: new Map<string, unknown>(gone) }
   }
 
   function withoutRefused<T>(before: Held<T>, next: Held<T>, refusals: readonly Refusal[]): Held<T> {
@@ -98,22 +94,24 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
     return { ...next, items, refused }
   }
 
-  function putInForce(next: Table, left: ReadonlyMap<string, EndpointSet>): Outcome {
+  function shareOf(held: Table, left: Left): Share {
+    return perResource<Share>((resource) => {
+      const more = left[resource]
+      return more === undefined ? held[resource].items : new Map([...more, ...held[resource].items])
+    })
+  }
+
+  function putInForce(next: Table, left: Left): Outcome {
     const version = next.routes.version ?? versionOf(next.routes.hashes)
-    const withLeft = (items: Held<EndpointSet>['items']) => (left.size === 0 ? items : new Map([...left, ...items]))
     let refusals: readonly Refusal[]
     try {
-      refusals = activate({ version, routes: next.routes.items, endpoints: withLeft(next.endpoints.items) })
+      refusals = activate({ version, ...shareOf(next, left) })
     } catch (error) {
       log('error', 'a table could not be put in force; the last one stays', { version, error: String(error) })
       return { ok: false, why: `the table could not be put in force: ${String(error)}` }
     }
-    const settled = {
-      routes: withoutRefused(table.routes, next.routes, refusals),
-      endpoints: withoutRefused(table.endpoints, next.endpoints, refusals),
-    }
-    const { routes, endpoints } = settled
-    return { ok: true, table: settled, active: { version, routes: routes.items, endpoints: withLeft(endpoints.items) } }
+    const settled = { ...next, routes: withoutRefused(table.routes, next.routes, refusals) }
+    return { ok: true, table: settled, active: { version, ...shareOf(settled, left) } }
   }
 
   function ack(resource: Resource, version: string): Ack {
@@ -131,28 +129,20 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
     const { resource, version } = message
     if (message.schema !== SCHEMA) return `schema ${message.schema} is not known here: this proxy reads ${SCHEMA}`
     const same = version === table[resource].version
-    const change = changeOf(message)
-    let next: Table
-    if (resource === 'routes') {
-      const routes = applied(table.routes, RouteSchema, change)
-      if (typeof routes === 'string') return routes
-      warnOfShrinking(table.routes, routes)
-      next = { ...table, routes }
-    } else {
-      const endpoints = applied(table.endpoints, EndpointSetSchema, change)
-      if (typeof endpoints === 'string') return endpoints
-      next = { ...table, endpoints }
-    }
-    const left = resource === 'routes' ? new Map<string, EndpointSet>() : leave(next.endpoints)
+    const next = withChange(table, resource, changeOf(message))
+    if (typeof next === 'string') return next
+    if (resource === 'routes') warnOfShrinking(table.routes, next.routes)
+    const left = leave(resource, next[resource])
+    // The routes come last, so that whatever else they need is there when they are.
     const complete = active !== undefined || (next.routes.version !== null && next.endpoints.version !== null)
-    const idle = same && message.type === 'delta' && left.size === lingering.size
+    const idle = same && message.type === 'delta' && (resource !== 'routes' || Object.keys(lingering).length === 0)
     if (complete && !idle) {
       const outcome = putInForce(next, left)
       if (!outcome.ok) return outcome.why
       active = outcome.active
       table = outcome.table
       lingering = left
-      disk?.save(table)
+      if (!confidential(resource)) disk?.save(table)
     } else if (!idle) {
       table = next
     }
@@ -166,18 +156,21 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
     disk?.confirm()
   }
 
-  function boot({ routes, endpoints, confirmedAt: at }: Loaded): void {
-    const heldRoutes = applied<Route>(NOTHING, RouteSchema, routes)
-    const heldEndpoints = applied<EndpointSet>(NOTHING, EndpointSetSchema, endpoints)
-    if (typeof heldRoutes === 'string' || typeof heldEndpoints === 'string') return
-    const outcome = putInForce({ routes: heldRoutes, endpoints: heldEndpoints }, new Map())
+  function boot({ changes, confirmedAt: at }: Loaded): void {
+    let held = table
+    for (const resource of RESOURCES) {
+      const change = changes[resource]
+      const next = change === undefined ? held : withChange(held, resource, change)
+      if (typeof next === 'string') return
+      held = next
+    }
+    const outcome = putInForce(held, NONE)
     if (!outcome.ok) return
-    const settled = outcome.table
     active = outcome.active
     confirmedAt = at
     // What this process refuses of it was good in the last one; a controller must send it again to heal it.
-    const claim = <T>(each: Held<T>): Held<T> => (each.refused.size === 0 ? each : { ...each, version: null })
-    table = { routes: claim(settled.routes), endpoints: claim(settled.endpoints) }
+    const claim = (each: Held<unknown>) => (each.refused.size === 0 ? each : { ...each, version: null })
+    table = perResource<Table>((resource) => claim(outcome.table[resource]))
     log('info', 'serving the last good table from disk', { version: active?.version, routes: table.routes.items.size })
   }
 
@@ -196,11 +189,11 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
       return { type: 'resync', resource: message.resource, why: answer }
     },
     get versions() {
-      return { routes: table.routes.version, endpoints: table.endpoints.version }
+      return perResource<Store['versions']>((resource) => table[resource].version)
     },
     get acks() {
       const told: Ack[] = []
-      for (const resource of ['endpoints', 'routes'] as const) {
+      for (const resource of RESOURCES) {
         const { version } = table[resource]
         if (version !== null) told.push(ack(resource, version))
       }

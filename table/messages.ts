@@ -1,11 +1,12 @@
 import * as v from 'valibot'
+import { RESOURCES } from './resources.ts'
 
 /**
  * What a proxy and a controller say to each other: a JSON document a line, over one stream that the proxy opened.
  *
  *     proxy → hello                                what it is, and what it already has in force
- *     controller → snapshot | delta  (endpoints)   each answered by ack or resync, and one of a resource under way at
- *     controller → snapshot | delta  (routes)      a time; endpoint sets before the routes that name them
+ *     controller → snapshot | delta                of each resource, the routes last, after what they name; each
+ *                                                  answered by ack or resync, and one of a resource under way at a time
  *     proxy → ack                                  in force, less the items it refused (and kept the last good one of)
  *     proxy → resync                               a base or a version did not fit: send a snapshot
  *     controller → goodbye                         why it closes the stream
@@ -18,8 +19,7 @@ import * as v from 'valibot'
 export const SCHEMA = 1
 
 const text = v.pipe(v.string(), v.minLength(1))
-const Resource = v.picklist(['routes', 'endpoints'])
-export type Resource = v.InferOutput<typeof Resource>
+const Resource = v.picklist(RESOURCES)
 
 const Hello = v.strictObject({
   type: v.literal('hello'),
@@ -30,8 +30,8 @@ const Hello = v.strictObject({
   gateway: text,
   /** False: another controller feeds this proxy, and this one only hears its acknowledgements. */
   subscribe: v.boolean(),
-  /** The versions in force; null before the first. */
-  versions: v.strictObject({ routes: v.nullable(text), endpoints: v.nullable(text) }),
+  /** By each resource that it takes, the version in force; null before the first. */
+  versions: v.record(text, v.nullable(text)),
 })
 
 const Refusal = v.strictObject({ id: text, message: v.string() })

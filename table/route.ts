@@ -39,6 +39,8 @@ const Match = v.pipe(
     query: list(StringMatch),
     /** The model that the request names; without `version`, any version of it. */
     model: v.exactOptional(v.pipe(v.strictObject({ name: text, version: v.exactOptional(text) }), v.readonly())),
+    /** Networks (`10.0.0.0/8`, `2001:db8::/32`): the caller's address is in one of them. */
+    sources: v.exactOptional(list(text)),
     /** Who calls, by the rule's `auth`; without one nobody does. */
     principal: v.exactOptional(PrincipalMatch),
   }),

@@ -8,12 +8,15 @@ const text = v.pipe(v.string(), v.minLength(1))
  */
 export const SecretSchema = v.pipe(
   v.strictObject({
-    /** `namespace/name`; what a route names. */
+    /** `namespace/name`, what a route names; or `pepper`. */
     id: text,
     /** Base64, by key: only the keys that some route names. */
     data: v.record(text, v.string()),
   }),
   v.readonly(),
 )
+
+/** The secret, and its key, with which API keys are digested; there where the routes name key sets. */
+export type PepperId = 'pepper'
 
 export type Secret = v.InferOutput<typeof SecretSchema>

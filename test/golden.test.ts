@@ -9,8 +9,7 @@ import type { Compiled, RouteOutcome } from '../controller/compile/compiled.ts'
 import { type Manifests, readManifests } from '../controller/sources/files.ts'
 import type { Revision, Snapshot } from '../controller/sources/snapshot.ts'
 import { createRuntime } from '../dataplane/runtime.ts'
-import { EndpointSetSchema } from '../table/endpoints.ts'
-import { RouteSchema } from '../table/route.ts'
+import { RESOURCES, schemas, type Resource } from '../table/resources.ts'
 
 /**
  * Golden pairs. `<case>.in.yaml` holds manifests and compiles into `<case>.table.yaml` (what proxies get) and
@@ -43,8 +42,9 @@ for (const name of cases) {
       const runtime = createRuntime()
       assert.deepEqual(runtime.activate({ version: name, ...fleet }), [], 'a proxy refuses what was compiled')
       await runtime.close()
-      for (const route of fleet.routes.values()) assert.deepEqual(v.parse(RouteSchema, route), route)
-      for (const set of fleet.endpoints.values()) assert.deepEqual(v.parse(EndpointSetSchema, set), set)
+      for (const resource of RESOURCES) {
+        for (const item of fleet[resource].values()) assert.deepEqual(v.parse<typeof schemas[Resource]>(schemas[resource], item), item)
+      }
     }
     hold(`${name}.table.yaml`, tableOf(compiled))
     hold(`${name}.status.yaml`, statusOf(compiled, manifests))
@@ -68,14 +68,19 @@ async function compileCase(name: string, snapshot: Snapshot, options: CompileOpt
 function optionsOf(text: string): CompileOptions {
   const line = /^# options: (.*)$/m.exec(text)?.[1]
   const given = line === undefined ? {} : (parse(line) as Partial<CompileOptions>)
-  return { allowUrls: [], allowLoopback: false, allowUnmanagedEndpointSlices: true, ...given }
+  return { allowUrls: [], allowLoopback: false, allowUnmanagedEndpointSlices: true, pepper: Buffer.from('pepper'), ...given }
 }
 
 function tableOf({ fleets }: Compiled) {
   return Object.fromEntries(
     [...fleets].map(([name, fleet]) => [
       name,
-      { routes: [...fleet.routes.values()], endpoints: [...fleet.endpoints.values()] },
+      {
+        routes: [...fleet.routes.values()],
+        endpoints: [...fleet.endpoints.values()],
+        ...(fleet.credentials.size > 0 && { credentials: [...fleet.credentials.values()] }),
+        ...(fleet.secrets.size > 0 && { secrets: [...fleet.secrets.values()] }),
+      },
     ]),
   )
 }

@@ -58,7 +58,7 @@ const doors: Record<string, RegExp> = {
   express: /^dataplane\/server\.ts$/,
   ioredis: /^dataplane\/redis\.ts$/,
   'http-proxy': /^dataplane\/upstream\/tunnel\.ts$/,
-  undici: /^dataplane\/upstream\//,
+  undici: /^dataplane\/(upstream\/|outgoing\.ts$)/,
   yaml: /^(controller\/sources\/files|crds\/generate)/,
   'prom-client': /^(dataplane|controller)\/telemetry\//,
   '@peculiar/x509': /^controller\/certificates\//,

@@ -26,6 +26,9 @@ const empty: Snapshot = {
   inferenceServices: new Map(),
   referenceGrants: new Map(),
   revisions: new Map(),
+  secrets: new Map(),
+  configMaps: new Map(),
+  closedNamespaces: new Set(),
 }
 
 function route(id: string, spec: RouteSpec | null, created = id, uid = id): Resource<ModelRoute> {
@@ -233,7 +236,7 @@ const routeSpec = fc
 type Edit = (snapshot: Snapshot) => Snapshot
 
 const put =
-  (kind: keyof Snapshot, key: string, value: unknown): Edit =>
+  (kind: Exclude<keyof Snapshot, 'closedNamespaces'>, key: string, value: unknown): Edit =>
   (snapshot) => {
     const map = new Map<string, unknown>(snapshot[kind])
     if (value === undefined) map.delete(key)
@@ -312,6 +315,7 @@ test('compiling edit by edit gives what a fresh compiler gives that knows only t
           fleets: new Map(),
           routes: new Map(),
           policies: new Map(),
+          apiKeys: new Map(),
         })
         const compiled = running({ ...next, revisions: surviving })
         assert.equal(dump(compiled), dump(createCompiler(options)({ ...next, revisions: surviving })))
@@ -339,6 +343,9 @@ test('the order in which the world was read changes nothing', () => {
         inferenceServices: reversed(snapshot.inferenceServices),
         referenceGrants: reversed(snapshot.referenceGrants),
         revisions: reversed(snapshot.revisions),
+        secrets: reversed(snapshot.secrets),
+        configMaps: reversed(snapshot.configMaps),
+        closedNamespaces: snapshot.closedNamespaces,
       }
       assert.equal(dump(createCompiler(options)(backwards)), dump(createCompiler(options)(snapshot)))
     }),

@@ -1,11 +1,16 @@
+import type { KeySet } from '../../table/credentials.ts'
+import type { Secret } from '../../table/secrets.ts'
 import type { Snapshot } from '../sources/snapshot.ts'
 import type { Compiled, PolicyOutcome, RouteOutcome } from './compiled.ts'
 import { createClaims } from './conflicts.ts'
+import { createKeys, type KeySetSource } from './credentials.ts'
 import { createDrafts, type Drafts } from './drafts.ts'
-import { assemble, patch } from './fleets.ts'
+import { assemble, patch, PEPPER, type Supplies } from './fleets.ts'
 import { settle, type Settled, withEndpoints } from './outcomes.ts'
 import { compilePolicy } from './policies.ts'
+import { compileSecret, type SecretSource } from './secrets.ts'
 import { createSets, type Sets } from './sets.ts'
+import { createShared } from './shared.ts'
 import type { CompileOptions, RouteSpec } from './spec.ts'
 
 export type { CompileOptions } from './spec.ts'
@@ -24,6 +29,16 @@ export function createCompiler(options: CompileOptions): (snapshot: Snapshot) =>
   const draft = createDrafts(options, memory.recall)
   const settleAll = createSettlement()
   const endpoints = createSets(options)
+  const pepper = pepperOf(options)
+  const keysIn = createKeys(options.pepper)
+  const keySets = createShared<KeySetSource, KeySet>({
+    make: (id, [source], snapshot) => (source ? keysIn(snapshot.secrets).set(source) : { id, keys: [] }),
+    same: (a, b) => a.secrets === b.secrets,
+  })
+  const secrets = createShared<SecretSource, Secret>({
+    make: compileSecret,
+    same: (a, b) => a.secrets === b.secrets && a.configMaps === b.configMaps,
+  })
   const judge = createPolicies()
   let compiled: Compiled | undefined
 
@@ -33,18 +48,35 @@ export function createCompiler(options: CompileOptions): (snapshot: Snapshot) =>
     for (const id of affected) {
       const now = settled.get(id)
       memory.keep(id, snapshot.modelRoutes.get(id)?.uid, now?.outcome.inForce)
-      endpoints.use(id, now?.sets.map(({ source }) => source) ?? [])
+      const needs = now?.needs ?? []
+      endpoints.use(id, needs.flatMap(({ sets }) => sets).map(({ source }) => source))
+      keySets.use(id, needs.flatMap((need) => need.keySets))
+      secrets.use(id, needs.flatMap((need) => need.secrets))
     }
     const sets = endpoints.compile(snapshot)
+    const supplies = {
+      endpoints: { get: (key: string) => sets.byId.get(key)?.set, changed: sets.changed },
+      credentials: keySets.compile(snapshot),
+      secrets: withPepper(secrets.compile(snapshot), pepper),
+    }
     const listed = (ids: Iterable<string>) => [...ids].flatMap((id) => settled.get(id) ?? [])
     const fleets =
       compiled && !reshaped
-        ? patch(compiled.fleets, listed(affected), sets)
-        : assemble(listed(drafts.ids), sets, options, compiled?.fleets)
+        ? patch(compiled.fleets, listed(affected), supplies)
+        : assemble(listed(drafts.ids), supplies, options, compiled?.fleets)
     const routes = outcomesOf(drafts.ids, settled, sets, affected, compiled?.routes)
-    compiled = { fleets, routes, policies: judge(snapshot) }
+    compiled = { fleets, routes, policies: judge(snapshot), apiKeys: keysIn(snapshot.secrets).problems }
     return compiled
   }
+}
+
+/** Proxies need it to know keys by their digests; it travels with what is as secret. */
+function pepperOf({ pepper }: CompileOptions): Secret | undefined {
+  return pepper && { id: PEPPER, data: { [PEPPER]: Buffer.from(pepper).toString('base64') } }
+}
+
+function withPepper(made: Supplies['secrets'], pepper: Secret | undefined): Supplies['secrets'] {
+  return { ...made, get: (id) => (id === PEPPER ? pepper : made.get(id)) }
 }
 
 /** What was last in force of each route: exactly what a restarted compiler finds in the recorded revisions. */
@@ -67,7 +99,7 @@ type Settlement = Readonly<{
   settled: ReadonlyMap<string, Settled>
   /** Settled anew, or gone. */
   affected: ReadonlySet<string>
-  /** One of them came, went, or uses other gateways or endpoint sets than before. */
+  /** One of them came, went, or uses other gateways, endpoint sets, key sets or secrets than before. */
   reshaped: boolean
 }>
 
@@ -93,8 +125,9 @@ function createSettlement(): (drafts: Drafts) => Settlement {
 
 function shapeOf(settled: Settled | undefined): string {
   if (!settled) return ''
-  const sets = settled.sets.map(({ source }) => source.id)
-  return [settled.item ? 'served' : 'idle', ...settled.outcome.gateways, '|', ...sets].join(' ')
+  const needed = settled.needs.map(({ sets, keySets, secrets }) =>
+    [...sets.map(({ source }) => source), ...keySets, ...secrets].map(({ id }) => id).join(' '))
+  return [settled.item ? 'served' : 'idle', ...settled.outcome.gateways, '|', ...needed].join(' ')
 }
 
 /** A route compiled anew into the same item keeps the old one, so that nobody takes it for a change. */

@@ -1,20 +1,16 @@
 import type { ModelRoute } from '../../crds/types.gen.ts'
-import type { EndpointSet } from '../../table/endpoints.ts'
-import type { Route } from '../../table/route.ts'
+import type { Share } from '../../table/resources.ts'
 import type { Problem } from '../sources/snapshot.ts'
 
 /** What one reading of the world compiles into. Items that did not change keep their identity from one to the next. */
 export type Compiled = Readonly<{
   /** By gateway name: every gateway that a route names, plus `default`. */
-  fleets: ReadonlyMap<string, Fleet>
+  fleets: ReadonlyMap<string, Share>
   /** By `namespace/name`. */
   routes: ReadonlyMap<string, RouteOutcome>
   policies: ReadonlyMap<string, PolicyOutcome>
-}>
-
-export type Fleet = Readonly<{
-  routes: ReadonlyMap<string, Route>
-  endpoints: ReadonlyMap<string, EndpointSet>
+  /** By `namespace/name`: Secrets that are meant to be API keys and are none, and why. */
+  apiKeys: ReadonlyMap<string, readonly Problem[]>
 }>
 
 /** The verdict of a condition, before a time is put on it. */

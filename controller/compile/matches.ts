@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import type { Match, PathMatch, StringMatch } from '../../table/route.ts'
 import type { Problem } from '../sources/snapshot.ts'
 import { normalisePath, withoutTrailingSlash } from './paths.ts'
@@ -44,7 +45,19 @@ function compileMatch(spec: MatchSpec, place: string, checkRegex: CheckRegex, pr
     headers: compileStrings(spec.headers, `${place}.headers`, true, checkRegex, problems),
     query: compileStrings(spec.queryParams, `${place}.queryParams`, false, checkRegex, problems),
     ...(spec.model === undefined ? {} : { model: modelOf(spec.model) }),
+    ...(spec.sourceCIDRs?.length ? { sources: compileSources(spec.sourceCIDRs, `${place}.sourceCIDRs`, problems) } : {}),
   }
+}
+
+function compileSources(networks: readonly string[], place: string, problems: Problem[]): readonly string[] {
+  networks.forEach((network, at) => {
+    const [address = '', length = ''] = network.split('/')
+    const family = isIP(address)
+    if (family === 0 || !/^[0-9]{1,3}$/.test(length) || Number(length) > (family === 6 ? 128 : 32)) {
+      problems.push(invalid(`${place}[${at}]`, `${quote(network)} is no network such as 10.0.0.0/8 or 2001:db8::/32`))
+    }
+  })
+  return [...new Set(networks.map((network) => network.toLowerCase()))].sort()
 }
 
 function modelOf(spec: NonNullable<MatchSpec['model']>): NonNullable<Match['model']> {

@@ -3,16 +3,16 @@ import type { Route, Target } from '../../table/route.ts'
 import type { Problem } from '../sources/snapshot.ts'
 import type { RouteOutcome, Verdict } from './compiled.ts'
 import type { Loss } from './conflicts.ts'
+import type { Needs } from './needs.ts'
 import { listed, summary, warning } from './problems.ts'
 import type { RouteDraft } from './routes.ts'
-import type { SetSource } from './targets.ts'
 import { percent } from './weights.ts'
 
 /** A route after the conflicts: what goes into the table, and what is said about it. */
 export type Settled = Readonly<{
   /** Absent: nothing of the route is served. */
   item?: Route
-  sets: readonly Readonly<{ source: SetSource; place: string }>[]
+  needs: readonly Needs[]
   outcome: Omit<RouteOutcome, 'rules'>
 }>
 
@@ -50,7 +50,7 @@ export function settle(draft: RouteDraft, losses: readonly Loss[]): Settled {
   const partiallyInvalid = accepted.status === 'True' ? partial(draft, alive, losses, conflicts) : undefined
   return {
     ...(rules.length > 0 ? { item } : {}),
-    sets: rules.flatMap(({ sets }) => sets),
+    needs: rules.map(({ needs }) => needs),
     outcome: {
       generation: resource.generation,
       gateways: draft.gateways,
@@ -67,15 +67,15 @@ export function settle(draft: RouteDraft, losses: readonly Loss[]): Settled {
 /** Adds what depends on the endpoints, which change far more often than everything else. */
 export function withEndpoints(
   settled: Settled,
-  sets: ReadonlyMap<string, Readonly<{ set: EndpointSet; note?: string }>>,
+  made: ReadonlyMap<string, Readonly<{ set: EndpointSet; note?: string }>>,
 ): RouteOutcome {
   const { outcome, item } = settled
   const count = (target: Target): number => {
-    if (target.kind === 'endpoints') return sets.get(target.set)?.set.endpoints.length ?? 0
+    if (target.kind === 'endpoints') return made.get(target.set)?.set.endpoints.length ?? 0
     return target.kind === 'url' ? 1 : 0
   }
-  const notes = settled.sets.flatMap(({ source, place }) => {
-    const compiled = sets.get(source.id)
+  const notes = settled.needs.flatMap(({ sets }) => sets).flatMap(({ source, place }) => {
+    const compiled = made.get(source.id)
     if (compiled?.note === undefined) return []
     const reason = compiled.set.endpoints.length > 0 ? 'EndpointsIgnored' : 'NoEndpoints'
     return [warning(place, reason, compiled.note)]

@@ -3,10 +3,11 @@ import type { Problem } from '../sources/snapshot.ts'
 import { compileBackend } from './backends.ts'
 import { composeFaults } from './compose.ts'
 import { compileMatches, type PlacedMatch } from './matches.ts'
+import { type Needs, noNeeds } from './needs.ts'
 import { invalid, quote } from './problems.ts'
 import type { CheckRegex } from './regexes.ts'
 import type { BackendRef, RuleSpec } from './spec.ts'
-import type { BackendContext, SetSource } from './targets.ts'
+import type { BackendContext } from './targets.ts'
 import { compileSizeLimits } from './sizes.ts'
 import { compileTimeouts } from './timeouts.ts'
 import { unsupportedInRule } from './unsupported.ts'
@@ -16,8 +17,7 @@ import { shares } from './weights.ts'
 export type RuleDraft = Readonly<{
   matches: readonly PlacedMatch[]
   rest: Omit<Rule, 'matches'>
-  /** The endpoint sets that its variants name, and where the references to them stand. */
-  sets: readonly Readonly<{ source: SetSource; place: string }>[]
+  needs: Needs
 }>
 
 export type RuleResult = Readonly<{
@@ -37,8 +37,8 @@ export function compileRule(spec: RuleSpec, place: string, context: RuleContext)
   else if (!spec.backendRefs?.length) problems.push(invalid(`${place}.backendRefs`, 'a rule needs a backendRef'))
 
   const matches = compileMatches(spec.matches, place, context.checkRegex, problems)
-  const sets: { source: SetSource; place: string }[] = []
-  const variants = compileVariants(spec.backendRefs ?? [], `${place}.backendRefs`, context, sets, problems)
+  const needs = noNeeds()
+  const variants = compileVariants(spec.backendRefs ?? [], `${place}.backendRefs`, context, needs, problems)
   const names = new Set(variants.map((variant) => variant.name))
   const overrides = (spec.overrides ?? []).map(({ header, value, variant }, at) => {
     if (!names.has(variant)) {
@@ -54,7 +54,7 @@ export function compileRule(spec: RuleSpec, place: string, context: RuleContext)
   if (problems.some(breaksRule)) return { problems, guarded: refused.guarded }
   const balance = policy === 'RoundRobin' ? 'RoundRobin' : 'LeastRequest'
   const rest = { name: spec.name, variants, overrides, balance, timeouts, ...(sizeLimits && { sizeLimits }), ...(audit && { audit }) } as const
-  return { draft: { matches, rest, sets }, problems, guarded: false }
+  return { draft: { matches, rest, needs }, problems, guarded: false }
 }
 
 /** A reference that leads nowhere costs its own share only; a wrong or unknown value costs the rule. */
@@ -66,7 +66,7 @@ function compileVariants(
   refs: readonly BackendRef[],
   place: string,
   context: BackendContext,
-  sets: { source: SetSource; place: string }[],
+  needs: Needs,
   problems: Problem[],
 ): readonly Variant[] {
   const weights = shares(refs.map((ref) => ref.weight ?? 1))
@@ -76,7 +76,7 @@ function compileVariants(
   return refs.map((ref, at) => {
     const here = `${place}[${at}]`
     const { target, source } = compileBackend(ref, here, context, problems)
-    if (source) sets.push({ source, place: here })
+    if (source) needs.sets.push({ source, place: here })
     for (const part of ['name', 'version'] as const) {
       // It becomes an element of the path that is asked for.
       if (/^\.{1,2}$/.test(ref.model?.[part] ?? '')) {

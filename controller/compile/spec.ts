@@ -16,6 +16,11 @@ export type CompileOptions = Readonly<{
   allowLoopback: boolean
   /** Trust EndpointSlices that no controller of Kubernetes wrote: their author chooses any address. */
   allowUnmanagedEndpointSlices: boolean
+  /**
+   * Of the installation, for the digests of API keys: who has a table but not this cannot try keys against it. Proxies
+   * get it as the secret `pepper`. Without it there are no keys.
+   */
+  pepper?: Uint8Array
   /** When given, a route that names none of them is `NoMatchingGateway`. */
   gateways?: readonly string[]
 }>

@@ -51,6 +51,7 @@ const supported = [
     ['name', 'type', 'value'].map((field) => `rules[].matches[].${list}[].${field}`),
   ),
   ...['type', 'name', 'version'].map((field) => `rules[].matches[].model.${field}`),
+  'rules[].matches[].sourceCIDRs[]',
   ...[
     'variant',
     'kind',

@@ -16,7 +16,6 @@ export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy'
     { path: 'spec.rules[].matches[].body' },
     { path: 'spec.rules[].matches[].principal' },
     { path: 'spec.rules[].matches[].countries' },
-    { path: 'spec.rules[].matches[].sourceCIDRs' },
     { path: 'spec.rules[].matches[].when' },
     { path: 'spec.rules[].auth' },
     { path: 'spec.rules[].authorization' },

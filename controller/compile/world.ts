@@ -6,12 +6,18 @@ export type World = Readonly<{
   service: (key: string) => Service | undefined
   inferenceService: (key: string) => InferenceService | undefined
   revision: (key: string) => Revision | undefined
+  /** Whether there is one with that key. Its value is none of a route's: another one compiles no route anew. */
+  secretHas: (key: string, field: string) => boolean
+  configMapHas: (key: string, field: string) => boolean
+  secretsReadable: (namespace: string) => boolean
   permits: Permits
 }>
 
 /** A look that somebody took, and what they saw. */
 export type Lookup =
   | Readonly<{ at: 'service' | 'inferenceService' | 'revision'; key: string; saw: unknown }>
+  | Readonly<{ at: 'secretHas' | 'configMapHas'; key: string; field: string; saw: boolean }>
+  | Readonly<{ at: 'secretsReadable'; namespace: string; saw: boolean }>
   | Readonly<{ at: 'permits'; namespace: string; referent: Referent; saw: boolean }>
 
 export function worldOf(snapshot: Snapshot): World {
@@ -20,6 +26,9 @@ export function worldOf(snapshot: Snapshot): World {
     service: (key) => snapshot.services.get(key),
     inferenceService: (key) => snapshot.inferenceServices.get(key),
     revision: (key) => snapshot.revisions.get(key),
+    secretHas: (key, field) => snapshot.secrets.get(key)?.data.has(field) ?? false,
+    configMapHas: (key, field) => snapshot.configMaps.get(key)?.data.has(field) ?? false,
+    secretsReadable: (namespace) => !snapshot.closedNamespaces.has(namespace),
     permits: (namespace, referent) => (permits ??= permissions(snapshot.referenceGrants))(namespace, referent),
   }
 }
@@ -42,6 +51,21 @@ export function observed(world: World, lookups: Lookup[]): World {
       lookups.push({ at: 'revision', key, saw })
       return saw
     },
+    secretHas: (key, field) => {
+      const saw = world.secretHas(key, field)
+      lookups.push({ at: 'secretHas', key, field, saw })
+      return saw
+    },
+    configMapHas: (key, field) => {
+      const saw = world.configMapHas(key, field)
+      lookups.push({ at: 'configMapHas', key, field, saw })
+      return saw
+    },
+    secretsReadable: (namespace) => {
+      const saw = world.secretsReadable(namespace)
+      lookups.push({ at: 'secretsReadable', namespace, saw })
+      return saw
+    },
     permits: (namespace, referent) => {
       const saw = world.permits(namespace, referent)
       lookups.push({ at: 'permits', namespace, referent, saw })
@@ -53,6 +77,8 @@ export function observed(world: World, lookups: Lookup[]): World {
 /** Whether anybody would see something else now: objects keep their identity while they do not change. */
 export function changed(lookups: readonly Lookup[], world: World): boolean {
   return lookups.some((look) => {
+    if (look.at === 'secretHas' || look.at === 'configMapHas') return world[look.at](look.key, look.field) !== look.saw
+    if (look.at === 'secretsReadable') return world.secretsReadable(look.namespace) !== look.saw
     if (look.at === 'permits') return world.permits(look.namespace, look.referent) !== look.saw
     return world[look.at](look.key) !== look.saw
   })
@@ -64,6 +90,9 @@ export function sameWorld(a: Snapshot, b: Snapshot): boolean {
     a.services === b.services &&
     a.inferenceServices === b.inferenceServices &&
     a.revisions === b.revisions &&
+    a.secrets === b.secrets &&
+    a.configMaps === b.configMaps &&
+    a.closedNamespaces === b.closedNamespaces &&
     a.referenceGrants === b.referenceGrants
   )
 }

@@ -1,5 +1,6 @@
-import type { Resource, Text, Update } from '../../table/messages.ts'
+import type { Text, Update } from '../../table/messages.ts'
 import { SCHEMA } from '../../table/messages.ts'
+import type { Resource } from '../../table/resources.ts'
 import type { Hashes } from '../../table/version.ts'
 import { hashOfText, versionOf } from '../../table/version.ts'
 

@@ -1,4 +1,5 @@
-import type { FromController, FromProxy, Link, Resource } from '../../table/messages.ts'
+import type { FromController, FromProxy, Link } from '../../table/messages.ts'
+import { perResource, RESOURCES } from '../../table/resources.ts'
 import type { Hashes } from '../../table/version.ts'
 import type { Compiled } from '../compile/compiled.ts'
 import { Ledger } from './ledger.ts'
@@ -27,7 +28,6 @@ export type PublisherOptions = {
 }
 
 const EMPTY: ReadonlyMap<string, object> = new Map()
-const RESOURCES: readonly Resource[] = ['routes', 'endpoints']
 
 /** Keeps every connected proxy at what was published last, and knows what each has in force. */
 export class Publisher {
@@ -65,9 +65,13 @@ export class Publisher {
     return true
   }
 
-  /** Takes a proxy's stream over until it closes. */
-  accept(link: Link<FromController, FromProxy>): void {
+  /**
+   * Takes a proxy's stream over until it closes.
+   * @param confided nobody else can hear what is said on it, so that it may carry secrets
+   */
+  accept(link: Link<FromController, FromProxy>, confided: boolean): void {
     const session = new Session(link, {
+      confided,
       ledgers: (gateway) => (this.#published ? this.#of(gateway) : undefined),
       changed: () => this.#changed(),
       log: this.#log,
@@ -134,7 +138,7 @@ export class Publisher {
   #of(gateway: string): Ledgers {
     let ledgers = this.#ledgers.get(gateway)
     if (ledgers === undefined) {
-      ledgers = { routes: new Ledger('routes'), endpoints: new Ledger('endpoints') }
+      ledgers = perResource<Ledgers>((resource) => new Ledger(resource))
       this.#ledgers.set(gateway, ledgers)
     }
     return ledgers

@@ -24,7 +24,7 @@ export type PushServerOptions = {
   /** 0 takes a free one. */
   port: number
   /** Takes a proxy's stream over (`Publisher.accept`). */
-  accept: (link: Link<FromController, FromProxy>) => void
+  accept: (link: Link<FromController, FromProxy>, confided: boolean) => void
   /** Files, which are watched, or another source of certificates. */
   tls?: TlsFiles | CredentialSource | undefined
   /** Allows a listener beyond loopback that does not ask proxies for a certificate. */
@@ -65,6 +65,12 @@ function admissible({ host, insecure }: PushServerOptions, source: CredentialSou
   }
 }
 
+/** Both ends on this machine: a mesh's sidecar, which brings strangers from loopback, knocks at the pod's address. */
+function local({ session }: ServerHttp2Stream): boolean {
+  const { localAddress = '', remoteAddress = '' } = session?.socket ?? {}
+  return isLoopback(localAddress) && isLoopback(remoteAddress)
+}
+
 /**
  * Listens for proxies: HTTP/2, one stream each (`POST /v1/stream`), a JSON document a line in both directions. With
  * TLS it listens once there is a certificate.
@@ -103,7 +109,7 @@ export async function listenPush(options: PushServerOptions): Promise<PushServer
     }
     stream.respond({ ':status': 200, 'content-type': 'application/x-ndjson' })
     const farewell = (why: string) => encode<FromController>({ type: 'goodbye', why })
-    accept(streamLink(stream, { schema: FromProxySchema, maxLineBytes, farewell }))
+    accept(streamLink(stream, { schema: FromProxySchema, maxLineBytes, farewell }), source?.mutual || local(stream))
   }
 
   server.on('session', (session: ServerHttp2Session) => {

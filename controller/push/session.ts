@@ -1,16 +1,19 @@
-import type { Ack, FromController, FromProxy, Hello, Link, Resource, Resync } from '../../table/messages.ts'
+import type { Ack, FromController, FromProxy, Hello, Link, Resync } from '../../table/messages.ts'
 import { encode, SCHEMA } from '../../table/messages.ts'
+import { confidential, perResource, RESOURCES, type Resource } from '../../table/resources.ts'
 import type { Hashes } from '../../table/version.ts'
 import type { Log } from '../log.ts'
 import type { Ledger } from './ledger.ts'
 
-/** The two resources of one fleet. */
+/** The resources of one fleet. */
 export type Ledgers = Readonly<Record<Resource, Ledger>>
 
 /** What a session needs of its publisher. */
 export type Board = {
   /** Undefined until the sources were read for the first time: half a world must not be sent. */
   ledgers(gateway: string): Ledgers | undefined
+  /** Nobody else can hear what is said on this link. */
+  confided: boolean
   changed(): void
   log: Log
 }
@@ -45,15 +48,15 @@ const fresh = (): State => ({
 })
 
 const NOTHING: Hashes = new Map()
-/** Endpoint sets first: a route must never be in force before the endpoints it names. */
-const ORDER: readonly Resource[] = ['endpoints', 'routes']
 
 /** One proxy's stream: what it was sent, what it acknowledged, and what it is owed. */
 export class Session {
   hello: Hello | undefined
   /** Told to leave; what it has is of no more interest. */
   dismissed = false
-  readonly states: Record<Resource, State> = { routes: fresh(), endpoints: fresh() }
+  readonly states = perResource<Record<Resource, State>>(fresh)
+  /** Of secrets that it does not get, once. */
+  #warned = false
   /** The routes in force by the last acknowledgement, each with its hash. */
   #inForce: Hashes = NOTHING
   #resolved = true
@@ -86,12 +89,12 @@ export class Session {
     const hello = this.hello
     const ledgers = hello?.subscribe && !this.dismissed ? this.#board.ledgers(hello.gateway) : undefined
     if (ledgers === undefined) return
-    const { routes, endpoints } = this.states
-    if (routes.outstanding !== undefined || endpoints.outstanding !== undefined) return
-    for (const resource of ORDER) {
+    if (RESOURCES.some((resource) => this.states[resource].outstanding !== undefined)) return
+    for (const resource of RESOURCES) {
       const state = this.states[resource]
       const ledger = ledgers[resource]
       const { version } = ledger
+      if (!this.#takes(resource, ledger)) continue
       if (state.greeted && state.sent === version) continue
       if (state.held?.version === version) continue
       state.held = undefined
@@ -121,6 +124,18 @@ export class Session {
     return new Map([...wanted.hashes].filter(([id, hash]) => inForce.get(id) !== hash).map(([id]) => [id, held.why]))
   }
 
+  /** A proxy of another version may not know each resource; one that others can listen to gets no secrets. */
+  #takes(resource: Resource, { hashes }: Ledger): boolean {
+    if (this.hello?.versions[resource] === undefined) return false
+    if (!confidential(resource) || this.#board.confided) return true
+    if (hashes.size > 0 && !this.#warned) {
+      this.#warned = true
+      const why = 'its connection is plain; give --tls-cert, --tls-key and --client-ca on both sides'
+      this.#board.log('warn', 'proxy gets no secrets', { node: this.hello.node, why })
+    }
+    return false
+  }
+
   #greet(hello: Hello): void {
     if (hello.schema !== SCHEMA) {
       return this.dismiss(`schema ${hello.schema} is not spoken here: this controller speaks ${SCHEMA}`)
@@ -130,10 +145,11 @@ export class Session {
       return this.dismiss('a second hello may only change the subscription')
     }
     this.hello = hello
-    for (const resource of ORDER) {
+    for (const resource of RESOURCES) {
       const state = this.states[resource]
-      if (state.sent !== hello.versions[resource]) state.base = undefined
-      state.sent = hello.versions[resource]
+      const version = hello.versions[resource] ?? null
+      if (state.sent !== version) state.base = undefined
+      state.sent = version
       state.outstanding = undefined
       state.greeted = false
       state.held = undefined

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import type { ModelRoute, RateLimitPolicy } from '../../crds/types.gen.ts'
+import { configMapOf, secretOf } from './files-secrets.ts'
 import type * as snapshot from './snapshot.ts'
 
 /** The kinds that are read from files, and what a valid object of each is. */
@@ -10,6 +11,8 @@ export type Shapes = {
   EndpointSlice: snapshot.EndpointSlice
   InferenceService: snapshot.InferenceService
   ReferenceGrant: snapshot.ReferenceGrant
+  Secret: snapshot.Secret
+  ConfigMap: snapshot.ConfigMap
 }
 
 export type Kind = keyof Shapes
@@ -24,6 +27,8 @@ export const apiVersions: ReadonlyMap<string, readonly string[]> = new Map([
   ['EndpointSlice', ['discovery.k8s.io/v1']],
   ['InferenceService', ['serving.kserve.io/v1beta1']],
   ['ReferenceGrant', ['gateway.networking.k8s.io/v1beta1', 'gateway.networking.k8s.io/v1']],
+  ['Secret', ['v1']],
+  ['ConfigMap', ['v1']],
 ])
 
 export const isKind = (kind: string): kind is Kind => apiVersions.has(kind)
@@ -137,3 +142,6 @@ export const ReferenceGrant = v.object({
     to: v.array(v.object({ group: v.string(), kind: v.string(), name: v.exactOptional(v.string()) })),
   }),
 })
+
+export const Secret = secretOf(Metadata)
+export const ConfigMap = configMapOf(Metadata)

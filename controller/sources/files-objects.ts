@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import { type Fault, validateModelRoute, validateRateLimitPolicy } from '../../crds/validate.ts'
 import {
   apiVersions,
+  ConfigMap,
   EndpointSlice,
   GROUP,
   InferenceService,
@@ -10,6 +11,7 @@ import {
   type Kind,
   Named,
   ReferenceGrant,
+  Secret,
   Service,
   type Shapes,
 } from './files-kinds.ts'
@@ -132,6 +134,8 @@ const readers: { [K in Kind]: Reader<K> } = {
   EndpointSlice: foreign('EndpointSlice', EndpointSlice),
   InferenceService: foreign('InferenceService', InferenceService),
   ReferenceGrant: foreign('ReferenceGrant', ReferenceGrant),
+  Secret: foreign('Secret', Secret),
+  ConfigMap: foreign('ConfigMap', ConfigMap),
 }
 
 function itemOf(kind: Kind, given: JsonObject, path: Path): Item | ObjectFault {

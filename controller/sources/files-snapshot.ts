@@ -18,6 +18,9 @@ export const emptySnapshot: Snapshot = {
   endpointSlices: new Map(),
   inferenceServices: new Map(),
   referenceGrants: new Map(),
+  secrets: new Map(),
+  configMaps: new Map(),
+  closedNamespaces: new Set(),
   revisions: new Map(),
 }
 
@@ -148,6 +151,9 @@ export function assemble(all: readonly Placed[], before: Snapshot, lineOf: LineO
     endpointSlices: slices,
     inferenceServices: objects('InferenceService', before.inferenceServices),
     referenceGrants: objects('ReferenceGrant', before.referenceGrants),
+    secrets: objects('Secret', before.secrets),
+    configMaps: objects('ConfigMap', before.configMaps),
+    closedNamespaces: before.closedNamespaces,
     revisions: before.revisions,
   }
   // Both have their fields in the same order: each was made here, or is the empty one.

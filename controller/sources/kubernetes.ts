@@ -30,6 +30,8 @@ export type KubernetesSourceOptions = Readonly<{
 /** What goes into the map of one kind of the snapshot, kept up to date by one reflector a namespace. */
 type Table<T> = { items: Map<string, T>; copy: ReadonlyMap<string, T> | undefined }
 
+const NO_SECRETS = { secrets: new Map<string, never>(), configMaps: new Map<string, never>(), closedNamespaces: new Set<string>() }
+
 /** Reads the world from a cluster. */
 export class KubernetesSource implements Source {
   /** What the leader has stored of each route; the source keeps it up to date. */
@@ -145,6 +147,7 @@ export class KubernetesSource implements Source {
       modelRoutes: copyOf(this.#routes),
       rateLimitPolicies: copyOf(this.#policies),
       endpointSlices: (this.#slicesCopy ??= this.#slices.all()),
+      ...NO_SECRETS,
       revisions: (this.#revisionsCopy ??= this.#latestRevisions()),
     }
     // A write of a status, most of all our own, is no news.

@@ -10,6 +10,10 @@ export type Snapshot = Readonly<{
   /** Empty while the cluster does not have the kind. */
   inferenceServices: ReadonlyMap<string, InferenceService>
   referenceGrants: ReadonlyMap<string, ReferenceGrant>
+  secrets: ReadonlyMap<string, Secret>
+  configMaps: ReadonlyMap<string, ConfigMap>
+  /** The namespaces whose Secrets may not be read, as far as that was found out. */
+  closedNamespaces: ReadonlySet<string>
   /** The spec last in force, by route: what an invalid rule falls back to after a restart. */
   revisions: ReadonlyMap<string, Revision>
 }>
@@ -94,6 +98,12 @@ export type InferenceService = Readonly<{
     conditions?: readonly Readonly<{ type: string; status: string; message?: string }>[]
   }>
 }>
+
+/** Base64, as in its manifest. Its values go into no log, message or status. */
+export type Secret = Readonly<{ metadata: Meta; type?: string; data: ReadonlyMap<string, string> }>
+
+/** Base64 too, `data` and `binaryData` alike. */
+export type ConfigMap = Readonly<{ metadata: Meta; data: ReadonlyMap<string, string> }>
 
 export type ReferenceGrant = Readonly<{
   metadata: Meta

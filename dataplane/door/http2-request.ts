@@ -18,6 +18,9 @@ export class Http2Request {
   readonly rawHeaders: readonly string[]
   readonly socket: Socket
   readonly stream: ServerHttp2Stream
+  /** Of the body, as far as somebody has asked for it. */
+  bytesRead = 0
+  readonly #counting = new Map<Listener, Listener>()
 
   constructor(stream: ServerHttp2Stream, socket: Socket, head: Head) {
     this.stream = stream
@@ -42,8 +45,22 @@ export class Http2Request {
     return this.stream.readableEnded && !this.stream.aborted
   }
 
+  /** More of the body is wanted than has come. */
+  get waits(): boolean {
+    return this.stream.readableFlowing === true && !this.stream.readableEnded
+  }
+
   on(event: string, listener: Listener): this {
-    this.stream.on(event, listener)
+    if (event !== 'data') {
+      this.stream.on(event, listener)
+      return this
+    }
+    const counting: Listener = (chunk) => {
+      if (Buffer.isBuffer(chunk)) this.bytesRead += chunk.length
+      listener(chunk)
+    }
+    this.#counting.set(listener, counting)
+    this.stream.on(event, counting)
     return this
   }
 
@@ -55,7 +72,7 @@ export class Http2Request {
   }
 
   off(event: string, listener: Listener): this {
-    this.stream.off(event, listener)
+    this.stream.off(event, this.#counting.get(listener) ?? listener)
     return this
   }
 

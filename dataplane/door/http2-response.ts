@@ -21,6 +21,7 @@ export class Http2Response extends EventEmitter {
   #sized = false
   #ended = false
   #broken = false
+  #written = 0
 
   constructor(request: Http2Request) {
     super()
@@ -64,6 +65,11 @@ export class Http2Response extends EventEmitter {
     return this.#stream.writableLength
   }
 
+  /** Of the body, what the client has made room for. */
+  get bytesTaken(): number {
+    return this.#written - this.#stream.writableLength
+  }
+
   /**
    * Throws where the answer could not be sent as it is.
    * @param headers flat, names in lower case
@@ -100,6 +106,7 @@ export class Http2Response extends EventEmitter {
 
   write(chunk: Buffer | string): boolean {
     this.#begin(false)
+    this.#written += chunk.length
     return this.#open() ? this.#stream.write(chunk) : true
   }
 
@@ -116,7 +123,10 @@ export class Http2Response extends EventEmitter {
     this.#begin(empty && this.#trailers === undefined)
     if (!this.#open() || this.#stream.writableEnded) return this
     if (empty) this.#stream.end()
-    else this.#stream.end(chunk)
+    else {
+      this.#written += chunk.length
+      this.#stream.end(chunk)
+    }
     return this
   }
 

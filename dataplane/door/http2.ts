@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import type { Gateway } from '../pipeline/gateway.ts'
 import { headOf, Http2Request } from './http2-request.ts'
 import { Http2Response } from './http2-response.ts'
+import type { Pace } from './pace.ts'
 
 /** HTTP/2 on connections that somebody else accepted. */
 export type Http2Door = Readonly<{
@@ -24,7 +25,7 @@ const idleMax = 75_000
  * What floods a connection ends it (nghttp2): more than 1,000 resets at once or 33 a second from then on
  * (CVE-2023-44487), queues of acknowledgements, empty frames, and more than 8 CONTINUATION frames for one head.
  */
-export function createHttp2Door(gateway: Gateway): Http2Door {
+export function createHttp2Door(gateway: Gateway, pace: Pace): Http2Door {
   const sessions = new Map<Http2Session, Session>()
   let accepted: Socket | undefined
 
@@ -74,11 +75,13 @@ export function createHttp2Door(gateway: Gateway): Http2Door {
 
   function serve(stream: ServerHttp2Stream, socket: Socket, head: ReturnType<typeof headOf>): void {
     const request = new Http2Request(stream, socket, head)
+    const response = new Http2Response(request)
+    pace.watchStream(request, response)
     // The pipeline is written against node:http's classes, and these two have what it uses of them.
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as said
     const asMessage = request as unknown as IncomingMessage
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as said
-    const asResponse = new Http2Response(request) as unknown as ServerResponse
+    const asResponse = response as unknown as ServerResponse
     gateway(asMessage, asResponse, head.expectsContinue, head.fault)
   }
 

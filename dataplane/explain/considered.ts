@@ -43,6 +43,7 @@ function whyNot(candidate: Candidate, hostnames: readonly string[], exchange: Ex
     const value = exchange.parameter(name)
     if (value === undefined || !holds(value)) return { distance: 2, why: `the query parameter ${name} ${wanted(exact)}` }
   }
+  if (candidate.sources?.(exchange.clientAddress) === false) return { distance: 2, why: 'the address of the caller is in none of its networks' }
   if (caller !== undefined) {
     const verdict = caller.authenticate && exchange.verdict(caller.authenticate)
     if (verdict === undefined || 'code' in verdict || !principalHolds(caller.match, verdict)) return { distance: 2, why: 'the caller is not one it is for' }

@@ -4,7 +4,9 @@ import type { NamedModel } from '../protocols/model.ts'
 import type { Series } from '../telemetry/series.ts'
 import type { ErrorCode } from './errors.ts'
 import { valueOf, type FlatHeaders } from './headers.ts'
+import type { Trail } from './hops.ts'
 import type { Candidate, Matchable } from './match.ts'
+import { plainAddress } from './networks.ts'
 import type { Authenticate, Principal, Verdict } from './principal.ts'
 import type { BuiltRule, BuiltVariant } from './rule.ts'
 
@@ -54,6 +56,8 @@ export class Exchange implements Matchable {
 
   /** The address of the caller, as far as those that stand between can be believed. */
   clientAddress: string
+  /** The hops between the caller and us, where they are trusted. */
+  trail: Trail | undefined
   rule: BuiltRule | undefined
   /** The model that the match asks for: what is counted for it. */
   asked: Candidate['model']
@@ -109,8 +113,7 @@ export class Exchange implements Matchable {
     this.tableVersion = tableVersion
     this.requestId = requestId
     this.startedAt = startedAt
-    const address = request.socket.remoteAddress ?? ''
-    this.clientAddress = address.startsWith('::ffff:') ? address.slice(7) : address
+    this.clientAddress = plainAddress(request.socket.remoteAddress ?? '')
   }
 
   /** Calls back once, when the answer is over or the client gone: at once, where that has been. */

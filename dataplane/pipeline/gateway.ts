@@ -7,9 +7,12 @@ import type { Recorder } from '../telemetry/recorder.ts'
 import { Forwarding } from '../upstream/forward.ts'
 import { Tunnel, tunnelFault, type Opened } from '../upstream/tunnel.ts'
 import { gatherMax } from '../upstream/body.ts'
+import { cutOf } from './cut.ts'
 import { errors, failure, requestTooLarge, type Failure } from './errors.ts'
 import { Exchange, type Received, type Way } from './exchange.ts'
 import { isPlainValue, valueOf, type FlatHeaders } from './headers.ts'
+import { trailOf } from './hops.ts'
+import type { Networks } from './networks.ts'
 import { refuseExchange, replyError } from './reply.ts'
 import type { Verdict } from './principal.ts'
 import { chooseVariant, type BuiltRule, type BuiltVariant } from './rule.ts'
@@ -20,13 +23,17 @@ export type GatewayDeps = Readonly<{
   recorder: Recorder
   /** Connections are to end with the answer: the process is about to. */
   draining: () => boolean
+  /** Whether a request is to be refused because there is more to do than can be done. */
+  shed: () => boolean
+  /** Hops whose word is taken for where a request came from. */
+  trusted: Networks | undefined
 }>
 
 /** @param fault what is wrong with it as the door saw it: it is answered with that */
 export type Gateway = (request: IncomingMessage, response: ServerResponse, expectsContinue?: boolean, fault?: Failure, opened?: Opened) => void
 
 /** The way of a request: screen → match → filters → variant → forward. It waits only for the network. */
-export function createGateway({ runtime, recorder, draining }: GatewayDeps): Gateway {
+export function createGateway({ runtime, recorder, draining, shed, trusted }: GatewayDeps): Gateway {
   return function gateway(request, response, expectsContinue = false, fault?: Failure, opened?: Opened) {
     const startedAt = performance.now()
     if (draining()) response.shouldKeepAlive = false
@@ -38,8 +45,9 @@ export function createGateway({ runtime, recorder, draining }: GatewayDeps): Gat
     const table = runtime.table()
     const requestId = requestIdOf(valueOf(received.headers, 'x-request-id'))
     const exchange = new Exchange(request, response, received, table?.version ?? '', requestId, startedAt)
+    if (trusted !== undefined) trace(exchange, trusted)
     follow(exchange)
-    const outcome = table === undefined ? notReady : serve(exchange, table, opened)
+    const outcome = table === undefined ? notReady : shed() ? overloaded : serve(exchange, table, opened)
     if (outcome instanceof Promise) outcome.then((settled) => proceed(exchange, settled), (error: unknown) => giveUp(exchange, error))
     else proceed(exchange, outcome)
   }
@@ -59,13 +67,21 @@ export function createGateway({ runtime, recorder, draining }: GatewayDeps): Gat
     const { response } = exchange
     response.on('error', ignore)
     response.once('close', () => {
-      if (!response.writableFinished && !exchange.upgraded && exchange.error === undefined) exchange.error = 'client_closed'
+      if (!response.writableFinished && !exchange.upgraded && exchange.error === undefined) blame(exchange)
       exchange.way?.clientClosed()
       exchange.end()
       if (exchange.way !== undefined && exchange.series) exchange.series.inFlight--
       recorder.record(exchange, statusOf(exchange))
     })
   }
+}
+
+function trace(exchange: Exchange, trusted: Networks): void {
+  const { headers, seen } = exchange.received
+  const trail = trailOf(exchange.clientAddress, headers, seen, trusted)
+  if (trail === undefined) return
+  exchange.trail = trail
+  exchange.clientAddress = trail.addresses[0] ?? exchange.clientAddress
 }
 
 function proceed(exchange: Exchange, outcome: Way | Failure): void {
@@ -86,6 +102,14 @@ function giveUp(exchange: Exchange, error: unknown): void {
   exchange.response.destroy()
 }
 
+/** Who ended what did not come to its end: the client, unless the door says that it did. */
+function blame(exchange: Exchange): void {
+  const cut = cutOf(exchange.response)
+  exchange.error = cut?.code ?? 'client_closed'
+  if (cut !== undefined) exchange.cause = cut.cause
+}
+
+const overloaded = failure('overloaded', 'The gateway has more to do than it can.')
 const notReady = failure('no_endpoints', 'The gateway has no routing table yet.')
 
 const unscreened: Received = {
@@ -96,7 +120,7 @@ const unscreened: Received = {
 function ignore(): void {}
 
 function statusOf({ error, response }: Exchange): number {
-  return error === 'client_closed' ? errors.client_closed.status : response.statusCode
+  return error === 'client_closed' || (error !== undefined && !response.headersSent) ? errors[error].status : response.statusCode
 }
 
 function refuse(exchange: Exchange, why: Failure): void {

@@ -30,6 +30,7 @@ function request(line: string, headers: Record<string, string> = {}): Matchable 
     method,
     host: url.startsWith('/') ? '' : host,
     path: pathname,
+    clientAddress: headers['from'] ?? '192.0.2.1',
     header: (name) => headers[name],
     parameter: (name) => searchParams.get(name) ?? undefined,
     model: () => modelOf(pathname),
@@ -82,6 +83,8 @@ const world = [
   one('any-of', [match('/any/one', { type: 'Exact' }), match('/any/two', { type: 'Exact' })]),
   one('slash', [match('/slash/')]),
   one('get', [match('/only', { method: 'GET' })]),
+  one('network', [match('/net', { sources: ['10.0.0.0/8', '2001:db8::/32'] })]),
+  one('network-none', [match('/net')]),
   one('put', [match('/only', { method: 'PUT', headers: [h('x-a', '1')] })]),
 ]
 
@@ -150,6 +153,10 @@ const cases: readonly [line: string, expected: string | undefined, headers?: Rec
   ['GET /slash', 'slash/r'],
   ['GET /slash/x', 'slash/r'],
   ['HEAD /only', undefined],
+  ['GET /net', 'network-none/r'],
+  ['GET /net', 'network/r', { from: '10.1.2.3' }],
+  ['GET /net', 'network/r', { from: '2001:db8::1' }],
+  ['GET /net', 'network-none/r', { from: '' }],
 ]
 
 const { index, names } = indexOf(world)

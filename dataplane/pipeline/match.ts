@@ -1,6 +1,7 @@
 import type { PrincipalMatch } from '../../table/principal.ts'
 import type { Match, Route, StringMatch } from '../../table/route.ts'
 import type { NamedModel } from '../protocols/model.ts'
+import { parseNetworks, type Networks } from './networks.ts'
 import type { Pattern, Patterns } from './patterns.ts'
 import { principalHolds, type Authenticate, type Authenticators, type Verdict } from './principal.ts'
 import { normalizePath } from './target.ts'
@@ -11,6 +12,7 @@ export interface Matchable {
   /** Lower case, no port; empty when the request names none. */
   readonly host: string
   readonly path: string
+  readonly clientAddress: string
   header(name: string): string | undefined
   /** The first value of a query parameter. */
   parameter(name: string): string | undefined
@@ -34,6 +36,7 @@ export type Candidate = Readonly<{
   headers: readonly Test[]
   query: readonly Test[]
   model: Match['model']
+  sources: Networks | undefined
   /** Who must call, and how that is found out. */
   caller: Readonly<{ match: PrincipalMatch; authenticate: Authenticate | undefined }> | undefined
 }>
@@ -73,7 +76,9 @@ function compileMatch(match: Match, patterns: Patterns) {
   if (typeof headers === 'string') return headers
   const query = compileTests(match.query, patterns)
   if (typeof query === 'string') return query
-  return { pathType: type, path, pathHolds, method: match.method, headers, query, model: match.model }
+  const sources = match.sources && parseNetworks(match.sources)
+  if (typeof sources === 'string') return sources
+  return { pathType: type, path, pathHolds, method: match.method, headers, query, model: match.model, sources }
 }
 
 function compileTests(sources: readonly StringMatch[], patterns: Patterns): readonly Test[] | string {
@@ -98,7 +103,7 @@ function compileTest(source: StringMatch, patterns: Patterns): Pattern | string 
  * calls, that is taken to hold: whoever chooses such a candidate finds out, and looks again.
  */
 export function restHolds(candidate: Candidate, request: Matchable): boolean {
-  const { model, headers, query, caller } = candidate
+  const { model, headers, query, sources, caller } = candidate
   if (model !== undefined) {
     const named = request.model()
     if (named?.name !== model.name || (model.version !== undefined && named.version !== model.version)) return false
@@ -111,6 +116,7 @@ export function restHolds(candidate: Candidate, request: Matchable): boolean {
     const value = request.parameter(test.name)
     if (value === undefined || !test.holds(value)) return false
   }
+  if (sources !== undefined && !sources(request.clientAddress)) return false
   return caller === undefined || callerHolds(caller, request)
 }
 
@@ -122,7 +128,7 @@ function callerHolds({ match, authenticate }: NonNullable<Candidate['caller']>, 
 
 /**
  * Which of two candidates for the same host and path comes first: method, number of headers, of query parameters,
- * model, version, principal; then the oldest route, its id, rule order (Gateway API, HTTPRouteRule.matches).
+ * model, version, principal, networks; then the oldest route, its id, rule order (Gateway API, HTTPRouteRule.matches).
  */
 export function comparePrecedence(a: Candidate, b: Candidate): number {
   return Number(b.method !== undefined) - Number(a.method !== undefined)
@@ -131,6 +137,7 @@ export function comparePrecedence(a: Candidate, b: Candidate): number {
     || Number(b.model !== undefined) - Number(a.model !== undefined)
     || Number(b.model?.version !== undefined) - Number(a.model?.version !== undefined)
     || Number(b.caller !== undefined) - Number(a.caller !== undefined)
+    || Number(b.sources !== undefined) - Number(a.sources !== undefined)
     || compareText(a.created, b.created)
     || compareText(a.route, b.route)
     || a.rule - b.rule

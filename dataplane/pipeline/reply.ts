@@ -88,7 +88,8 @@ export function rawError(failure: Failure, requestId: string): string {
   const { status } = errors[failure.code]
   const { type, body } = errorBody('HTTP', failure, requestId)
   return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: ${type}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`
-    + `x-modelroute-error: ${failure.code}\r\nx-request-id: ${requestId}\r\nconnection: close\r\n\r\n${body}`
+    + `x-modelroute-error: ${failure.code}\r\nx-request-id: ${requestId}\r\n${status === 503 ? 'retry-after: 1\r\n' : ''}`
+    + `connection: close\r\n\r\n${body}`
 }
 
 /** How long a client may go on sending a body that nobody wants any more (nginx: lingering_close). */

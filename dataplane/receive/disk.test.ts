@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { fleet, route } from '../../test/push/table.ts'
 import { recorder, until } from '../../test/push/rig.ts'
 import type { Update } from '../../table/messages.ts'
+import { RESOURCES } from '../../table/resources.ts'
 import { hashOf, versionOf } from '../../table/version.ts'
 import { createStore } from '../store.ts'
 import { openDisk, parseTable } from './disk.ts'
@@ -20,7 +21,7 @@ let files = 0
 const fresh = () => join(folder, `${(files += 1)}`, 'table')
 
 function snapshots(table: ReturnType<typeof fleet>): Update[] {
-  return (['endpoints', 'routes'] as const).map((resource) => {
+  return RESOURCES.map((resource) => {
     const items = [...table[resource].values()]
     const version = versionOf(new Map(items.map((item) => [item.id, hashOf(item)])))
     return { type: 'snapshot', schema: 1, resource, version, items: structuredClone(items) }
@@ -49,7 +50,7 @@ test('a proxy boots from its last good table, claims its version, and knows how 
   utimesSync(file, at, at)
   const { store } = await boot(file)
   assert.equal(store.ready, true)
-  assert.deepEqual(store.versions, before.versions)
+  assert.deepEqual(store.versions, { ...before.versions, secrets: null }, 'secrets are never on disk')
   assert.deepEqual(store.active, before.active)
   assert.equal(store.confirmedAt, at.getTime())
 })
@@ -101,7 +102,7 @@ for (const [what, gateway, spoil, why] of [
     writeFileSync(file, spoilt)
     const { store, notes, disk } = await boot(file, gateway)
     assert.equal(store.ready, false)
-    assert.deepEqual(store.versions, { routes: null, endpoints: null })
+    assert.deepEqual(store.versions, { endpoints: null, credentials: null, secrets: null, routes: null })
     assert.match(notes.text(), why)
     assert.equal(readFileSync(`${file}.unusable`, 'utf8'), spoilt)
     for (const update of snapshots(fleet([route('ml/b')]))) store.handle(update)

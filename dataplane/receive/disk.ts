@@ -3,16 +3,16 @@ import type { FileHandle } from 'node:fs/promises'
 import { mkdir, open, readFile, rename, stat, utimes } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Resource } from '../../table/messages.ts'
 import { SCHEMA } from '../../table/messages.ts'
+import { confidential, RESOURCES, type Resource } from '../../table/resources.ts'
 import { versionOf } from '../../table/version.ts'
 import type { Disk, Loaded, Log, Table } from '../store.ts'
-import type { Arrival } from './held.ts'
+import type { Arrival, Change } from './held.ts'
 import { hashInForce } from './held.ts'
 
 /**
  * The last good table, a JSON document a line: a head, the items in force each with its hash, and a checksum of every
- * byte before it. It holds no secret: what the table has of keys is their digests.
+ * byte before it. It holds no secret: of keys it has the digests, and what is confidential is left out.
  */
 const FORMAT = 'modelroute-table'
 
@@ -36,7 +36,7 @@ export type DiskFile = Disk & {
 /** Lines written between two turns of the event loop: requests must not wait for a table to be written. */
 const BATCH = 50
 
-const RESOURCES: readonly Resource[] = ['routes', 'endpoints']
+const STORED = RESOURCES.filter((resource) => !confidential(resource))
 
 type Line = { resource: Resource; hash: string; item: unknown }
 
@@ -45,10 +45,10 @@ const isObject = (value: unknown): value is Json => typeof value === 'object' &&
 
 function isLine(value: unknown): value is Line {
   if (!isObject(value) || typeof value['hash'] !== 'string' || value['item'] === undefined) return false
-  return value['resource'] === 'routes' || value['resource'] === 'endpoints'
+  return STORED.some((resource) => value['resource'] === resource)
 }
 
-function changeOf(lines: readonly Line[], resource: Resource): Loaded['routes'] {
+function changeOf(lines: readonly Line[], resource: Resource): Change {
   const upsert: Arrival[] = []
   const hashes = new Map<string, string>()
   for (const line of lines) {
@@ -73,7 +73,7 @@ export function parseTable(bytes: Buffer, gateway: string): Omit<Loaded, 'confir
     if (schema !== SCHEMA) return `its schema is ${String(schema)}, and this version reads ${SCHEMA}`
     if (of !== gateway) return `it is the table of gateway ${String(of)}`
     if (!lines.every(isLine)) return 'a line of it is not an item'
-    return { routes: changeOf(lines, 'routes'), endpoints: changeOf(lines, 'endpoints') }
+    return { changes: Object.fromEntries(STORED.map((resource) => [resource, changeOf(lines, resource)])) }
   } catch (error) {
     return `it cannot be read: ${String(error)}`
   }
@@ -99,7 +99,7 @@ async function load({ file, gateway, log = () => {} }: DiskOptions): Promise<Loa
 
 function* lines(table: Table, gateway: string): Generator<string> {
   yield `${JSON.stringify({ format: FORMAT, schema: SCHEMA, gateway })}\n`
-  for (const resource of RESOURCES) {
+  for (const resource of STORED) {
     const held = table[resource]
     for (const [id, item] of held.items) {
       yield `${JSON.stringify({ resource, hash: hashInForce(held, id) ?? '', item })}\n`

@@ -78,8 +78,11 @@ export function fallBack<T>(
   next.refused.set(id, { message: message.slice(0, MAX_MESSAGE), hash: last && hashInForce(before, id) })
 }
 
+/** `quiet`: what is wrong with an item is not told in words, because they would quote it. */
+export type Kind<T> = Readonly<{ schema: v.GenericSchema<unknown, T>; quiet: boolean }>
+
 /** What is held after the change; or, as a string, why it does not fit and a snapshot is needed. */
-export function applied<T>(held: Held<T>, schema: v.GenericSchema<unknown, T>, change: Change): Held<T> | string {
+export function applied<T>(held: Held<T>, { schema, quiet }: Kind<T>, change: Change): Held<T> | string {
   const { base, version, upsert, remove } = change
   if (base !== undefined && base !== held.version) {
     return `the base is ${base}, but ${held.version ?? 'nothing'} is held`
@@ -110,7 +113,8 @@ export function applied<T>(held: Held<T>, schema: v.GenericSchema<unknown, T>, c
       items.set(id, parsed.output)
       refused.delete(id)
     } else {
-      fallBack(held, id, faults(parsed.issues), { items, refused })
+      const why = quiet ? 'it does not have the form of its kind' : faults(parsed.issues)
+      fallBack(held, id, why, { items, refused })
     }
   }
   const computed = versionOf(hashes)

@@ -179,7 +179,7 @@ test('endpoints that are no addresses lead nowhere, and take nothing else down',
   const proxy = await testProxy(t)
   const addresses = ['', 'a b', `127.0.0.1:${port}/x`, 'x@127.0.0.1', '[::1]', '-a', 'a..b', '127.0.0.1#', '127.0.0.1']
   const refused = proxy.activate({
-    version: '1', routes: new Map([['ml/fraud', route()]]),
+    ...active('1', [route()], {}),
     endpoints: new Map([['ml/s:80', { id: 'ml/s:80', endpoints: addresses.map((address) => ({ address, port })) }]]),
   })
   assert.deepEqual(refused, [])

@@ -26,5 +26,6 @@ export function route(more: Partial<Route> = {}): Route {
 export function active(version: string, routes: readonly Route[], sets: Readonly<Record<string, readonly number[]>>): Active {
   const endpoints = Object.entries(sets).map(([id, ports]): [string, EndpointSet] =>
     [id, { id, endpoints: ports.map((port) => ({ address: '127.0.0.1', port })) }])
-  return { version, routes: new Map(routes.map((one) => [one.id, one])), endpoints: new Map(endpoints) }
+  const items = { routes: new Map(routes.map((one) => [one.id, one])), endpoints: new Map(endpoints) }
+  return { version, ...items, credentials: new Map(), secrets: new Map() }
 }

@@ -6,6 +6,7 @@ import { createStore } from '../../dataplane/store.ts'
 import { converse } from '../../dataplane/receive/conversation.ts'
 import { Publisher } from '../../controller/push/publish.ts'
 import { linkPair } from '../../table/link.ts'
+import { RESOURCES } from '../../table/resources.ts'
 import type { Route } from '../../table/route.ts'
 import { controller, proxy, relay, until } from './rig.ts'
 import { endpointSet, fleet, fleets, route } from './table.ts'
@@ -22,7 +23,7 @@ test('a fresh proxy gets the whole table, endpoints first, and is ready only the
   a.publisher.publish(fleets([route('ml/fraud')]))
   await until('ready', () => p.store.ready)
   const kinds = p.updates.map(({ type, resource }) => `${type} ${resource}`)
-  assert.deepEqual(kinds, ['snapshot endpoints', 'snapshot routes'])
+  assert.deepEqual(kinds, ['snapshot endpoints', 'snapshot credentials', 'snapshot secrets', 'snapshot routes'])
   assert.equal(p.activations.length, 1)
   assert.deepEqual(p.store.active?.routes.get('ml/fraud'), route('ml/fraud'))
   await until('acknowledged', () => a.publisher.proxies()[0]?.acked.size === 1)
@@ -77,7 +78,7 @@ test('an edit of one route in 1,000 costs no more than twice its bytes', async (
   const kept = p.store.active?.routes.get('team-1/route-1')
   const edited = route('team-0/route-0', 500_000)
   a.publisher.publish(fleets([edited, ...routes.slice(1)]))
-  await until('sent', () => p.updates.length === 3)
+  await until('sent', () => p.updates.length === RESOURCES.length + 1)
   await until('acknowledged', () => a.publisher.proxies()[0]?.version === p.store.versions.routes)
   const bytes = wire.bytes() - before
   const size = Buffer.byteLength(JSON.stringify(edited))
@@ -94,7 +95,7 @@ test('a reconnect with the version in force sends no table, only a confirmation'
   await until('in force', () => p.store.ready)
   const [updates, activations] = [p.updates.length, p.activations.length]
   wire.cut()
-  await until('confirmed', () => p.updates.length === updates + 2)
+  await until('confirmed', () => p.updates.length === updates + RESOURCES.length)
   for (const update of p.updates.slice(updates)) {
     assert.ok(update.type === 'delta' && update.base === update.version && update.upsert.length === 0)
   }
@@ -115,7 +116,7 @@ test('a proxy that was away catches up with a delta, and with a snapshot once it
   a.publisher.publish(fleets([route('ml/a'), route('ml/c')]))
   const identity = { node: 'proxy', instance: 'x', gateway: 'default' }
   converse(proxyEnd, { store: p.store, identity, subscribe: true })
-  a.publisher.accept(controllerEnd)
+  a.publisher.accept(controllerEnd, true)
   await until('caught up', () => p.store.active?.routes.has('ml/c') === true)
   assert.equal(p.updates.at(-1)?.type, 'delta')
   assert.deepEqual([...(p.store.active?.routes.keys() ?? [])].sort(), ['ml/a', 'ml/c'])
@@ -125,7 +126,7 @@ test('a proxy that was away catches up with a delta, and with a snapshot once it
   for (let i = 0; i < 40; i++) a.publisher.publish(fleets([route('ml/a', i)]))
   const [againController, againProxy] = linkPair()
   converse(againProxy, { store: p.store, identity, subscribe: true })
-  a.publisher.accept(againController)
+  a.publisher.accept(againController, true)
   await until('caught up', () => p.store.active?.routes.size === 1)
   assert.equal(p.updates.at(-1)?.type, 'snapshot')
 })
@@ -234,7 +235,7 @@ test('whatever is published, dropped and reconnected, every proxy ends at what w
       const connect = (index: number) => {
         links[index]?.close()
         const [controllerEnd, proxyEnd] = linkPair()
-        publisher.accept(controllerEnd)
+        publisher.accept(controllerEnd, true)
         const identity = { node: `proxy-${index}`, instance: `${index}`, gateway: 'default' }
         converse(proxyEnd, { store: stores[index] ?? store(), identity, subscribe: true })
         links[index] = proxyEnd
@@ -298,5 +299,5 @@ test('endpoints change without touching a route', async (t) => {
   await until('moved', () => p.store.active?.endpoints.get('ml/a:80')?.endpoints[0]?.address === '10.0.0.9')
   assert.equal(p.store.active?.routes.get('ml/a'), before?.routes.get('ml/a'))
   assert.equal(p.store.active?.endpoints.get('ml/a:81'), before?.endpoints.get('ml/a:81'))
-  assert.equal(p.updates.length, 3)
+  assert.equal(p.updates.length, RESOURCES.length + 1)
 })

@@ -38,7 +38,7 @@ export async function controller(options: Partial<PushServerOptions> = {}) {
   const server = await listenPush({
     host: '127.0.0.1',
     port: 0,
-    accept: (link) => publisher.accept(link),
+    accept: (link, confided) => publisher.accept(link, confided),
     log: notes.log,
     pingMs: 5_000,
     ...options,

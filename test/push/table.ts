@@ -1,7 +1,6 @@
 import type { EndpointSet } from '../../table/endpoints.ts'
+import type { Share } from '../../table/resources.ts'
 import type { Route } from '../../table/route.ts'
-
-type Fleet = { routes: ReadonlyMap<string, Route>; endpoints: ReadonlyMap<string, EndpointSet> }
 
 /** A route as big as a usual one, that names the endpoint set of its own name. */
 export function route(id: string, weight = 900_000): Route {
@@ -36,11 +35,12 @@ export function endpointSet(id: string, ...addresses: string[]): EndpointSet {
 
 const byId = <T extends { id: string }>(items: readonly T[]) => new Map(items.map((item) => [item.id, item]))
 
-export function fleet(routes: readonly Route[], endpoints?: readonly EndpointSet[]): Fleet {
+export function fleet(routes: readonly Route[], endpoints?: readonly EndpointSet[]): Share {
   const setsOf = ({ id }: Route) => [endpointSet(`${id}:80`, '10.0.0.1'), endpointSet(`${id}:81`, '10.0.0.2')]
-  return { routes: byId(routes), endpoints: byId(endpoints ?? routes.flatMap(setsOf)) }
+  const items = { routes: byId(routes), endpoints: byId(endpoints ?? routes.flatMap(setsOf)) }
+  return { ...items, credentials: new Map(), secrets: new Map() }
 }
 
-export function fleets(routes: readonly Route[], endpoints?: readonly EndpointSet[]): Map<string, Fleet> {
+export function fleets(routes: readonly Route[], endpoints?: readonly EndpointSet[]): Map<string, Share> {
   return new Map([['default', fleet(routes, endpoints)]])
 }

@@ -1,0 +1,25 @@
+/** Every command there is. */
+export const commands = {
+  serve: 'one process: manifests from files in, gateway out',
+  controller: 'compile resources of a cluster, or of files, and push the tables to proxies',
+  dataplane: 'one proxy, fed by a controller',
+  check: 'parse, validate and compile manifests; a line a problem',
+  explain: 'what the gateway would do with a request, and why, consuming nothing',
+  start: 'the quickstart: `serve` over examples/quickstart, with its model servers',
+} as const
+
+export type Command = keyof typeof commands
+
+/** What a command takes besides flags, in order; a name in brackets may be left out. */
+const operands = {
+  explain: ['METHOD', 'URL'],
+} as const satisfies Partial<Record<Command, readonly string[]>>
+
+export type WithOperands = keyof typeof operands
+
+export const isCommand = (word: string): word is Command => Object.hasOwn(commands, word)
+
+export function operandsOf(command: Command): readonly string[] | undefined {
+  const all: Readonly<Partial<Record<Command, readonly string[]>>> = operands
+  return all[command]
+}

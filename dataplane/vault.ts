@@ -1,0 +1,32 @@
+import type { KeySet } from '../table/credentials.ts'
+import type { PepperId, Secret } from '../table/secrets.ts'
+import type { Active } from './store.ts'
+
+/**
+ * The credentials and secrets of the table in force. Whoever needs one asks for it by the id that its route names, at
+ * the moment it is needed: a key that comes or goes rebuilds no route. Both maps are replaced whole, never changed, and
+ * an item that did not change keeps its identity.
+ */
+export class Vault {
+  credentials: ReadonlyMap<string, KeySet> = new Map()
+  /** Empty in a proxy that has its table from disk and has met no controller yet. */
+  secrets: ReadonlyMap<string, Secret> = new Map()
+
+  follow({ credentials, secrets }: Pick<Active, 'credentials' | 'secrets'>): void {
+    this.credentials = credentials
+    this.secrets = secrets
+  }
+
+  /** With which API keys are digested; undefined until a controller has told it. */
+  get pepper(): Buffer | undefined {
+    const id: PepperId = 'pepper'
+    return this.secret(id, id)
+  }
+
+  /** The value, decoded; undefined where there is none, or not yet. */
+  secret(id: string, key: string): Buffer | undefined {
+    const data = this.secrets.get(id)?.data
+    const value = data !== undefined && Object.hasOwn(data, key) ? data[key] : undefined
+    return value === undefined ? undefined : Buffer.from(value, 'base64')
+  }
+}
