@@ -94,6 +94,8 @@ export function routeStatus(
       condition('ResolvedRefs', outcome.resolvedRefs),
       condition('Programmed', programmed(outcome, reach)),
       condition('Progressing', { status: 'False', reason: 'Stable', message: 'No rollout is in progress.' }),
+      // GEP-713: who looks at the route sees that somebody else has a say in it.
+      ...(outcome.affected ? [condition('modelroute.io/RateLimitPolicyAffected', outcome.affected)] : []),
       ...(outcome.partiallyInvalid?.status === 'True' ? [condition('PartiallyInvalid', outcome.partiallyInvalid)] : []),
     ],
   }
@@ -146,14 +148,17 @@ export function policyStatus(
 }
 
 function policyProgrammed(outcome: PolicyOutcome, programmed: (route: string) => boolean | undefined): Verdict {
-  if (outcome.accepted.status !== 'True') {
-    const message = `None of its limits is in force: ${outcome.accepted.message}`
-    return { status: 'False', reason: 'Rejected', message }
+  const { accepted, targets, kept, overridden } = outcome
+  if (accepted.status !== 'True') {
+    const what = kept ? 'The last good version stays in force; this one was not accepted' : 'None of its limits is in force'
+    return { status: 'False', reason: 'Rejected', message: `${what}: ${accepted.message}` }
   }
-  const done = outcome.targets.filter(target => target.accepted && programmed(target.name)).length
-  const message = `In force on ${done} of ${outcome.targets.length} targets.`
-  if (done === outcome.targets.length) return { status: 'True', reason: 'Programmed', message }
-  return { status: 'False', reason: done === 0 ? 'Pending' : 'PartiallyProgrammed', message }
+  const done = targets.filter(target => target.accepted && programmed(target.name)).length
+  const message = `In force on ${done} of ${targets.length} targets.${overridden === undefined ? '' : ` ${overridden}.`}`
+  if (done === targets.length) return { status: 'True', reason: 'Programmed', message }
+  if (done > 0) return { status: 'False', reason: 'PartiallyProgrammed', message }
+  const beaten = targets.every(({ reason }) => reason === 'Overridden' || reason === 'Conflicted')
+  return { status: 'False', reason: beaten ? 'Overridden' : 'Pending', message }
 }
 
 function conditionWriter(observedGeneration: number, previous: readonly Condition[] | undefined, now: Date) {

@@ -5,14 +5,15 @@ import { followCertificate, type CertificateFiles, type FileCertificate } from '
 import { createPace, type PaceLimits } from './door/pace.ts'
 import { createDrain, type DrainOptions } from './drain.ts'
 import type { FilterDeps } from './filters/filter.ts'
+import { createLimiter } from './limits/create.ts'
 import { startShedding } from './overload.ts'
 import { createGateway } from './pipeline/gateway.ts'
 import { plainAddress, type Networks } from './pipeline/networks.ts'
-import { refuseAll } from './pipeline/principal.ts'
 import { createRuntime } from './runtime.ts'
 import { createDoor, listen, type Door } from './server.ts'
 import type { Activate } from './store.ts'
 import { openAudit } from './telemetry/audit.ts'
+import { LimitTally } from './telemetry/limits.ts'
 import type { Log } from './telemetry/log.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { createRecorder } from './telemetry/recorder.ts'
@@ -56,12 +57,14 @@ export type Proxy = Readonly<{
 export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const { log } = options
   const audit = await openAudit({ file: options.audit, log })
+  const limiter = createLimiter()
+  const limitTally = new LimitTally()
   const runtime = createRuntime({
     upstreams: new Upstreams(options.limits),
     ...(options.vault && { vault: options.vault }),
-    filterDeps: { authenticators: refuseAll, ...options.filterDeps, audit },
+    filterDeps: { limiter, limitTally, ...options.filterDeps, audit },
   })
-  const metrics = createMetrics({ series: runtime.series, table: runtime.table, tableAge: options.tableAge })
+  const metrics = createMetrics({ series: runtime.series, limits: limitTally, table: runtime.table, tableAge: options.tableAge })
   const recorder = createRecorder({ log, series: runtime.series, audit })
   const drain = createDrain()
   const { trusted } = options
@@ -104,6 +107,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     shedding.close()
     await runtime.close()
     await audit.close()
+    await limiter.close()
     log.flush()
   }
 

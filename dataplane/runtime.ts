@@ -7,8 +7,10 @@ import { createPatterns } from './pipeline/patterns.ts'
 import type { BuiltRule } from './pipeline/rule.ts'
 import { refuseAll } from './pipeline/principal.ts'
 import type { FilterDeps } from './filters/filter.ts'
+import { createLimiter } from './limits/create.ts'
 import type { Active } from './store.ts'
 import { unaudited } from './telemetry/audit.ts'
+import { LimitTally } from './telemetry/limits.ts'
 import { SeriesSet } from './telemetry/series.ts'
 import { Groups } from './upstream/groups.ts'
 import { Upstreams } from './upstream/pool.ts'
@@ -42,11 +44,12 @@ type Outcome = Readonly<{ item: Route; built: Built | undefined; refused: string
 /** Where every rule is found, and where in `rules` those of each route begin. */
 type Layout = Readonly<{ index: Index; first: ReadonlyMap<string, number>; rules: readonly BuiltRule[] }>
 
-export type RuntimeDeps = Readonly<{ upstreams?: Upstreams; vault?: Vault; filterDeps?: FilterDeps }>
+export type RuntimeDeps = Readonly<{ upstreams?: Upstreams; vault?: Vault; filterDeps?: Partial<FilterDeps> }>
 
-export function createRuntime({
-  upstreams = new Upstreams(), vault = new Vault(), filterDeps = { authenticators: refuseAll, audit: unaudited },
-}: RuntimeDeps = {}): Runtime {
+export function createRuntime({ upstreams = new Upstreams(), vault = new Vault(), filterDeps: given }: RuntimeDeps = {}): Runtime {
+  const filterDeps: FilterDeps = {
+    authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), ...given,
+  }
   const patterns = createPatterns()
   const series = new SeriesSet()
   const groups = new Groups(upstreams)

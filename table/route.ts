@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { Limit } from './limits.ts'
 import { Auth, PrincipalMatch } from './principal.ts'
 
 /**
@@ -107,6 +108,8 @@ const Rule = v.pipe(
     sizeLimits: v.exactOptional(SizeLimits),
     /** Strict: an answer waits until the record of who got it is on disk. */
     audit: v.exactOptional(v.picklist(['Buffered', 'Strict'])),
+    /** Every one that applies must allow a request. */
+    limits: v.exactOptional(list(Limit)),
   }),
   v.readonly(),
 )

@@ -14,6 +14,7 @@ import type {
 } from '../sources/snapshot.ts'
 import { type CompileOptions, createCompiler } from './compile.ts'
 import type { Compiled } from './compiled.ts'
+import type { PolicySpec } from './limits.ts'
 import type { RouteSpec, RuleSpec } from './spec.ts'
 
 const options: CompileOptions = { allowUrls: [], allowLoopback: false, allowUnmanagedEndpointSlices: true }
@@ -144,6 +145,56 @@ test('a Service that appears resolves the route that waited for it', () => {
   const after = compile(one)
   assert.equal(after.routes.get('ml/one')?.resolvedRefs.reason, 'ResolvedRefs')
   assert.equal(dump(after), dump(createCompiler(options)(one)))
+})
+
+const limits = (requests: number): PolicySpec['limits'] => [{ name: 'daily', rate: { requests, window: '24h' } }]
+
+function policy(spec: Partial<PolicySpec>, uid = 'p'): Snapshot {
+  const targetRefs = [{ group: 'modelroute.io', kind: 'ModelRoute', name: 'one' }] as const
+  const object = {
+    apiVersion: 'modelroute.io/v1alpha1',
+    kind: 'RateLimitPolicy',
+    metadata: { name: 'tiers', namespace: 'ml' },
+    spec: { targetRefs, limits: limits(100), ...spec },
+  } as const
+  const resource = { namespace: 'ml', name: 'tiers', generation: 1, created: '', uid, object, problems: [] }
+  return { ...one, rateLimitPolicies: new Map([['ml/tiers', resource]]) }
+}
+
+const amountOf = ({ fleets }: Compiled) => fleets.get('default')?.routes.get('ml/one')?.rules[0]?.limits?.[0]?.amount
+
+test('an edit of a policy changes the item of the routes that it is for, and no other', () => {
+  const compile = createCompiler(options)
+  const unlimited = compile(one)
+  const first = compile(policy({}))
+  const second = compile(policy({ limits: limits(200) }))
+  assert.deepEqual([unlimited, first, second].map(amountOf), [undefined, 100, 200])
+  const others = [unlimited, first, second].map(({ fleets }) => fleets.get('default')?.routes.get('ml/two'))
+  assert.equal(new Set(others).size, 1)
+  const same = compile(policy({ limits: limits(200) }))
+  assert.equal(same.routes.get('ml/one'), second.routes.get('ml/one'))
+  assert.equal(same.policies.get('ml/tiers'), second.policies.get('ml/tiers'))
+  assert.equal(amountOf(compile(one)), undefined)
+})
+
+test('a policy that cannot be kept goes on as it last was, and another of its name does not inherit that', () => {
+  const compile = createCompiler(options)
+  compile(policy({}))
+  const broken = policy({ limits: [{ name: 'daily', rate: { requests: 1, window: '1d' } }] })
+  const kept = compile(broken)
+  assert.equal(amountOf(kept), 100)
+  assert.equal(kept.policies.get('ml/tiers')?.accepted.status, 'False')
+  assert.match(kept.policies.get('ml/tiers')?.accepted.message ?? '', /The last good version stays in force/)
+  const again = policy({ limits: [{ name: 'daily', rate: { requests: 1, window: '1d' } }] }, 'another')
+  assert.equal(amountOf(compile(again)), undefined)
+})
+
+test('a policy follows its target to another route', () => {
+  const compile = createCompiler(options)
+  compile(policy({}))
+  const moved = compile(policy({ targetRefs: [{ group: 'modelroute.io', kind: 'ModelRoute', name: 'two' }] }))
+  assert.equal(amountOf(moved), undefined)
+  assert.equal(moved.fleets.get('default')?.routes.get('ml/two')?.rules[0]?.limits?.length, 1)
 })
 
 test('a route deleted and made again does not inherit what its namesake had in force', () => {

@@ -7,7 +7,8 @@ import { createKeys, type KeySetSource } from './credentials.ts'
 import { createDrafts, type Drafts } from './drafts.ts'
 import { assemble, patch, PEPPER, type Supplies } from './fleets.ts'
 import { settle, type Settled, withEndpoints } from './outcomes.ts'
-import { compilePolicy } from './policies.ts'
+import { judgePolicy } from './judgement.ts'
+import { createPolicies, type Policies } from './policies.ts'
 import { compileSecret, type SecretSource } from './secrets.ts'
 import { createSets, type Sets } from './sets.ts'
 import { createShared } from './shared.ts'
@@ -39,12 +40,14 @@ export function createCompiler(options: CompileOptions): (snapshot: Snapshot) =>
     make: compileSecret,
     same: (a, b) => a.secrets === b.secrets && a.configMaps === b.configMaps,
   })
-  const judge = createPolicies()
+  const policiesOf = createPolicies()
+  const judge = createJudge()
   let compiled: Compiled | undefined
 
   return (snapshot) => {
     const drafts = draft(snapshot)
-    const { settled, affected, reshaped } = settleAll(drafts)
+    const policies = policiesOf(snapshot.rateLimitPolicies)
+    const { settled, affected, reshaped } = settleAll(drafts, policies)
     for (const id of affected) {
       const now = settled.get(id)
       memory.keep(id, snapshot.modelRoutes.get(id)?.uid, now?.outcome.inForce)
@@ -65,7 +68,8 @@ export function createCompiler(options: CompileOptions): (snapshot: Snapshot) =>
         ? patch(compiled.fleets, listed(affected), supplies)
         : assemble(listed(drafts.ids), supplies, options, compiled?.fleets)
     const routes = outcomesOf(drafts.ids, settled, sets, affected, compiled?.routes)
-    compiled = { fleets, routes, policies: judge(snapshot), apiKeys: keysIn(snapshot.secrets).problems }
+    const judged = judge(snapshot, policies, settled, affected)
+    compiled = { fleets, routes, policies: judged, apiKeys: keysIn(snapshot.secrets).problems }
     return compiled
   }
 }
@@ -103,18 +107,18 @@ type Settlement = Readonly<{
   reshaped: boolean
 }>
 
-/** Drafts after the conflicts among them. */
-function createSettlement(): (drafts: Drafts) => Settlement {
+/** Drafts after the conflicts among them, with the limits that policies have for them. */
+function createSettlement(): (drafts: Drafts, policies: Policies) => Settlement {
   const claims = createClaims()
   const settled = new Map<string, Settled>()
-  return ({ byId, touched }) => {
-    const affected = new Set(touched)
+  return ({ byId, touched }, policies) => {
+    const affected = new Set([...touched, ...[...policies.touched].filter((id) => byId.has(id))])
     let reshaped = false
     for (const id of touched) for (const other of claims.put(id, byId.get(id))) affected.add(other)
     for (const id of affected) {
       const draft = byId.get(id)
       const before = settled.get(id)
-      const after = draft && keep(before, settle(draft, claims.losses(id)))
+      const after = draft && keep(before, settle(draft, claims.losses(id), policies.of(id)))
       reshaped ||= shapeOf(before) !== shapeOf(after)
       if (after) settled.set(id, after)
       else settled.delete(id)
@@ -158,21 +162,28 @@ function keepOutcome(before: RouteOutcome | undefined, after: RouteOutcome): Rou
   return before && JSON.stringify(before) === JSON.stringify(after) ? before : after
 }
 
-function createPolicies(): (snapshot: Snapshot) => ReadonlyMap<string, PolicyOutcome> {
+type Judge = (
+  snapshot: Snapshot,
+  policies: Policies,
+  settled: ReadonlyMap<string, Settled>,
+  affected: ReadonlySet<string>,
+) => ReadonlyMap<string, PolicyOutcome>
+
+function createJudge(): Judge {
   let outcomes: ReadonlyMap<string, PolicyOutcome> = new Map()
   let before: Snapshot | undefined
-  return (snapshot) => {
+  return (snapshot, policies, settled, affected) => {
     const { modelRoutes, rateLimitPolicies } = snapshot
-    if (before?.modelRoutes === modelRoutes && before.rateLimitPolicies === rateLimitPolicies) return outcomes
+    const same = before?.modelRoutes === modelRoutes && before.rateLimitPolicies === rateLimitPolicies
+    if (same && affected.size === 0) return outcomes
     before = snapshot
     const known = outcomes
+    const fatesOf = (route: string) => settled.get(route)?.fates ?? []
     outcomes = new Map(
-      [...rateLimitPolicies.keys()].sort().flatMap((id) => {
-        const policy = rateLimitPolicies.get(id)
-        if (!policy) return []
-        const after = compilePolicy(policy, modelRoutes)
-        const same = JSON.stringify(known.get(id)) === JSON.stringify(after)
-        return [[id, (same && known.get(id)) || after] as const]
+      [...policies.byId].map(([id, draft]) => {
+        const after = judgePolicy(draft, modelRoutes, fatesOf)
+        const unchanged = JSON.stringify(known.get(id)) === JSON.stringify(after)
+        return [id, (unchanged && known.get(id)) || after] as const
       }),
     )
     return outcomes

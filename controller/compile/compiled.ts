@@ -24,6 +24,8 @@ export type RouteOutcome = Readonly<{
   resolvedRefs: Verdict
   /** Only when some rules hold and some do not. */
   partiallyInvalid?: Verdict
+  /** Which limits hold on which rule; absent where no policy touches the route. */
+  affected?: Verdict
   /** `infer: stable=95 canary=5`, in percent. */
   weights: string
   rules: readonly Readonly<{
@@ -39,4 +41,8 @@ export type PolicyOutcome = Readonly<{
   problems: readonly Problem[]
   accepted: Verdict
   targets: readonly Readonly<{ name: string; sectionName?: string; accepted: boolean; reason: string }>[]
+  /** It is not accepted, and its last good version is in force. */
+  kept?: true
+  /** Which of its limits gave way to whose. */
+  overridden?: string
 }>

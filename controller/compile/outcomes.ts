@@ -1,10 +1,13 @@
 import type { EndpointSet } from '../../table/endpoints.ts'
+import type { Limit } from '../../table/limits.ts'
 import type { Route, Target } from '../../table/route.ts'
 import type { Problem } from '../sources/snapshot.ts'
 import type { RouteOutcome, Verdict } from './compiled.ts'
 import type { Loss } from './conflicts.ts'
 import type { Needs } from './needs.ts'
 import { listed, summary, warning } from './problems.ts'
+import type { PolicyDraft } from './policies.ts'
+import { govern, type Fate } from './precedence.ts'
 import type { RouteDraft } from './routes.ts'
 import { percent } from './weights.ts'
 
@@ -13,10 +16,13 @@ export type Settled = Readonly<{
   /** Absent: nothing of the route is served. */
   item?: Route
   needs: readonly Needs[]
+  /** What became of the limits that policies have for it. */
+  fates: readonly Fate[]
   outcome: Omit<RouteOutcome, 'rules'>
 }>
 
-export function settle(draft: RouteDraft, losses: readonly Loss[]): Settled {
+/** @param policies those that name the route, the oldest first */
+export function settle(draft: RouteDraft, losses: readonly Loss[], policies: readonly PolicyDraft[]): Settled {
   const lost = new Set(losses.filter(({ whole }) => whole).map(({ rule, match }) => `${rule} ${match}`))
   const served = draft.gateways.length > 0
   const rules = draft.rules.flatMap((rule, at) => {
@@ -26,6 +32,7 @@ export function settle(draft: RouteDraft, losses: readonly Loss[]): Settled {
     return matches.length > 0 ? [{ ...rule, matches }] : []
   })
   const { resource } = draft
+  const governed = govern(policies, draft.id, rules.map(({ rest }) => rest.name))
   const item: Route = {
     id: draft.id,
     tenant: resource.namespace,
@@ -41,6 +48,7 @@ export function settle(draft: RouteDraft, losses: readonly Loss[]): Settled {
       timeouts: rest.timeouts,
       ...(rest.sizeLimits && { sizeLimits: rest.sizeLimits }),
       ...(rest.audit && { audit: rest.audit }),
+      ...limitsOf(governed.limits.get(rest.name)),
     })),
   }
   const conflicts = losses.map((loss) => conflictOf(draft, loss))
@@ -51,6 +59,7 @@ export function settle(draft: RouteDraft, losses: readonly Loss[]): Settled {
   return {
     ...(rules.length > 0 ? { item } : {}),
     needs: rules.map(({ needs }) => needs),
+    fates: governed.fates,
     outcome: {
       generation: resource.generation,
       gateways: draft.gateways,
@@ -58,11 +67,14 @@ export function settle(draft: RouteDraft, losses: readonly Loss[]): Settled {
       accepted,
       resolvedRefs: resolution(draft, problems),
       ...(partiallyInvalid ? { partiallyInvalid } : {}),
+      ...(governed.affected ? { affected: governed.affected } : {}),
       weights: rules.length > 0 ? weightsOf(item) : '',
       ...(rules.length > 0 && draft.inForce ? { inForce: draft.inForce } : {}),
     },
   }
 }
+
+const limitsOf = (limits: readonly Limit[] | undefined) => (limits === undefined ? {} : { limits })
 
 /** Adds what depends on the endpoints, which change far more often than everything else. */
 export function withEndpoints(

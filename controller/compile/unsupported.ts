@@ -47,7 +47,14 @@ export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy'
     { path: 'spec.rules[].plugins' },
     { path: 'spec.rules[].logging.predictions' },
   ],
-  RateLimitPolicy: [{ path: 'spec.limits' }],
+  RateLimitPolicy: [
+    { path: 'spec.limits[].appliesTo.when' },
+    { path: 'spec.limits[].rate.tokens' },
+    { path: 'spec.limits[].rate.cost' },
+    { path: 'spec.limits[].cost' },
+    { path: 'spec.limits[].onLimit', admits: ['Reject'] },
+    { path: 'spec.limits[].queue' },
+  ],
 }
 
 export type UnsupportedField = Readonly<{ path: string; admits?: readonly (string | number)[] }>

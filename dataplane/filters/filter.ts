@@ -1,8 +1,10 @@
 import type { Route, Rule } from '../../table/route.ts'
+import type { Limiter } from '../limits/limiter.ts'
 import type { Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import type { Authenticators } from '../pipeline/principal.ts'
 import type { Audit } from '../telemetry/audit.ts'
+import type { LimitTally } from '../telemetry/limits.ts'
 
 /** Undefined lets it pass. */
 export type Outcome = Failure | undefined
@@ -14,7 +16,12 @@ export type Outcome = Failure | undefined
 export type FilterFunction = (exchange: Exchange) => Outcome | Promise<Outcome>
 
 /** What outlives the tables, and is shared by the rules. */
-export type FilterDeps = Readonly<{ authenticators: Authenticators; audit: Pick<Audit, 'commit' | 'failing'> }>
+export type FilterDeps = Readonly<{
+  authenticators: Authenticators
+  audit: Pick<Audit, 'commit' | 'failing'>
+  limiter: Limiter
+  limitTally: LimitTally
+}>
 
 /**
  * One step of the way in. `build` runs once for each rule of a table and returns a named function, or undefined where

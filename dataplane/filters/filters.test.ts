@@ -2,15 +2,19 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { test } from 'node:test'
 import { route, rule } from '../../test/dataplane/table.ts'
+import { createLimiter } from '../limits/create.ts'
 import { refuseAll } from '../pipeline/principal.ts'
 import { unaudited } from '../telemetry/audit.ts'
+import { LimitTally } from '../telemetry/limits.ts'
 import { filters } from './index.ts'
 import { requestIdOf } from './request_id/request_id.ts'
+
+const deps = { authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally() }
 
 test('each filter has a folder with its README, and builds a named function', () => {
   for (const filter of filters) {
     assert.ok(existsSync(new URL(`${filter.name}/README.md`, import.meta.url)), filter.name)
-    assert.notEqual(filter.build({ route: route(), rule: rule() }, { authenticators: refuseAll, audit: unaudited })?.name, '')
+    assert.notEqual(filter.build({ route: route(), rule: rule() }, deps)?.name, '')
   }
 })
 

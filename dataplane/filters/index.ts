@@ -2,7 +2,8 @@ import { audit } from './audit/audit.ts'
 import { auth } from './auth/auth.ts'
 import type { Filter } from './filter.ts'
 import { forwarded } from './forwarded/forwarded.ts'
+import { rateLimit } from './rate_limit/rate_limit.ts'
 import { requestId } from './request_id/request_id.ts'
 
 /** Every filter, in the order in which a request meets them. */
-export const filters: readonly Filter[] = [requestId, audit, forwarded, auth]
+export const filters: readonly Filter[] = [requestId, audit, forwarded, auth, rateLimit]

@@ -15,8 +15,9 @@ import { trailOf } from './hops.ts'
 import type { Networks } from './networks.ts'
 import { refuseExchange, replyError } from './reply.ts'
 import type { Verdict } from './principal.ts'
-import { chooseVariant, type BuiltRule, type BuiltVariant } from './rule.ts'
+import type { BuiltRule, BuiltVariant } from './rule.ts'
 import { screen } from './screen.ts'
+import { chooseVariant } from './variant.ts'
 
 export type GatewayDeps = Readonly<{
   runtime: Runtime

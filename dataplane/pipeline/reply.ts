@@ -9,7 +9,7 @@ import type { Exchange } from './exchange.ts'
 export function errorBody(protocol: Protocol, failure: Failure, requestId: string): { type: string; body: string } {
   const { status, title } = errors[failure.code]
   if (protocol === 'OpenAI') {
-    const type = status < 500 ? 'invalid_request_error' : 'server_error'
+    const type = status === 429 ? 'rate_limit_error' : status < 500 ? 'invalid_request_error' : 'server_error'
     return json({ error: { message: failure.detail, type, param: null, code: failure.code } })
   }
   if (protocol !== 'HTTP') return json({ error: failure.detail })

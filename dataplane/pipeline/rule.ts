@@ -8,7 +8,6 @@ import { createRoundRobin } from '../upstream/pick/round_robin.ts'
 import type { BuiltTarget } from '../upstream/groups.ts'
 import type { Commit } from '../telemetry/audit.ts'
 import { createSplitter, type Splitter, type SplitState } from '../upstream/split.ts'
-import type { Exchange } from './exchange.ts'
 import type { FlatHeaders } from './headers.ts'
 
 export type BuiltVariant = Readonly<{
@@ -50,11 +49,6 @@ export type RuleDeps = Readonly<{
   filterDeps: FilterDeps
   target(variant: Variant): BuiltTarget
 }>
-
-/** The variant of a request, chosen once: a filter that counts by variant asks for it before it is needed to go on. */
-export function chooseVariant(exchange: Exchange, rule: BuiltRule): BuiltVariant | undefined {
-  return exchange.variant ??= rule.choose(exchange.received.headers, exchange.explaining !== undefined)
-}
 
 export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
   const variants = rule.variants.map((variant) => buildVariant(variant, rule, deps))

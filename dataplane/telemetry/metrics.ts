@@ -1,9 +1,11 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { LimitTally } from './limits.ts'
 import { durationBuckets, type Durations, type Series, type SeriesSet } from './series.ts'
 
 export type MetricsDeps = Readonly<{
   series: SeriesSet
+  limits: LimitTally
   /** The table in force. */
   table: () => Readonly<{ version: string }> | undefined
   /** Seconds since a controller last said that the table in force is what it should be. */
@@ -15,7 +17,7 @@ export type Metrics = Readonly<{ contentType: string; text(): Promise<string>; c
 const backendLabels = ['route', 'rule', 'variant', 'model_version'] as const
 
 /** prom-client only writes: the counting is done by Series, at a fiftieth of the cost. */
-export function createMetrics({ series, table, tableAge }: MetricsDeps): Metrics {
+export function createMetrics({ series, limits, table, tableAge }: MetricsDeps): Metrics {
   const registry = new Registry()
   const registers = [registry]
 
@@ -52,6 +54,17 @@ export function createMetrics({ series, table, tableAge }: MetricsDeps): Metrics
   durations('modelroute_request_duration_seconds', 'From the arrival of a request to its last byte out.', (one) => one.request)
   durations('modelroute_upstream_duration_seconds', 'From sending a request to a backend to the last byte of its answer.', (one) => one.upstream)
   durations('modelroute_time_to_first_byte_seconds', 'From the arrival of a request to the first byte of its answer.', (one) => one.firstByte)
+
+  const decisions = new Counter({
+    name: 'modelroute_ratelimit_decisions_total',
+    help: 'What each limit of each RateLimitPolicy decided: allowed, rejected, shadow_rejected, or unavailable where the counts could not be reached.',
+    labelNames: ['policy', 'limit', 'decision'],
+    registers,
+    collect() {
+      decisions.reset()
+      for (const { count, ...labels } of limits.decisions()) decisions.inc(labels, count)
+    },
+  })
 
   const version = new Gauge({
     name: 'modelroute_table_version_info',

@@ -1,0 +1,89 @@
+import { isIPv6 } from 'node:net'
+import type { Counter, Limit } from '../../../table/limits.ts'
+import { counterKeys } from '../../limits/key.ts'
+import type { Exchange } from '../../pipeline/exchange.ts'
+import { chooseVariant } from '../../pipeline/variant.ts'
+
+/** So many counts one limit may ask of one request; who is in more groups is counted by the first of them. */
+const keysMax = 256
+
+/** What a counter reads from a request. More than one value: each is counted. */
+type Reading = (exchange: Exchange) => string | readonly string[]
+
+/**
+ * The names of the counts that a limit asks of a request: of one counter with several values (the groups of a caller)
+ * each. A request that lacks what a counter reads shares one count with all others that lack it: leaving a header out
+ * must not be a way around a limit.
+ */
+export function createKeys(limit: Pick<Limit, 'policy' | 'name' | 'algorithm' | 'counters'>): (exchange: Exchange) => readonly string[] {
+  const keyOf = counterKeys(limit)
+  const readings = limit.counters.map(readingOf)
+  if (readings.length === 0) {
+    const only = [keyOf([])]
+    return () => only
+  }
+  return (exchange) => {
+    let rows: (readonly string[])[] = [[]]
+    for (const read of readings) {
+      const value = read(exchange)
+      if (typeof value === 'string') rows = rows.map((row) => [...row, value])
+      else {
+        const values = value.length === 0 ? [''] : [...new Set(value)].sort()
+        rows = rows.flatMap((row) => values.map((one) => [...row, one])).slice(0, keysMax)
+      }
+    }
+    return rows.map(keyOf)
+  }
+}
+
+function readingOf(counter: Counter): Reading {
+  switch (counter.type) {
+    case 'Principal':
+      return callerOf
+    case 'SourceIP':
+      return ({ clientAddress }) => networkOf(clientAddress)
+    case 'Tier':
+      return ({ principal }) => principal?.tier ?? ''
+    case 'Group':
+      return ({ principal }) => principal?.groups ?? []
+    case 'Model':
+      return modelOf
+    case 'Variant':
+      return (exchange) => (exchange.rule && chooseVariant(exchange, exchange.rule)?.name) ?? ''
+    case 'Route':
+      return ({ rule }) => rule?.route ?? ''
+    case 'Claim':
+      return ({ principal }) => claimValues(principal?.claims.get(counter.name))
+    case 'Header':
+      break
+  }
+  return (exchange) => exchange.header(counter.name) ?? ''
+}
+
+/** Who calls; a caller nobody knows is their address. What stands before the colon keeps the two apart. */
+function callerOf({ principal, clientAddress }: Exchange): string {
+  return principal === undefined || principal.consumer === '' ? `ip:${networkOf(clientAddress)}` : `c:${principal.consumer}`
+}
+
+/** The model that the request names, else the one that its match is for. */
+export function modelOf(exchange: Exchange): string {
+  return exchange.model()?.name ?? exchange.asked?.name ?? ''
+}
+
+/** One subscriber has a whole /64 of IPv6 to call from (RFC 6177), so all of it is one address here. */
+function networkOf(address: string): string {
+  if (!isIPv6(address)) return address
+  const [head = '', tail] = (address.split('%', 1)[0] ?? '').split('::')
+  const left = head === '' ? [] : head.split(':')
+  const right = tail === undefined || tail === '' ? [] : tail.split(':')
+  const zeros = tail === undefined ? [] : Array<string>(Math.max(0, 8 - left.length - right.length)).fill('0')
+  const groups = [...left, ...zeros, ...right].slice(0, 4).map((group) => group.replace(/^0+(?=.)/, '').toLowerCase())
+  return `${groups.join(':')}::/64`
+}
+
+/** A claim with a list counts each of its values. */
+function claimValues(claim: unknown): string | readonly string[] {
+  if (Array.isArray(claim)) return claim.flatMap(claimValues)
+  if (typeof claim === 'string') return claim
+  return claim === undefined || claim === null ? '' : JSON.stringify(claim)
+}
