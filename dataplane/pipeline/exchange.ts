@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { modelOf, protocolOf, type Protocol } from '../protocols/path.ts'
+import type { Members } from '../protocols/json.ts'
 import type { NamedModel } from '../protocols/model.ts'
 import type { Series } from '../telemetry/series.ts'
 import type { ErrorCode } from './errors.ts'
@@ -77,6 +78,8 @@ export class Exchange implements Matchable {
   upgraded = false
   /** The whole body of the request, where something had to read it. */
   body: Buffer | undefined
+  /** What that body holds, where something had to look (asked.ts). */
+  members: Members | undefined
   /** The client that waits for leave to send its body has it. */
   continued = false
   /** Only what would be done is asked: nothing may be taken, counted or written. Filters may say why, by their name. */
