@@ -1,11 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startDataplane } from '../dataplane/main.ts'
+import { startDataplane, type DataplaneOptions } from '../dataplane/main.ts'
 import { createLog } from '../dataplane/telemetry/log.ts'
 import type { Options } from './flags.ts'
 import { edgeOf } from './edge.ts'
 import { untilEnd } from './lifetime.ts'
+import { workerRun } from './worker.ts'
 
 /** Where the last good table is kept; `none` says nowhere. */
 async function snapshotFile({ snapshot, stateDir, gateway }: Options<'dataplane'>) {
@@ -21,23 +22,28 @@ async function snapshotFile({ snapshot, stateDir, gateway }: Options<'dataplane'
 /** One proxy, fed by controllers elsewhere. */
 export async function dataplane(options: Options<'dataplane'>): Promise<number> {
   const log = createLog({ level: options.logLevel })
-  const { file, forget } = await snapshotFile(options)
-  const proxy = await startDataplane({
+  const common: Omit<DataplaneOptions, 'feed'> = {
     http: { host: options.host, port: options.httpPort },
     admin: { host: options.adminHost, port: options.adminPort },
     health: { host: options.host, port: options.healthPort },
+    ...edgeOf(options),
+    gateway: options.gateway,
+    // In a pod, its name.
+    node: hostname(),
+    audit: options.audit === 'stdout' ? undefined : options.audit,
+    log,
+  }
+  const work = workerRun()
+  if (work !== undefined) return work(common)
+  const { file, forget } = await snapshotFile(options)
+  const proxy = await startDataplane({
+    ...common,
     feed: {
       controllers: options.controller,
       tls: { cert: options.tlsCert, key: options.tlsKey, ca: options.clientCa },
       insecure: options.insecure,
     },
-    ...edgeOf(options),
-    gateway: options.gateway,
-    // In a pod, its name.
-    node: hostname(),
     snapshot: file,
-    audit: options.audit === 'stdout' ? undefined : options.audit,
-    log,
   })
   return untilEnd(async () => {
     await proxy.drain({ delay: options.drainDelay, timeout: options.drainTimeout })

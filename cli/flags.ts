@@ -209,6 +209,12 @@ export const flags = define([
     help: 'of these, from one address; trusted hops may have all',
   },
   {
+    name: 'workers',
+    type: 'count',
+    of: { serve: '1', dataplane: '1' },
+    help: 'processes that share the public ports; each is given its part of --max-connections',
+  },
+  {
     name: 'drain-delay',
     type: 'duration',
     of: { serve: '0s', dataplane: '5s', start: '0s' },

@@ -1,18 +1,19 @@
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { startController } from '../controller/main.ts'
-import { startDataplane } from '../dataplane/main.ts'
-import { createLog } from '../dataplane/telemetry/log.ts'
+import { startDataplane, type DataplaneOptions } from '../dataplane/main.ts'
+import { createLog, type Log } from '../dataplane/telemetry/log.ts'
 import { linkPair } from '../table/link.ts'
 import type { Options } from './flags.ts'
 import { edgeOf, type EdgeOptions } from './edge.ts'
 import { untilEnd } from './lifetime.ts'
+import { workerRun } from './worker.ts'
 
 /** The only fleet that a single process can be. */
 const GATEWAY = 'default'
 
 /** What `serve` and `start` have in common. */
-type Optional = 'allowUrl' | 'stateDir' | 'httpsPort' | 'trustedHops' | 'maxConnections' | 'maxConnectionsPerAddress' | 'audit'
+type Optional = 'allowUrl' | 'stateDir' | 'httpsPort' | 'audit' | keyof EdgeOptions
 export type ServeOptions = Omit<Options<'serve'>, Optional> & Partial<EdgeOptions> & {
   readonly allowUrl?: readonly string[]
   readonly httpsPort?: number
@@ -26,7 +27,7 @@ export type Served = Readonly<{ url: string; end(): Promise<void>; started: Prom
 export async function startServing(options: ServeOptions): Promise<Served> {
   const log = createLog({ level: options.logLevel })
   const [controllerEnd, proxyEnd] = linkPair()
-  const { host, adminHost, healthPort, httpsPort, tlsCert, tlsKey, clientCa } = options
+  const { adminHost } = options
   const controller = await startController({
     source: { files: options.filename, revisions: options.stateDir && join(options.stateDir, 'revisions.json') },
     control: { host: adminHost, port: options.controlPort },
@@ -37,20 +38,7 @@ export async function startServing(options: ServeOptions): Promise<Served> {
     listening: (name, url) => log.announce('listening', { name, url }),
   })
   controller.accept(controllerEnd)
-  const proxy = await startDataplane({
-    http: { host, port: options.httpPort },
-    https: httpsPort !== undefined && tlsCert !== undefined && tlsKey !== undefined
-      ? { bind: { host, port: httpsPort }, files: { cert: tlsCert, key: tlsKey, clientCa } }
-      : undefined,
-    admin: { host: adminHost, port: options.adminPort },
-    health: healthPort === undefined ? undefined : { host, port: healthPort },
-    feed: { link: proxyEnd },
-    ...edgeOf(options),
-    gateway: GATEWAY,
-    node: hostname(),
-    audit: options.audit === 'stdout' ? undefined : options.audit,
-    log,
-  })
+  const proxy = await startDataplane({ ...proxyOf(options, log), feed: { link: proxyEnd } })
   return {
     url: proxy.urls.http,
     started: controller.started,
@@ -62,7 +50,26 @@ export async function startServing(options: ServeOptions): Promise<Served> {
   }
 }
 
+function proxyOf(options: ServeOptions, log: Log): Omit<DataplaneOptions, 'feed'> {
+  const { host, adminHost, healthPort, httpsPort, tlsCert, tlsKey, clientCa } = options
+  return {
+    http: { host, port: options.httpPort },
+    https: httpsPort !== undefined && tlsCert !== undefined && tlsKey !== undefined
+      ? { bind: { host, port: httpsPort }, files: { cert: tlsCert, key: tlsKey, clientCa } }
+      : undefined,
+    admin: { host: adminHost, port: options.adminPort },
+    health: healthPort === undefined ? undefined : { host, port: healthPort },
+    ...edgeOf(options),
+    gateway: GATEWAY,
+    node: hostname(),
+    audit: options.audit === 'stdout' ? undefined : options.audit,
+    log,
+  }
+}
+
 export async function serve(options: Options<'serve'>): Promise<number> {
+  const work = workerRun()
+  if (work !== undefined) return work(proxyOf(options, createLog({ level: options.logLevel })))
   const served = await startServing(options)
   return untilEnd(served.end, served.started)
 }

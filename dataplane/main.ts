@@ -10,6 +10,8 @@ import { openDisk, type DiskFile } from './receive/disk.ts'
 import { startReceiver } from './receive/stream.ts'
 import { createStore, type Store } from './store.ts'
 import type { Log } from './telemetry/log.ts'
+import { createWorkers } from './workers/primary.ts'
+import type { Primary } from './workers/worker.ts'
 
 export type DataplaneOptions = Readonly<{
   http: Bind
@@ -19,10 +21,13 @@ export type DataplaneOptions = Readonly<{
   connections?: ConnectionLimits
   /** Hops whose word is taken for where a request came from. */
   trusted?: Networks
-  /** Where tables come from: controllers to dial, or the one in this process. */
+  /** Processes that share the public ports, where there is more than this one. */
+  workers?: number | undefined
+  /** Where tables come from: controllers to dial, the one in this process, or the process that this is a worker of. */
   feed:
     | Readonly<{ controllers: readonly string[]; tls?: ClientTls | undefined; insecure: boolean }>
     | Readonly<{ link: Link<FromProxy, FromController> }>
+    | Readonly<{ primary: Primary }>
   gateway: string
   /** What this proxy is called in statuses and logs: its pod's name. */
   node: string
@@ -32,6 +37,9 @@ export type DataplaneOptions = Readonly<{
   audit?: string | undefined
   log: Log
 }>
+
+type Feed = DataplaneOptions['feed']
+type Settled = (() => Promise<void>) | undefined
 
 export type Dataplane = Readonly<{
   urls: Readonly<{ http: string; https: string | undefined; admin: string | undefined; health: string | undefined }>
@@ -47,47 +55,55 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
   const say = (level: 'info' | 'warn' | 'error', message: string, fields?: Readonly<Record<string, unknown>>) =>
     log.write(level, message, fields)
   let hangUp = () => {}
-  function listenTo(store: Store): () => void {
-    if (!('link' in feed)) {
-      const receiver = startReceiver({ ...feed, store, gateway, node, log: say })
+  function listenTo(source: Exclude<Feed, { primary: Primary }>, store: Store, settled: Settled): () => void {
+    if (!('link' in source)) {
+      const receiver = startReceiver({ ...source, store, gateway, node, log: say, settled })
       return () => receiver.close()
     }
-    converse(feed.link, { store, identity: { node, instance: randomUUID(), gateway }, subscribe: true, log: say })
-    return () => feed.link.close()
+    converse(source.link, { store, identity: { node, instance: randomUUID(), gateway }, subscribe: true, log: say, settled })
+    return () => source.link.close()
   }
 
   let disk: DiskFile | undefined
   let store: Store | undefined
   const proxy = await startProxy({
     http: options.http,
-    admin: options.admin,
+    ...(!('primary' in feed) && { admin: options.admin }),
     ...(options.https && { https: options.https }),
-    ...(options.health && { health: options.health }),
+    ...(options.health && !('primary' in feed) && { health: options.health }),
     ...(options.connections && { connections: options.connections }),
     trusted: options.trusted,
     audit: options.audit,
     log,
-    async boot(activate) {
+    ...('primary' in feed && { announce: () => {} }),
+    workers: options.workers !== undefined && options.workers > 1 ? createWorkers({ count: options.workers, log }) : undefined,
+    async boot(activate, settled) {
+      if ('primary' in feed) {
+        await feed.primary.feed(activate)
+        return
+      }
       disk = options.snapshot === undefined ? undefined : await openDisk({ file: options.snapshot, gateway, log: say })
       store = createStore({ activate, disk, log: say })
-      hangUp = listenTo(store)
+      hangUp = listenTo(feed, store, settled)
     },
     // A controller in this process is never behind.
-    tableAge: () => ('link' in feed ? 0 : (Date.now() - (store?.confirmedAt ?? Date.now())) / 1000),
+    tableAge: () => ('controllers' in feed ? (Date.now() - (store?.confirmedAt ?? Date.now())) / 1000 : 0),
   })
 
   const end = async () => {
     hangUp()
     await disk?.close()
   }
+  async function drain(drainOptions: DrainOptions): Promise<boolean> {
+    // Until the last request is done the table must follow its endpoints.
+    const clean = await proxy.drain(drainOptions)
+    await end()
+    return clean
+  }
+  if ('primary' in feed) feed.primary.serve(proxy.urls, proxy.metrics, drain)
   return {
     urls: proxy.urls,
-    async drain(drainOptions) {
-      // Until the last request is done the table must follow its endpoints.
-      const clean = await proxy.drain(drainOptions)
-      await end()
-      return clean
-    },
+    drain,
     async close() {
       await Promise.all([proxy.close(), end()])
     },

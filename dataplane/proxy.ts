@@ -11,14 +11,16 @@ import { createGateway } from './pipeline/gateway.ts'
 import { plainAddress, type Networks } from './pipeline/networks.ts'
 import { createRuntime } from './runtime.ts'
 import { createDoor, listen, type Door } from './server.ts'
-import type { Activate } from './store.ts'
+import type { Activate, Active } from './store.ts'
 import { openAudit } from './telemetry/audit.ts'
 import { LimitTally } from './telemetry/limits.ts'
 import type { Log } from './telemetry/log.ts'
-import { createMetrics } from './telemetry/metrics.ts'
+import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import { createRecorder } from './telemetry/recorder.ts'
 import { Upstreams, type PoolLimits } from './upstream/pool.ts'
 import type { Vault } from './vault.ts'
+import type { PublicUrls } from './workers/messages.ts'
+import type { Workers } from './workers/primary.ts'
 
 export type Bind = Readonly<{ host: string; port: number }>
 
@@ -29,8 +31,11 @@ export type ProxyOptions = Readonly<{
   admin?: Bind
   health?: Bind
   log: Log
-  /** Called before the public port opens: a table that is here already is in force for the first request. */
-  boot: (activate: Activate) => Promise<void>
+  /**
+   * Called before the public port opens: a table that is here already is in force for the first request. `settled`
+   * resolves once the last one is in force in all workers.
+   */
+  boot: (activate: Activate, settled?: () => Promise<void>) => Promise<void>
   /** Seconds since a controller last confirmed the table in force. */
   tableAge: () => number
   limits?: PoolLimits
@@ -43,11 +48,16 @@ export type ProxyOptions = Readonly<{
   pace?: PaceLimits
   /** File of the audit log; without it, its records stand in the log. */
   audit?: string | undefined
+  /** They have the public ports, and this process has none. */
+  workers?: Workers | undefined
+  /** A port is open; absent: it stands in the log. */
+  announce?: (name: string, url: string) => void
 }>
 
 /** One proxy, without the source of its tables. */
 export type Proxy = Readonly<{
-  urls: Readonly<{ http: string; https: string | undefined; admin: string | undefined; health: string | undefined }>
+  urls: PublicUrls & Readonly<{ admin: string | undefined; health: string | undefined }>
+  metrics: Metrics
   /** Ends the public port as `drain.ts` says, then the others. False: something in flight had to be cut. */
   drain(options: DrainOptions): Promise<boolean>
   /** At once, whatever is in flight. */
@@ -55,7 +65,7 @@ export type Proxy = Readonly<{
 }>
 
 export async function startProxy(options: ProxyOptions): Promise<Proxy> {
-  const { log } = options
+  const { log, workers, announce = (name, url) => log.announce('listening', { name, url }) } = options
   const audit = await openAudit({ file: options.audit, log })
   const limiter = createLimiter()
   const limitTally = new LimitTally()
@@ -64,7 +74,9 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     ...(options.vault && { vault: options.vault }),
     filterDeps: { limiter, limitTally, ...options.filterDeps, audit },
   })
-  const metrics = createMetrics({ series: runtime.series, limits: limitTally, table: runtime.table, tableAge: options.tableAge })
+  const metrics = createMetrics({
+    series: runtime.series, limits: limitTally, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: workers.metrics }),
+  })
   const recorder = createRecorder({ log, series: runtime.series, audit })
   const drain = createDrain()
   const { trusted } = options
@@ -74,7 +86,9 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   })
   const pace = createPace(admission.crowded, options.pace)
   const shedding = startShedding()
-  const ready = () => runtime.table() !== undefined && !drain.draining()
+  let ending = false
+  const draining = () => ending || drain.draining()
+  const ready = () => runtime.table() !== undefined && !draining() && (workers?.ready() ?? true)
   const admin = { metrics, table: runtime.table, ready }
 
   const servers: Server[] = []
@@ -84,7 +98,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     if (bind === undefined) return undefined
     const { url } = await listen(server, bind.host, bind.port)
     servers.push(server)
-    log.announce('listening', { name, url })
+    announce(name, url)
     return url
   }
 
@@ -115,6 +129,26 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     // Health first: whoever looks sees a process that is alive and not ready yet.
     const health = await start('health', createHealthServer(admin), options.health)
     const adminUrl = await start('admin', createAdminServer(admin), options.admin)
+    if (workers !== undefined) {
+      await options.boot(publishing(runtime.activate, workers.publish), workers.settled)
+      const urls = await workers.start()
+      announce('http', urls.http)
+      if (urls.https !== undefined) announce('https', urls.https)
+      return {
+        urls: { ...urls, admin: adminUrl, health },
+        metrics,
+        async drain(drainOptions) {
+          ending = true
+          const clean = await workers.drain(drainOptions)
+          await close()
+          return clean
+        },
+        async close() {
+          await workers.close()
+          await close()
+        },
+      }
+    }
     await options.boot(runtime.activate)
     const gateway = createGateway({ runtime, recorder, draining: drain.draining, shed: shedding.shed, trusted })
     if (options.https !== undefined) certificate = await followCertificate(options.https.files, (...line) => log.write(...line))
@@ -122,6 +156,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     const https = options.https && await open('https', createDoor({ gateway, admission, pace, certificate }), options.https.bind)
     return {
       urls: { http, https, admin: adminUrl, health },
+      metrics,
       async drain(drainOptions) {
         const clean = await drain.drain(drainOptions)
         await close()
@@ -132,5 +167,22 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   } catch (error) {
     await close()
     throw error
+  }
+}
+
+/** Builds a table here first: what cannot be built is refused here, and workers are given only what can. */
+function publishing(activate: Activate, publish: (active: Active) => void): Activate {
+  let last: Active | undefined
+  return (next) => {
+    const refusals = activate(next)
+    const routes = new Map(next.routes)
+    for (const { id } of refusals) {
+      const good = last?.routes.get(id)
+      if (good === undefined) routes.delete(id)
+      else routes.set(id, good)
+    }
+    last = { ...next, routes }
+    publish(last)
+    return refusals
   }
 }

@@ -6,7 +6,7 @@ import { rawError } from '../pipeline/reply.ts'
 /** Client connections at once, and how many of them may come from one address. */
 export type ConnectionLimits = Readonly<{ connections: number; perAddress: number }>
 
-export const connectionLimits: ConnectionLimits = { connections: 10_000, perAddress: 5000 }
+const connectionLimits: ConnectionLimits = { connections: 10_000, perAddress: 5000 }
 
 /** Connections that may wait for a place, and for how many milliseconds; others are refused at once. */
 const waitingMax = 1024

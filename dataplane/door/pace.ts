@@ -16,7 +16,7 @@ import type { Http2Response } from './http2-response.ts'
  */
 export type PaceLimits = Readonly<{ bodyRate: number; bodyOver: number; readWithin: number; readSoon: number; every: number }>
 
-export const paceLimits: PaceLimits = { bodyRate: 240, bodyOver: 5000, readWithin: 60_000, readSoon: 8000, every: 1000 }
+const paceLimits: PaceLimits = { bodyRate: 240, bodyOver: 5000, readWithin: 60_000, readSoon: 8000, every: 1000 }
 
 export type Pace = Readonly<{
   /** Watches an HTTP/1.1 connection, for as long as it lasts. */

@@ -16,6 +16,8 @@ export type ConversationOptions = {
   log?: Log
   /** What is in force changed, or was confirmed: other controllers are to hear of it. */
   onAck?: (ack: Ack) => void
+  /** Resolves once what was handled is in force in every process of this proxy; absent: it is at once. */
+  settled?: (() => Promise<void>) | undefined
 }
 
 export interface Conversation {
@@ -29,7 +31,7 @@ export interface Conversation {
 
 /** Talks to one controller over a link: says what is in force, and feeds the store while subscribed. */
 export function converse(link: Link<FromProxy, FromController>, options: ConversationOptions): Conversation {
-  const { store, identity, log = () => {}, onAck = () => {} } = options
+  const { store, identity, log = () => {}, onAck = () => {}, settled } = options
   let subscribed = false
   let heard = false
 
@@ -51,8 +53,12 @@ export function converse(link: Link<FromProxy, FromController>, options: Convers
     if (!subscribed) return
     heard = true
     const answer = store.handle(message)
-    send(answer)
-    if (answer.type === 'ack') onAck(answer)
+    const tell = (): void => {
+      send(answer)
+      if (answer.type === 'ack') onAck(answer)
+    }
+    if (settled === undefined) tell()
+    else void settled().then(tell)
   })
   hello(options.subscribe)
   for (const ack of store.acks) send(ack)

@@ -15,6 +15,8 @@ export type ReceiverOptions = {
   tls?: ClientTls | undefined
   insecure?: boolean | undefined
   log?: Log | undefined
+  /** Resolves once what was handled is in force in every process of this proxy. */
+  settled?: (() => Promise<void>) | undefined
   /** Every address behind a controller's URL. */
   resolve?: typeof targetsOf
   /** All in milliseconds. */
@@ -118,7 +120,7 @@ export function startReceiver(options: ReceiverOptions): Receiver {
           peer.lastFailure = undefined
           const subscribe = feeder === undefined
           const onAck = (ack: Ack) => spread(peer, ack)
-          peer.conversation = converse(link, { store, identity, subscribe, log, onAck })
+          peer.conversation = converse(link, { store, identity, subscribe, log, onAck, settled: options.settled })
           if (subscribe) feedFrom(peer)
         },
         onAlive() {

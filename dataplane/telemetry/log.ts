@@ -15,6 +15,8 @@ export interface Log {
   announce(message: string, fields?: Fields): void
   /** The same, waited for: whether its reader has it. */
   settle(message: string, fields?: Fields): Promise<boolean>
+  /** Whole lines of another process, as they are. */
+  pass(lines: string): void
   /** Puts out what is held, now; for the end of the process. */
   flush(): void
 }
@@ -35,6 +37,7 @@ export function createLog({ level = 'info', sink = stdout, now = () => new Date(
       if (levels.indexOf(at) >= threshold) lines.hold(line(at, message, fields))
     },
     announce: (message, fields) => void lines.hold(line('info', message, fields)),
+    pass: (whole) => void lines.hold(whole),
     settle: (message, fields) => lines.settle(line('info', message, fields)),
     flush: () => lines.flush(),
   }

@@ -1,5 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { AggregatorRegistry, Counter, Gauge, Histogram, Registry, type MetricObjectWithValues, type MetricValue } from 'prom-client'
 import type { LimitTally } from './limits.ts'
 import { durationBuckets, type Durations, type Series, type SeriesSet } from './series.ts'
 
@@ -10,14 +10,24 @@ export type MetricsDeps = Readonly<{
   table: () => Readonly<{ version: string }> | undefined
   /** Seconds since a controller last said that the table in force is what it should be. */
   tableAge: () => number
+  /** Of the processes that this one's metrics are to include. */
+  others?: () => Promise<readonly Snapshots[]>
 }>
 
-export type Metrics = Readonly<{ contentType: string; text(): Promise<string>; close(): void }>
+/** What a process counted, to be put together with that of others. */
+export type Snapshots = readonly MetricObjectWithValues<MetricValue<string>>[]
+
+export type Metrics = Readonly<{
+  contentType: string
+  text(): Promise<string>
+  snapshots(): Promise<Snapshots>
+  close(): void
+}>
 
 const backendLabels = ['route', 'rule', 'variant', 'model_version'] as const
 
 /** prom-client only writes: the counting is done by Series, at a fiftieth of the cost. */
-export function createMetrics({ series, limits, table, tableAge }: MetricsDeps): Metrics {
+export function createMetrics({ series, limits, table, tableAge, others }: MetricsDeps): Metrics {
   const registry = new Registry()
   const registers = [registry]
 
@@ -70,6 +80,7 @@ export function createMetrics({ series, limits, table, tableAge }: MetricsDeps):
     name: 'modelroute_table_version_info',
     help: 'The routing table in force; always 1.',
     labelNames: ['version'],
+    aggregator: 'max',
     registers,
     collect() {
       version.reset()
@@ -80,6 +91,7 @@ export function createMetrics({ series, limits, table, tableAge }: MetricsDeps):
   const age = new Gauge({
     name: 'modelroute_table_age_seconds',
     help: 'Since a controller last said that the routing table in force is what it should be.',
+    aggregator: 'max',
     registers,
     collect() {
       age.set(tableAge())
@@ -91,6 +103,7 @@ export function createMetrics({ series, limits, table, tableAge }: MetricsDeps):
   const lag = new Gauge({
     name: 'modelroute_event_loop_lag_seconds',
     help: 'How late the event loop was, at worst for 99 % of the time since the last scrape.',
+    aggregator: 'max',
     registers,
     collect() {
       // Nanoseconds between two wake-ups that should have been `resolution` milliseconds apart.
@@ -100,7 +113,17 @@ export function createMetrics({ series, limits, table, tableAge }: MetricsDeps):
     },
   })
 
-  return { contentType: registry.contentType, text: () => registry.metrics(), close: () => delay.disable() }
+  const snapshots = async (): Promise<Snapshots> => registry.getMetricsAsJSON()
+  return {
+    contentType: registry.contentType,
+    async text() {
+      if (others === undefined) return registry.metrics()
+      const all = [await snapshots(), ...await others()].filter((each) => each.length > 0)
+      return AggregatorRegistry.aggregate(all).metrics()
+    },
+    snapshots,
+    close: () => delay.disable(),
+  }
 }
 
 /** A histogram whose counts are read from Series at the scrape. */
@@ -118,7 +141,7 @@ class SeriesHistogram extends Histogram<(typeof backendLabels)[number] | 'le'> {
     this.#of = of
   }
 
-  /** What both the registry and `get` read. */
+  /** What both the registry and `get` read; `get` puts `labels` and `sharedLabels` together. */
   getForPromString() {
     return Promise.resolve({ name: this.#name, help: this.#help, type: 'histogram', aggregator: 'sum', values: this.#values() })
   }
@@ -128,12 +151,12 @@ class SeriesHistogram extends Histogram<(typeof backendLabels)[number] | 'le'> {
       let total = 0
       const buckets = [...counts].map((count, i) => {
         total += count
-        return { metricName: `${this.#name}_bucket`, labels: { ...labels, le: durationBuckets[i] ?? '+Inf' }, value: total }
+        return { metricName: `${this.#name}_bucket`, labels: { ...labels, le: durationBuckets[i] ?? '+Inf' }, sharedLabels: {}, value: total }
       })
       return [
         ...buckets,
-        { metricName: `${this.#name}_sum`, labels, value: sum },
-        { metricName: `${this.#name}_count`, labels, value: total },
+        { metricName: `${this.#name}_sum`, labels, sharedLabels: {}, value: sum },
+        { metricName: `${this.#name}_count`, labels, sharedLabels: {}, value: total },
       ]
     })
   }

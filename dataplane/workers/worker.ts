@@ -1,0 +1,56 @@
+import cluster from 'node:cluster'
+import type { DrainOptions } from '../drain.ts'
+import type { Activate, Active } from '../store.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { changed } from './change.ts'
+import type { PublicUrls, ToPrimary, ToWorker } from './messages.ts'
+
+/** The primary, as a worker sees it. */
+export type Primary = Readonly<{
+  /** Puts what it sends in force; resolves once it has said what there is to begin with. */
+  feed(activate: Activate): Promise<void>
+  /** To be called when there is something to ask and to end. */
+  serve(urls: PublicUrls, metrics: Metrics, drain: (options: DrainOptions) => Promise<boolean>): void
+  /** Resolves when it has had this process drained. */
+  ended: Promise<void>
+}>
+
+/** Of the process that this is a worker of; undefined where it is none. Without its primary a worker ends at once. */
+export function primaryOf(): Primary | undefined {
+  if (!cluster.isWorker) return undefined
+  const listeners = new Set<(message: ToWorker) => void>()
+  process.on('message', (message: ToWorker) => {
+    for (const listener of listeners) listener(message)
+  })
+  process.on('disconnect', () => process.exit(1))
+  const ended = Promise.withResolvers<void>()
+  const send = (message: ToPrimary, done?: () => void): void => {
+    process.send?.(message, undefined, undefined, done)
+  }
+  return {
+    ended: ended.promise,
+    feed(activate) {
+      let held: Active | undefined
+      const told = Promise.withResolvers<void>()
+      listeners.add((message) => {
+        if (message.type !== 'table') return
+        if (message.change !== undefined) {
+          held = changed(held, message.change)
+          // The primary has built it before, so nothing of it is refused here.
+          activate(held)
+          send({ type: 'active', seq: message.seq })
+        }
+        told.resolve()
+      })
+      send({ type: 'hello' })
+      return told.promise
+    },
+    serve(urls, metrics, drain) {
+      listeners.add((message) => {
+        if (message.type === 'metrics') void metrics.snapshots().then((all) => send({ type: 'metrics', id: message.id, metrics: all }))
+        if (message.type === 'drain') void drain(message.options).then((clean) => send({ type: 'drained', clean }, ended.resolve))
+      })
+      send({ type: 'listening', urls })
+    },
+  }
+}
