@@ -4,6 +4,7 @@ import { createAdmission, type ConnectionLimits } from './door/admission.ts'
 import { followCertificate, type CertificateFiles, type FileCertificate } from './door/certificates.ts'
 import { createPace, type PaceLimits } from './door/pace.ts'
 import { createDrain, type DrainOptions } from './drain.ts'
+import { authenticatorsOf } from './filters/auth/create.ts'
 import type { FilterDeps } from './filters/filter.ts'
 import { createLimiter } from './limits/create.ts'
 import { startShedding } from './overload.ts'
@@ -18,7 +19,7 @@ import type { Log } from './telemetry/log.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import { createRecorder } from './telemetry/recorder.ts'
 import { Upstreams, type PoolLimits } from './upstream/pool.ts'
-import type { Vault } from './vault.ts'
+import { Vault } from './vault.ts'
 import type { PublicUrls } from './workers/messages.ts'
 import type { Workers } from './workers/primary.ts'
 
@@ -67,12 +68,13 @@ export type Proxy = Readonly<{
 export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const { log, workers, announce = (name, url) => log.announce('listening', { name, url }) } = options
   const audit = await openAudit({ file: options.audit, log })
+  const vault = options.vault ?? new Vault()
   const limiter = createLimiter()
   const limitTally = new LimitTally()
   const runtime = createRuntime({
     upstreams: new Upstreams(options.limits),
-    ...(options.vault && { vault: options.vault }),
-    filterDeps: { limiter, limitTally, ...options.filterDeps, audit },
+    vault,
+    filterDeps: { authenticators: authenticatorsOf(vault), limiter, limitTally, ...options.filterDeps, audit },
   })
   const metrics = createMetrics({
     series: runtime.series, limits: limitTally, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: workers.metrics }),

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { Limit } from './limits.ts'
-import { Auth, PrincipalMatch } from './principal.ts'
+import { Auth, Authorization, PrincipalMatch } from './principal.ts'
 
 /**
  * The routing table's item: one route of one fleet, ready to run. JSON only, and tied to no resource kind: whatever is
@@ -100,6 +100,8 @@ const Rule = v.pipe(
     matches: v.pipe(v.array(Match), v.minLength(1), v.readonly()),
     /** Absent: everybody may call, and nobody is asked. */
     auth: v.exactOptional(Auth),
+    /** Absent: whoever may call may do everything. */
+    authorization: v.exactOptional(Authorization),
     variants: list(Variant),
     /** The first that holds chooses the variant, past the weights. `header` is lower case. */
     overrides: list(v.pipe(v.strictObject({ header: text, value: v.string(), variant: text }), v.readonly())),

@@ -21,8 +21,6 @@ export type Received = Readonly<{
   /** The Host header as it came; empty when there was none. */
   authority: string
   path: string
-  /** With its `?`, as it came. */
-  query: string
   /** The end-to-end headers. Filters change them; the upstream gets what is left. */
   headers: FlatHeaders
   /** Bits of the kinds of header seen, `1 << Kind`: a filter looks for its own only where there are some. */
@@ -30,7 +28,10 @@ export type Received = Readonly<{
   bodyLength: BodyLength
   /** `Expect: 100-continue`: the client waits for leave to send the body. */
   expectsContinue: boolean
-}>
+}> & {
+  /** With its `?`, as it came. Filters take out what the upstream may not see. */
+  query: string
+}
 
 /** What carries a request on. */
 export type Way = Readonly<{

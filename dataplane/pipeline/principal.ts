@@ -32,7 +32,7 @@ export type Authenticators = (tenant: string, auth: Auth) => Authenticate
 /** Where nothing can tell who calls, nobody may. */
 export const refuseAll: Authenticators = () => closed
 
-const unavailable = failure('auth_unavailable', 'The gateway cannot tell at present who calls.')
+export const unavailable = failure('auth_unavailable', 'The gateway cannot tell at present who calls.')
 const closed: Authenticate = () => unavailable
 
 export function principalHolds(match: PrincipalMatch, principal: Principal): boolean {

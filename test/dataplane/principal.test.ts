@@ -52,9 +52,9 @@ test('what cannot be told must not choose another rule', async (t) => {
   assert.deepEqual([answer.status, answer.headers.get('x-modelroute-error')], [503, 'auth_unavailable'])
 })
 
-test('a proxy that has no way to tell who calls lets nobody in', async (t) => {
+test('terms by which nobody can prove anything let nobody in', async (t) => {
   const port = await httpUpstream(t, (_, response) => response.end('served'))
-  const proxy = await testProxy(t, active('1', [route({ rules: [rule({ auth })] })], { 'ml/s:80': [port] }))
+  const proxy = await testProxy(t, active('1', [route({ rules: [rule({ auth: { anyOf: [], anonymous: false } })] })], { 'ml/s:80': [port] }))
   assert.equal((await fetch(proxy.url)).status, 503)
 })
 

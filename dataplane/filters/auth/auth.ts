@@ -1,22 +1,25 @@
 import type { Exchange } from '../../pipeline/exchange.ts'
 import type { Verdict } from '../../pipeline/principal.ts'
 import type { Filter, Outcome } from '../filter.ts'
+import { stripOf } from './strip.ts'
 
 export const auth: Filter = {
   name: 'auth',
   build({ route, rule }, { authenticators }) {
     if (rule.auth === undefined) return undefined
     const authenticate = authenticators(route.tenant, rule.auth)
+    const strip = stripOf(rule.auth)
     return function identify(exchange) {
       const verdict = exchange.authenticated(authenticate)
-      return verdict instanceof Promise ? verdict.then((settled) => introduce(exchange, settled)) : introduce(exchange, verdict)
+      return verdict instanceof Promise ? verdict.then((settled) => introduce(exchange, settled, strip)) : introduce(exchange, verdict, strip)
     }
   },
 }
 
 /** Tells the backend who calls. What the caller said of it was stripped when the request was screened. */
-function introduce(exchange: Exchange, verdict: Verdict): Outcome {
+function introduce(exchange: Exchange, verdict: Verdict, strip: (exchange: Exchange) => void): Outcome {
   if ('code' in verdict) return verdict
+  strip(exchange)
   exchange.principal = verdict
   const { headers } = exchange.received
   if (verdict.via === 'anonymous') return undefined

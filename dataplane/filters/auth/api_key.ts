@@ -1,0 +1,85 @@
+import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { ApiKey, KeySet } from '../../../table/credentials.ts'
+import type { Credential } from '../../../table/principal.ts'
+import type { Exchange } from '../../pipeline/exchange.ts'
+import { unavailable, type Principal, type Verdict } from '../../pipeline/principal.ts'
+import { unauthenticated, type Verifier } from './authenticators.ts'
+import { bearerOf, looksLikeJwt } from './bearer.ts'
+
+type ApiKeyCredential = Extract<Credential, { kind: 'apiKey' }>
+
+/** Where the key sets of the table in force are found, and what keys are digested with. */
+export type KeyVault = Readonly<{ credentials: ReadonlyMap<string, KeySet>; pepper: Buffer | undefined }>
+
+type Holder = Readonly<{ digest: Buffer; principal: Principal; expires: number }>
+type Index = Readonly<{ holders: ReadonlyMap<string, Holder>; recent: Map<string, Holder> }>
+
+const recentMax = 10_000
+/** Longer than any key: no hash is taken of it. */
+const keyMax = 4096
+
+/**
+ * Verifies API keys. What is known of a key is HMAC-SHA-256(pepper, SHA-256(key)); which one is looked up cannot be
+ * chosen without the pepper, so the time that it takes says nothing about the keys there are.
+ */
+export function createApiKeys(vault: KeyVault, now: () => number = Date.now): (tenant: string, credential: ApiKeyCredential) => Verifier {
+  const indexes = new WeakMap<KeySet, Index>()
+  /** Of this process alone: keys that were seen are remembered under a digest that is of no use anywhere else. */
+  const salt = randomBytes(32).toString('latin1')
+
+  function indexOf(set: KeySet): Index {
+    let index = indexes.get(set)
+    if (index === undefined) {
+      index = { holders: new Map(set.keys.map((key) => [key.digest, holderOf(key)])), recent: new Map() }
+      indexes.set(set, index)
+    }
+    return index
+  }
+
+  function find({ holders, recent }: Index, key: Buffer, pepper: Buffer): Holder | undefined {
+    const alias = hash('sha256', salt + key.toString('latin1'), 'base64')
+    const seen = recent.get(alias)
+    if (seen !== undefined) return seen
+    const digest = createHmac('sha256', pepper).update(hash('sha256', key, 'buffer')).digest()
+    const holder = holders.get(digest.toString('hex'))
+    if (holder === undefined || !timingSafeEqual(holder.digest, digest)) return undefined
+    // Only keys that exist are remembered, so guesses push nothing out.
+    if (recent.size >= recentMax) recent.clear()
+    recent.set(alias, holder)
+    return holder
+  }
+
+  function verify(id: string, key: Buffer): Verdict {
+    const set = vault.credentials.get(id)
+    const { pepper } = vault
+    // A proxy that has its table from disk cannot tell one key from another before it has met a controller.
+    if (set === undefined || pepper === undefined) return unavailable
+    if (key.length > keyMax) return unauthenticated
+    const holder = find(indexOf(set), key, pepper)
+    return holder === undefined || holder.expires <= now() ? unauthenticated : holder.principal
+  }
+
+  return (_, credential) => function apiKey(exchange) {
+    const key = presented(exchange, credential)
+    return key === undefined ? undefined : verify(credential.set, key)
+  }
+}
+
+function holderOf({ digest, name, consumer, groups, tier, expires }: ApiKey): Holder {
+  return {
+    digest: Buffer.from(digest, 'hex'),
+    expires: expires ?? Number.POSITIVE_INFINITY,
+    principal: { via: 'apiKey', consumer, groups, tier, scopes: [], claims: new Map(), credential: name },
+  }
+}
+
+/** The bytes of the key in the request. Node reads headers as ISO 8859-1: each character is a byte. */
+function presented(exchange: Exchange, { in: place, name }: ApiKeyCredential): Buffer | undefined {
+  if (place === 'Query') {
+    const value = exchange.parameter(name)
+    return value ? Buffer.from(value) : undefined
+  }
+  const value = place === 'Header' ? exchange.header(name) : bearerOf(exchange)
+  if (!value || (place === 'Bearer' && looksLikeJwt(value))) return undefined
+  return Buffer.from(value, 'latin1')
+}
