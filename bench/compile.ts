@@ -84,7 +84,7 @@ function world(): Snapshot {
     revisions: none,
     secrets: none,
     configMaps: none,
-    closedNamespaces: new Set(),
+    openNamespaces: { has: () => true },
   }
 }
 

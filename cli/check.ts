@@ -24,7 +24,9 @@ type Output = Readonly<{ stdout: (text: string) => void; stderr: (text: string) 
 type Outcome = Pick<RouteOutcome & PolicyOutcome, 'problems' | 'accepted'> & Partial<Pick<RouteOutcome, 'resolvedRefs'>>
 
 /** Every problem says why a verdict is False; should one be missing, the verdict itself is better than silence. */
-function problemsOf(resource: Resource<unknown>, outcome: Outcome | undefined): Problem[] {
+type Found = Pick<Resource<unknown>, 'namespace' | 'name' | 'problems'>
+
+function problemsOf(resource: Found, outcome: Outcome | undefined): Problem[] {
   const problems = [...resource.problems]
   const known = new Set(problems.map((problem) => JSON.stringify([problem.field, problem.message])))
   for (const problem of outcome?.problems ?? []) {
@@ -48,7 +50,7 @@ function rowsOf(manifests: Manifests, compiled: Compiled): Placed[] {
     ...problem,
     line: line === 0 ? null : line,
   }))
-  const add = (kind: string, resource: Resource<unknown>, outcome: Outcome | undefined) => {
+  const add = (kind: string, resource: Found, outcome: Outcome | undefined) => {
     const { namespace, name } = resource
     for (const { field, reason, message, severity } of problemsOf(resource, outcome)) {
       const place = manifests.locate(kind, namespace, name, field)
@@ -58,6 +60,10 @@ function rowsOf(manifests: Manifests, compiled: Compiled): Placed[] {
   }
   for (const [key, route] of modelRoutes) add('ModelRoute', route, compiled.routes.get(key))
   for (const [key, policy] of rateLimitPolicies) add('RateLimitPolicy', policy, compiled.policies.get(key))
+  for (const [key, problems] of compiled.apiKeys) {
+    const [namespace = '', name = ''] = key.split('/')
+    add('Secret', { namespace, name, problems }, undefined)
+  }
   const order = new Map(manifests.files.map((file, index) => [file, index]))
   const fileOf = (row: Row) => order.get(row.file) ?? order.size
   return rows.toSorted((a, b) => fileOf(a) - fileOf(b) || (a.line ?? 0) - (b.line ?? 0) || a.column - b.column)
@@ -80,9 +86,9 @@ const count = (n: number, noun: string) => `${n} ${noun}${n === 1 ? '' : 's'}`
 
 function summary({ snapshot }: Manifests, rows: readonly Row[]): string {
   const errors = rows.filter(({ severity }) => severity === 'error').length
-  const { modelRoutes, rateLimitPolicies, services, inferenceServices, referenceGrants } = snapshot
-  const maps = [modelRoutes, rateLimitPolicies, services, inferenceServices, referenceGrants]
-  const read = maps.reduce((n, { size }) => n + size, [...snapshot.endpointSlices.values()].flat().length)
+  const { endpointSlices, openNamespaces: _, revisions: __, ...others } = snapshot
+  const maps = Object.values(others)
+  const read = maps.reduce((n, { size }) => n + size, [...endpointSlices.values()].flat().length)
   return `${count(read, 'object')}: ${count(errors, 'error')}, ${count(rows.length - errors, 'warning')}\n`
 }
 

@@ -14,6 +14,7 @@ export async function controller(options: Options<'controller'>): Promise<number
           cluster: {
             kubeconfig: options.kubeconfig,
             namespaces: options.namespace,
+            secretNamespaces: options.secretNamespace,
             leaderElect: options.leaderElect,
             leaseNamespace: options.leaseNamespace,
             selfCertificates: options.selfCertificates,
@@ -28,6 +29,7 @@ export async function controller(options: Options<'controller'>): Promise<number
     control: { host, port: options.controlPort },
     allowUrls: options.allowUrl,
     allowUnmanagedEndpointSlices: options.allowUnmanagedEndpointslices,
+    pepper: options.pepper,
     log: (level, message, fields) => log.write(level, message, fields),
     listening: (name, url) => log.announce('listening', { name, url }),
   })

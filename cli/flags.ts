@@ -170,6 +170,13 @@ export const flags = define([
     help: 'authority (PEM) that must have signed the certificate of the other end: clients of serve, else of the push channel',
   },
   {
+    name: 'pepper',
+    type: 'text',
+    value: 'FILE',
+    of: { controller: null, dataplane: null },
+    help: 'what API keys are digested with (default: the controller makes one, and tells its proxies)',
+  },
+  {
     name: 'self-certificates',
     type: 'text',
     value: 'HOST',
@@ -255,6 +262,13 @@ export const flags = define([
     value: 'NAME',
     of: { controller: null },
     help: 'read these namespaces only (default: all)',
+  },
+  {
+    name: 'secret-namespace',
+    type: 'list',
+    value: 'NAME',
+    of: { controller: null },
+    help: 'read the Secrets and ConfigMaps of this namespace, which takes a Role in it',
   },
   {
     name: 'leader-elect',

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import type { FromController, FromProxy, Link } from '../table/messages.ts'
 import { createCompiler } from './compile/compile.ts'
 import { listenControl } from './control.ts'
@@ -6,6 +5,8 @@ import type { ClusterOptions } from './modes/cluster.ts'
 import { fileMode } from './modes/files.ts'
 import type { Mode } from './modes/mode.ts'
 import type { TlsFiles } from './push/credentials.ts'
+import { keyProblems } from './key-problems.ts'
+import { pepperFrom } from './pepper.ts'
 import { Publisher } from './push/publish.ts'
 import { listenPush, type PushServer } from './push/server.ts'
 import type { Log } from './log.ts'
@@ -22,6 +23,8 @@ export type ControllerOptions = Readonly<{
   /** Hosts that URL backends may name. */
   allowUrls: readonly string[]
   allowUnmanagedEndpointSlices: boolean
+  /** File with what API keys are digested with; without it, a cluster keeps its own, and files one for each process. */
+  pepper?: string | undefined
   /** The fleets there are, where that is known: a route for another is refused instead of waiting for it. */
   gateways?: readonly string[] | undefined
   log: Log
@@ -38,6 +41,8 @@ export type Controller = Readonly<{
   close(): Promise<void>
 }>
 
+type Compile = ReturnType<typeof createCompiler>
+
 /** Acknowledgements come in bursts, one a proxy: their statuses are worked out once for all of them. Milliseconds. */
 const SETTLE = 5
 
@@ -53,15 +58,16 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const overFiles = 'files' in source
   const publisher = new Publisher({ log })
   const metrics = createControllerMetrics(() => publisher.counts())
-  const compile = createCompiler({
+  const given = options.pepper === undefined ? undefined : await pepperFrom(options.pepper)
+  const compileOptions = {
     allowUrls: options.allowUrls,
     allowLoopback: overFiles,
     allowUnmanagedEndpointSlices: overFiles || options.allowUnmanagedEndpointSlices,
-    ...(overFiles && { pepper: randomBytes(32) }),
     ...(options.gateways && { gateways: options.gateways }),
-  })
+  }
   const mode = overFiles ? fileMode(source.files, source.revisions, log) : await overCluster(source.cluster, log)
   const statuses = new Statuses()
+  const tellOfKeys = keyProblems(log)
 
   let latest: Pick<View, 'snapshot' | 'compiled'> | undefined
   let changedAt: number | undefined
@@ -81,9 +87,10 @@ export async function startController(options: ControllerOptions): Promise<Contr
       changedAt = undefined
     }
     mode.report(current)
+    tellOfKeys(current.compiled.apiKeys)
   }
 
-  function take(snapshot: Snapshot): void {
+  function take(compile: Compile, snapshot: Snapshot): void {
     const begin = performance.now()
     const compiled = compile(snapshot)
     metrics.compiled((performance.now() - begin) / 1000)
@@ -121,7 +128,11 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const listening = listen()
   // Certificates of its own making take as long as the API server is away, and nothing else waits for them.
   if (mode.credentials === undefined) await listening
-  const started = Promise.all([mode.start(take), listening])
+  async function read(): Promise<void> {
+    const compile = createCompiler({ ...compileOptions, pepper: given ?? (await mode.pepper()) })
+    if (!closed) await mode.start((snapshot) => take(compile, snapshot))
+  }
+  const started = Promise.all([read(), listening])
 
   return {
     urls: {

@@ -1,15 +1,15 @@
-import { isObject, isRecord, pathOf, type Api, type RawObject } from '../kubernetes/api.ts'
+import { isObject, isRecord, pathOf, type Answer, type Api, type RawObject } from '../kubernetes/api.ts'
 import { SECRETS } from '../kubernetes/kinds.ts'
 import { troubleOf } from '../kubernetes/trouble.ts'
 
-/** What a Secret of the type kubernetes.io/tls holds, decoded. */
-export type SecretData = Readonly<{ [field in 'tls.crt' | 'tls.key' | 'ca.crt']?: string }>
+/** What a Secret that the controller keeps holds, decoded. */
+export type SecretData = Readonly<{ [field in (typeof FIELDS)[number]]?: string }>
 
 export type SecretPlace = Readonly<{ api: Api; name: string; signal: AbortSignal }>
 
 type Verdict<T> = Readonly<{ value: T; write?: SecretData }> | Readonly<{ problem: string }>
 
-const FIELDS = ['tls.crt', 'tls.key', 'ca.crt'] as const
+const FIELDS = ['tls.crt', 'tls.key', 'ca.crt', 'pepper'] as const
 /** Milliseconds for one answer: these calls wait for nothing at the server. */
 const DEADLINE = 10_000
 /** Two replicas agree at the second try; more than a few of them mean something else is at work. */
@@ -22,12 +22,13 @@ const TRIES = 5
 export async function keepSecret<T>(
   { api, name, signal }: SecretPlace,
   judge: (data: SecretData | undefined) => Promise<Verdict<T>>,
-): Promise<Readonly<{ value: T; wrote?: 'created' | 'renewed' }> | Readonly<{ problem: string }>> {
-  const fault = (why: string) => ({ problem: `Secret ${api.namespace}/${name}: ${why}` })
+): Promise<Readonly<{ value: T; wrote?: 'created' | 'renewed' }> | Readonly<{ problem: string; denied: boolean }>> {
+  const fault = (why: string, denied = false) => ({ problem: `Secret ${api.namespace}/${name}: ${why}`, denied })
+  const refused = (answer: Answer) => fault(troubleOf(answer).message, answer.status === 403)
   const path = pathOf(SECRETS, api.namespace, name)
   for (let tries = 0; tries < TRIES; tries++) {
     const found = await api.call({ path, signal, deadline: DEADLINE })
-    if (found.status !== 404 && found.status !== 200) return fault(troubleOf(found).message)
+    if (found.status !== 404 && found.status !== 200) return refused(found)
     const old = found.status === 200 ? found.body : undefined
     if (old !== undefined && !isObject(old)) return fault('the answer is no object')
     const verdict = await judge(old && decode(old))
@@ -42,7 +43,7 @@ export async function keepSecret<T>(
       return { value: verdict.value, wrote: old === undefined ? 'created' : 'renewed' }
     }
     // 409: another replica was first. 404: deleted since it was read.
-    if (answer.status !== 409 && (old === undefined || answer.status !== 404)) return fault(troubleOf(answer).message)
+    if (answer.status !== 409 && (old === undefined || answer.status !== 404)) return refused(answer)
   }
   return fault('somebody else keeps changing it')
 }
@@ -66,7 +67,7 @@ function fresh(name: string, data: SecretData): object {
     apiVersion: 'v1',
     kind: 'Secret',
     metadata: { name, labels: { 'app.kubernetes.io/managed-by': 'modelroute-controller' } },
-    type: 'kubernetes.io/tls',
+    type: 'tls.crt' in data ? 'kubernetes.io/tls' : 'Opaque',
     data: encode(data),
   }
 }

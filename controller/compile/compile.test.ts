@@ -29,7 +29,7 @@ const empty: Snapshot = {
   revisions: new Map(),
   secrets: new Map(),
   configMaps: new Map(),
-  closedNamespaces: new Set(),
+  openNamespaces: { has: () => true },
 }
 
 function route(id: string, spec: RouteSpec | null, created = id, uid = id): Resource<ModelRoute> {
@@ -287,7 +287,7 @@ const routeSpec = fc
 type Edit = (snapshot: Snapshot) => Snapshot
 
 const put =
-  (kind: Exclude<keyof Snapshot, 'closedNamespaces'>, key: string, value: unknown): Edit =>
+  (kind: Exclude<keyof Snapshot, 'openNamespaces'>, key: string, value: unknown): Edit =>
   (snapshot) => {
     const map = new Map<string, unknown>(snapshot[kind])
     if (value === undefined) map.delete(key)
@@ -396,7 +396,7 @@ test('the order in which the world was read changes nothing', () => {
         revisions: reversed(snapshot.revisions),
         secrets: reversed(snapshot.secrets),
         configMaps: reversed(snapshot.configMaps),
-        closedNamespaces: snapshot.closedNamespaces,
+        openNamespaces: snapshot.openNamespaces,
       }
       assert.equal(dump(createCompiler(options)(backwards)), dump(createCompiler(options)(snapshot)))
     }),

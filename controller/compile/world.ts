@@ -28,7 +28,7 @@ export function worldOf(snapshot: Snapshot): World {
     revision: (key) => snapshot.revisions.get(key),
     secretHas: (key, field) => snapshot.secrets.get(key)?.data.has(field) ?? false,
     configMapHas: (key, field) => snapshot.configMaps.get(key)?.data.has(field) ?? false,
-    secretsReadable: (namespace) => !snapshot.closedNamespaces.has(namespace),
+    secretsReadable: (namespace) => snapshot.openNamespaces.has(namespace),
     permits: (namespace, referent) => (permits ??= permissions(snapshot.referenceGrants))(namespace, referent),
   }
 }
@@ -92,7 +92,7 @@ export function sameWorld(a: Snapshot, b: Snapshot): boolean {
     a.revisions === b.revisions &&
     a.secrets === b.secrets &&
     a.configMaps === b.configMaps &&
-    a.closedNamespaces === b.closedNamespaces &&
+    a.openNamespaces === b.openNamespaces &&
     a.referenceGrants === b.referenceGrants
   )
 }

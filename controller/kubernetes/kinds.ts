@@ -9,6 +9,7 @@ export const INFERENCE_SERVICES: Kind = { group: 'serving.kserve.io', version: '
 export const REFERENCE_GRANTS: Kind = { group: 'gateway.networking.k8s.io', version: 'v1beta1', plural: 'referencegrants' }
 export const CONTROLLER_REVISIONS: Kind = { group: 'apps', version: 'v1', plural: 'controllerrevisions' }
 export const SECRETS: Kind = { group: '', version: 'v1', plural: 'secrets' }
+export const CONFIG_MAPS: Kind = { group: '', version: 'v1', plural: 'configmaps' }
 export const LEASES: Kind = { group: 'coordination.k8s.io', version: 'v1', plural: 'leases' }
 export const EVENTS: Kind = { group: 'events.k8s.io', version: 'v1', plural: 'events' }
 

@@ -26,6 +26,8 @@ export type ReflectorOptions<T> = Readonly<{
   onChange(changes: readonly Change<T>[]): void
   /** Once, after the first complete list (or the first proof that the kind does not exist). */
   onSynced(): void
+  /** The server does not let us read it, or does again. */
+  onDenied?(denied: boolean): void
   log: Log
   clock?: Clock
   random?: () => number
@@ -67,6 +69,7 @@ export class Reflector<T> {
   #listedAt = 0
   #absentSince: number | undefined
   #told = ''
+  #denied = false
   /** Keys that the watch changed while a verification reads. */
   #touched: Set<string> | undefined
 
@@ -118,6 +121,7 @@ export class Reflector<T> {
       }
       if (signal.aborted) return
       this.#tell(trouble)
+      if (trouble?.why === 'denied' && trouble.status === 403) this.#deny(true)
       if (trouble === undefined) continue
       // Another trouble than before is progress: a server that starts refuses connections, then rights, then versions.
       if (last !== undefined && (trouble.why !== last.why || trouble.status !== last.status)) failures = Math.min(failures, 1)
@@ -145,6 +149,7 @@ export class Reflector<T> {
     }
     this.#absentSince = undefined
     this.#listedAt = this.#clock.now()
+    this.#deny(false)
     this.#swap(next)
     return listed
   }
@@ -232,6 +237,12 @@ export class Reflector<T> {
     if (this.#synced) return
     this.#synced = true
     this.#guard(() => this.#options.onSynced())
+  }
+
+  #deny(denied: boolean): void {
+    if (denied === this.#denied) return
+    this.#denied = denied
+    this.#guard(() => this.#options.onDenied?.(denied))
   }
 
   /** The server does not have the kind. */

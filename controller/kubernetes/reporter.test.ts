@@ -48,7 +48,7 @@ describe('a reporter', () => {
       revisions: new Map(),
       secrets: new Map(),
       configMaps: new Map(),
-      closedNamespaces: new Set(),
+      openNamespaces: { has: () => true },
     }
   })
 

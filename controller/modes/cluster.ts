@@ -5,6 +5,7 @@ import { connect, loadConfig } from '../kubernetes/connect.ts'
 import { Elector } from '../kubernetes/lease.ts'
 import { Reporter } from '../kubernetes/reporter.ts'
 import type { Log } from '../log.ts'
+import { keptPepper } from '../pepper.ts'
 import { KubernetesSource } from '../sources/kubernetes.ts'
 import type { Mode } from './mode.ts'
 
@@ -13,6 +14,8 @@ export type ClusterOptions = Readonly<{
   kubeconfig?: string | undefined
   /** None: all of them. */
   namespaces: readonly string[]
+  /** Whose Secrets and ConfigMaps are read. */
+  secretNamespaces: readonly string[]
   /** False: the only controller there is, which always leads. */
   leaderElect: boolean
   /** Without it, the namespace of the credentials. */
@@ -40,12 +43,14 @@ export function clusterMode(options: ClusterOptions, log: Log): Mode {
   const source = new KubernetesSource({
     api,
     namespaces: options.namespaces,
+    secretNamespaces: options.secretNamespaces,
     log,
     onStatus: (uid, status) => reporter.statuses.observe(uid, status),
   })
   const reporter = new Reporter({ api, revisions: source.revisions, leading, instance: identity, log })
 
   const { selfCertificates: host } = options
+  const stopping = new AbortController()
   const credentials = host === undefined ? undefined : selfCertificates({ api, host, log })
 
   return {
@@ -54,12 +59,14 @@ export function clusterMode(options: ClusterOptions, log: Log): Mode {
       await source.start(onSnapshot)
     },
     async stop() {
+      stopping.abort()
       credentials?.close()
       await source.stop()
       await reporter.stop()
       if (options.leaderElect) await elector.stop()
       api.close()
     },
+    pepper: () => keptPepper({ api, log, signal: stopping.signal }),
     problems: () => [],
     report: (view) => reporter.report(view),
     credentials,

@@ -1,5 +1,6 @@
 import type { Problem } from '../sources/snapshot.ts'
 import type { Log } from '../log.ts'
+import { freshPepper } from '../pepper.ts'
 import { FileRevisions } from '../sources/files-revisions.ts'
 import { FileSource } from '../sources/files.ts'
 import type { View } from '../statuses.ts'
@@ -46,6 +47,7 @@ export function fileMode(paths: readonly string[], revisions: string | undefined
       await source.stop()
       await kept?.flush()
     },
+    pepper: () => Promise.resolve(freshPepper()),
     problems: () => source.problems(),
     report(view) {
       tellOfResources(view)

@@ -6,6 +6,8 @@ import type { View } from '../statuses.ts'
 export type Mode = Readonly<{
   start(onSnapshot: (snapshot: Snapshot) => void): Promise<void>
   stop(): Promise<void>
+  /** What API keys are digested with, where no file says it. Resolves however long that takes. */
+  pepper(): Promise<Uint8Array>
   /** What is wrong and belongs to no resource. */
   problems(): readonly unknown[]
   report(view: View): void

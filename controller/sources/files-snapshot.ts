@@ -20,7 +20,7 @@ export const emptySnapshot: Snapshot = {
   referenceGrants: new Map(),
   secrets: new Map(),
   configMaps: new Map(),
-  closedNamespaces: new Set(),
+  openNamespaces: { has: () => true },
   revisions: new Map(),
 }
 
@@ -153,7 +153,7 @@ export function assemble(all: readonly Placed[], before: Snapshot, lineOf: LineO
     referenceGrants: objects('ReferenceGrant', before.referenceGrants),
     secrets: objects('Secret', before.secrets),
     configMaps: objects('ConfigMap', before.configMaps),
-    closedNamespaces: before.closedNamespaces,
+    openNamespaces: before.openNamespaces,
     revisions: before.revisions,
   }
   // Both have their fields in the same order: each was made here, or is the empty one.

@@ -4,7 +4,8 @@ import { FakeServer } from '../../test/fakes/api-server.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import type { Api, Kind } from '../kubernetes/api.ts'
 import {
-  CONTROLLER_REVISIONS, ENDPOINT_SLICES, INFERENCE_SERVICES, MODEL_ROUTES, RATE_LIMIT_POLICIES, REFERENCE_GRANTS, SERVICES,
+  CONFIG_MAPS, CONTROLLER_REVISIONS, ENDPOINT_SLICES, INFERENCE_SERVICES, MODEL_ROUTES, RATE_LIMIT_POLICIES, REFERENCE_GRANTS,
+  SECRETS, SERVICES,
 } from '../kubernetes/kinds.ts'
 import { KubernetesSource, type KubernetesSourceOptions } from './kubernetes.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -73,6 +74,55 @@ describe('a cluster as a source', () => {
     server.cut()
     await first()
     assert.deepEqual([...last().modelRoutes.keys()], ['ml/fraud'])
+  })
+
+  test('reads the Secrets of the namespaces that it is told, without what is of no use, and lets a deleted one go at once', async () => {
+    server.install(SECRETS, CONFIG_MAPS)
+    server.put(SECRETS, 'ml', 'key', {
+      metadata: { labels: { a: 'b' }, annotations: { 'modelroute.io/tier': 'pro', other: 'dropped' } }, type: 'Opaque', data: { key: 'azE=' },
+    })
+    server.put(SECRETS, 'ml', 'release', { type: 'helm.sh/release.v1', data: { release: 'eA==' } })
+    server.put(SECRETS, 'other', 'key', { data: { key: 'azI=' } })
+    server.put(CONFIG_MAPS, 'ml', 'ca', { data: { 'ca.crt': 'pem' } })
+    await begin({ secretNamespaces: ['ml'] })
+    await first()
+    assert.deepEqual([...last().secrets.keys()].sort(), ['ml/key', 'ml/release'])
+    assert.deepEqual(last().secrets.get('ml/key'), {
+      metadata: { name: 'key', namespace: 'ml', labels: { a: 'b' }, annotations: { 'modelroute.io/tier': 'pro' } },
+      type: 'Opaque',
+      data: new Map([['key', 'azE=']]),
+    })
+    assert.equal(last().secrets.get('ml/release')?.data.size, 0)
+    assert.equal(Buffer.from(last().configMaps.get('ml/ca')?.data.get('ca.crt') ?? '', 'base64').toString(), 'pem')
+    assert.deepEqual([last().openNamespaces.has('ml'), last().openNamespaces.has('other')], [true, false])
+    await clock.until('a watch', () => server.watching(SECRETS) > 0, { step: 5 })
+    server.remove(SECRETS, 'ml', 'key')
+    await next()
+    assert.equal(last().secrets.has('ml/key'), false)
+  })
+
+  test('a namespace whose Secrets it may not read holds nothing up, is asked ever more slowly, and opens when it may', async () => {
+    server.install(SECRETS, CONFIG_MAPS)
+    server.put(SECRETS, 'ml', 'key', { data: { key: 'azE=' } })
+    server.put(MODEL_ROUTES, 'ml', 'fraud', route())
+    let denied = true
+    let asked = 0
+    server.intercept = ({ path }, response) => {
+      if (!denied || !path.endsWith('/secrets')) return false
+      asked++
+      response.writeHead(403, { 'content-type': 'application/json' }).end('{"kind":"Status","message":"secrets is forbidden"}')
+      return true
+    }
+    await begin({ secretNamespaces: ['ml'] })
+    await first()
+    assert.deepEqual([...last().modelRoutes.keys()], ['ml/fraud'])
+    assert.equal(last().openNamespaces.has('ml'), false)
+    await clock.advance(120_000)
+    assert.ok(asked >= 3 && asked <= 15, `${asked} times in two minutes`)
+    assert.equal(log.filter(line => line.startsWith('may not read secrets')).length, 1)
+    denied = false
+    await clock.until('it is open', () => last().openNamespaces.has('ml'), { step: 500 })
+    assert.ok(last().secrets.has('ml/key'))
   })
 
   test('keeps the identity of everything that did not change', async () => {

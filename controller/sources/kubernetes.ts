@@ -3,7 +3,8 @@ import type { Api, Kind, RawObject } from '../kubernetes/api.ts'
 import type { Log } from '../log.ts'
 import { systemClock, type Clock } from '../kubernetes/clock.ts'
 import {
-  CONTROLLER_REVISIONS, ENDPOINT_SLICES, INFERENCE_SERVICES, MODEL_ROUTES, RATE_LIMIT_POLICIES, REFERENCE_GRANTS, SERVICES,
+  CONFIG_MAPS, CONTROLLER_REVISIONS, ENDPOINT_SLICES, INFERENCE_SERVICES, MODEL_ROUTES, RATE_LIMIT_POLICIES, REFERENCE_GRANTS, SECRETS,
+  SERVICES,
 } from '../kubernetes/kinds.ts'
 import { Reflector, type Change } from '../kubernetes/reflector.ts'
 import { readRevision, REVISION_LABEL, Revisions } from '../kubernetes/revisions.ts'
@@ -13,14 +14,17 @@ import {
   type OwnObject,
 } from './kubernetes-objects.ts'
 import { Slices } from './kubernetes-slices.ts'
+import { keepConfigMap, keepSecret } from './kubernetes-secrets.ts'
 import { isRouteSpec } from './route-spec.ts'
-import type { Resource, Revision, Snapshot } from './snapshot.ts'
+import type { ConfigMap, Resource, Revision, Secret, Snapshot } from './snapshot.ts'
 import type { Source } from './source.ts'
 
 export type KubernetesSourceOptions = Readonly<{
   api: Api
   /** None: all of them, which takes a ClusterRole. */
   namespaces?: readonly string[]
+  /** Whose Secrets and ConfigMaps are read, each with a Role of its own. */
+  secretNamespaces?: readonly string[]
   log: Log
   /** Each status of ours that the server shows, by the object's uid: what the writer of statuses compares with. */
   onStatus?: (uid: string, status: unknown) => void
@@ -29,8 +33,6 @@ export type KubernetesSourceOptions = Readonly<{
 
 /** What goes into the map of one kind of the snapshot, kept up to date by one reflector a namespace. */
 type Table<T> = { items: Map<string, T>; copy: ReadonlyMap<string, T> | undefined }
-
-const NO_SECRETS = { secrets: new Map<string, never>(), configMaps: new Map<string, never>(), closedNamespaces: new Set<string>() }
 
 /** Reads the world from a cluster. */
 export class KubernetesSource implements Source {
@@ -44,6 +46,10 @@ export class KubernetesSource implements Source {
   readonly #routes = table<Resource<ModelRoute>>()
   readonly #policies = table<Resource<RateLimitPolicy>>()
   readonly #slices = new Slices()
+  readonly #secrets = table<Secret>()
+  readonly #configMaps = table<ConfigMap>()
+  /** Replaced, never changed. */
+  #open: ReadonlySet<string> = new Set()
   #slicesCopy: Snapshot['endpointSlices'] | undefined
   #revisionsCopy: Snapshot['revisions'] | undefined
   #read: () => Pick<Snapshot, 'services' | 'inferenceServices' | 'referenceGrants'>
@@ -78,6 +84,10 @@ export class KubernetesSource implements Source {
       this.#revisionsCopy = undefined
       return false
     }, { labelSelector: REVISION_LABEL })
+    for (const namespace of new Set(options.secretNamespaces ?? [])) {
+      this.#guarded(namespace, SECRETS, keepSecret, this.#secrets)
+      this.#guarded(namespace, CONFIG_MAPS, keepConfigMap, this.#configMaps)
+    }
   }
 
   /** Resolves at once; the first snapshot comes when every kind has been read, however long the API server is away. */
@@ -129,6 +139,39 @@ export class KubernetesSource implements Source {
     }
   }
 
+  /** A namespace that may not be read holds nothing up: its references say so, and are looked up again when it may. */
+  #guarded<T>(namespace: string, kind: Kind, keep: (object: RawObject, previous: T | undefined) => T, kept: Table<T>): void {
+    const { api, log } = this.#options
+    let waiting = true
+    this.#unsynced++
+    const settled = (open: boolean) => {
+      if (waiting) this.#unsynced--
+      waiting = false
+      if (kind === SECRETS && open !== this.#open.has(namespace)) {
+        const next = new Set(this.#open)
+        if (open) next.add(namespace)
+        else next.delete(namespace)
+        this.#open = next
+      }
+      this.#debounce.call()
+    }
+    this.#reflectors.push(new Reflector<T>({
+      api,
+      kind,
+      namespace,
+      keep,
+      onChange: changes => {
+        for (const { key, after } of changes) set(kept, key, after)
+        // A key that is gone opens nothing any more, now.
+        this.#debounce.call(changes.some(({ after }) => after === undefined))
+      },
+      onSynced: () => settled(true),
+      onDenied: denied => settled(!denied),
+      log,
+      clock: this.#clock,
+    }))
+  }
+
   #own<T>(kept: Table<Resource<T>>, changes: readonly Change<OwnObject<T>>[]): boolean {
     for (const { key, before, after } of changes) {
       if (after === undefined || before?.resource !== after.resource) {
@@ -147,7 +190,9 @@ export class KubernetesSource implements Source {
       modelRoutes: copyOf(this.#routes),
       rateLimitPolicies: copyOf(this.#policies),
       endpointSlices: (this.#slicesCopy ??= this.#slices.all()),
-      ...NO_SECRETS,
+      secrets: copyOf(this.#secrets),
+      configMaps: copyOf(this.#configMaps),
+      openNamespaces: this.#open,
       revisions: (this.#revisionsCopy ??= this.#latestRevisions()),
     }
     // A write of a status, most of all our own, is no news.

@@ -12,8 +12,8 @@ export type Snapshot = Readonly<{
   referenceGrants: ReadonlyMap<string, ReferenceGrant>
   secrets: ReadonlyMap<string, Secret>
   configMaps: ReadonlyMap<string, ConfigMap>
-  /** The namespaces whose Secrets may not be read, as far as that was found out. */
-  closedNamespaces: ReadonlySet<string>
+  /** The namespaces whose Secrets and ConfigMaps are read. */
+  openNamespaces: Readonly<{ has(namespace: string): boolean }>
   /** The spec last in force, by route: what an invalid rule falls back to after a restart. */
   revisions: ReadonlyMap<string, Revision>
 }>
