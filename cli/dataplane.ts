@@ -28,6 +28,7 @@ export async function dataplane(options: Options<'dataplane'>): Promise<number> 
     health: { host: options.host, port: options.healthPort },
     ...edgeOf(options),
     gateway: options.gateway,
+    pepper: options.pepper,
     // In a pod, its name.
     node: hostname(),
     audit: options.audit === 'stdout' ? undefined : options.audit,

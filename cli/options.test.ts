@@ -65,6 +65,7 @@ describe('options', () => {
       allowUrl: [],
       logLevel: 'info',
       namespace: [],
+      secretNamespace: [],
       leaderElect: true,
       allowUnmanagedEndpointslices: false,
     })

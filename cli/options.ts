@@ -34,6 +34,7 @@ const rules: { readonly [C in Command]?: (options: Options<C>, given: ReadonlySe
       'namespace',
       'leader-elect',
       'lease-namespace',
+      'secret-namespace',
       'allow-unmanaged-endpointslices',
       'self-certificates',
     ]

@@ -10,6 +10,7 @@ import { openDisk, type DiskFile } from './receive/disk.ts'
 import { startReceiver } from './receive/stream.ts'
 import { createStore, type Store } from './store.ts'
 import type { Log } from './telemetry/log.ts'
+import { pepperFrom, Vault } from './vault.ts'
 import { createWorkers } from './workers/primary.ts'
 import type { Primary } from './workers/worker.ts'
 
@@ -33,6 +34,8 @@ export type DataplaneOptions = Readonly<{
   node: string
   /** File of the last good table; without it a proxy starts empty. */
   snapshot?: string | undefined
+  /** File with what API keys are digested with, for while no controller has told it. */
+  pepper?: string | undefined
   /** File of the audit log; without it, its records stand in the log. */
   audit?: string | undefined
   log: Log
@@ -64,6 +67,7 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
     return () => source.link.close()
   }
 
+  const vault = new Vault(options.pepper === undefined ? undefined : await pepperFrom(options.pepper, say))
   let disk: DiskFile | undefined
   let store: Store | undefined
   const proxy = await startProxy({
@@ -73,6 +77,7 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
     ...(options.health && !('primary' in feed) && { health: options.health }),
     ...(options.connections && { connections: options.connections }),
     trusted: options.trusted,
+    vault,
     audit: options.audit,
     log,
     ...('primary' in feed && { announce: () => {} }),

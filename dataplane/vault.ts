@@ -1,6 +1,7 @@
+import { readFile } from 'node:fs/promises'
 import type { KeySet } from '../table/credentials.ts'
 import type { PepperId, Secret } from '../table/secrets.ts'
-import type { Active } from './store.ts'
+import type { Active, Log } from './store.ts'
 
 /**
  * The credentials and secrets of the table in force. Whoever needs one asks for it by the id that its route names, at
@@ -12,15 +13,22 @@ export class Vault {
   /** Empty in a proxy that has its table from disk and has met no controller yet. */
   secrets: ReadonlyMap<string, Secret> = new Map()
 
+  readonly #pepper: Buffer | undefined
+
+  /** @param pepper what API keys are digested with until a controller tells it */
+  constructor(pepper?: Buffer) {
+    this.#pepper = pepper
+  }
+
   follow({ credentials, secrets }: Pick<Active, 'credentials' | 'secrets'>): void {
     this.credentials = credentials
     this.secrets = secrets
   }
 
-  /** With which API keys are digested; undefined until a controller has told it. */
+  /** With which API keys are digested; undefined until it is known. */
   get pepper(): Buffer | undefined {
     const id: PepperId = 'pepper'
-    return this.secret(id, id)
+    return this.secret(id, id) ?? this.#pepper
   }
 
   /** The value, decoded; undefined where there is none, or not yet. */
@@ -29,4 +37,16 @@ export class Vault {
     const value = data !== undefined && Object.hasOwn(data, key) ? data[key] : undefined
     return value === undefined ? undefined : Buffer.from(value, 'base64')
   }
+}
+
+/** A Secret may be mounted later than the proxy starts; the controller tells it too. */
+export async function pepperFrom(file: string, log: Log): Promise<Buffer | undefined> {
+  try {
+    const text = (await readFile(file, 'utf8')).trim()
+    if (text !== '') return Buffer.from(text)
+    log('warn', 'the file of the pepper is empty: API keys are known once a controller answers', { file })
+  } catch (error) {
+    log('warn', 'no pepper on disk: API keys are known once a controller answers', { file, why: String(error) })
+  }
+  return undefined
 }

@@ -36,6 +36,7 @@ suite('the chart', { skip: await cannotRun() }, () => {
         apiVersion: 'v1', kind: 'Namespace',
         metadata: { name: 'gateway', labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
       },
+      ...['ml', 'team-a'].map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })),
       ...['certificates', 'issuers'].map(certManagerKind),
     ])
     await cluster.kubectl('wait', '--for=condition=Established', 'crd', '--all')
@@ -133,7 +134,7 @@ suite('the chart', { skip: await cannotRun() }, () => {
 
   test('a controller may do its work, and nothing beyond it', async () => {
     await cluster.helm('install', 'modelroute', chart, '-n', 'gateway', '-f', join(cases, 'default.values.yaml'),
-      '--set', 'crds.enabled=true')
+      '--set', 'crds.enabled=true', '--set', 'secretNamespaces={team-a}')
     // Each line: verb resource.group namespace name, `*` where it does not matter.
     const may = async (line: string) => {
       const [verb, kind = '', namespace, name] = line.split(' ')
@@ -160,6 +161,7 @@ suite('the chart', { skip: await cannotRun() }, () => {
       'get leases.coordination.k8s.io gateway modelroute-controller', 'update leases.coordination.k8s.io gateway modelroute-controller',
       'create secrets gateway *', 'get secrets gateway modelroute-controller-ca', 'update secrets gateway modelroute-controller-ca',
       'get secrets gateway modelroute-controller-proxy', 'update secrets gateway modelroute-controller-proxy',
+      'get secrets gateway modelroute-pepper', 'list secrets team-a *', 'watch secrets team-a *', 'watch configmaps team-a *',
     ]
     const denied = [
       'get secrets gateway *', 'list secrets * *', 'get configmaps gateway *', 'get pods gateway *', 'create pods gateway *',
@@ -170,7 +172,7 @@ suite('the chart', { skip: await cannotRun() }, () => {
       'update leases.coordination.k8s.io gateway another', 'list leases.coordination.k8s.io gateway *',
       'get leases.coordination.k8s.io ml modelroute-controller', 'create leases.coordination.k8s.io ml *',
       'get secrets gateway another', 'list secrets gateway *', 'delete secrets gateway modelroute-controller-ca',
-      'create secrets ml *', 'get secrets ml modelroute-controller-ca',
+      'create secrets ml *', 'create secrets team-a *', 'update secrets team-a *', 'list secrets ml *', 'get secrets ml modelroute-controller-ca',
     ]
     for (const what of allowed) assert.ok(await may(what), `the controller may not ${what}`)
     for (const what of denied) assert.ok(!await may(what), `the controller may ${what}`)
