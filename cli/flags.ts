@@ -1,26 +1,11 @@
+import { channelFlags } from './channel-flags.ts'
 import type { Command, WithOperands } from './commands.ts'
+import { define, type Flag } from './flag.ts'
 
 /**
  * Every flag there is, in one place: which commands take it, what it means and what holds without it. Help, environment
  * variables and the types of the options all follow from here. A flag is here only once something honours it.
  */
-
-/** What a flag's text is read as. Durations are Gateway API's (`250ms`, `1h30m`), and become milliseconds; a count is 1 or more. */
-type Type = 'text' | 'port' | 'duration' | 'count' | 'switch' | 'list'
-
-export type Flag = Readonly<{
-  name: string
-  short?: string
-  type: Type
-  /** What help writes for the value. */
-  value?: string
-  choices?: readonly string[]
-  /** The commands that take it, each with the text that holds without it; null: nothing does. */
-  of: Readonly<Partial<Record<Command, string | null>>>
-  help: string
-}>
-
-const define = <const F extends readonly Flag[]>(flags: F): F => flags
 
 export const flags = define([
   {
@@ -148,47 +133,7 @@ export const flags = define([
     of: { serve: null, dataplane: null },
     help: 'what must outlive the process: the last good table, or rules (default: a temporary folder)',
   },
-  {
-    name: 'tls-cert',
-    type: 'text',
-    value: 'FILE',
-    of: { serve: null, controller: null, dataplane: null },
-    help: 'certificate chain (PEM): of the public port of serve, else what this end of the push channel shows',
-  },
-  {
-    name: 'tls-key',
-    type: 'text',
-    value: 'FILE',
-    of: { serve: null, controller: null, dataplane: null },
-    help: 'its private key (PEM)',
-  },
-  {
-    name: 'client-ca',
-    type: 'text',
-    value: 'FILE',
-    of: { serve: null, controller: null, dataplane: null },
-    help: 'authority (PEM) that must have signed the certificate of the other end: clients of serve, else of the push channel',
-  },
-  {
-    name: 'pepper',
-    type: 'text',
-    value: 'FILE',
-    of: { controller: null, dataplane: null },
-    help: 'what API keys are digested with (default: the controller makes one, and tells its proxies)',
-  },
-  {
-    name: 'self-certificates',
-    type: 'text',
-    value: 'HOST',
-    of: { controller: null },
-    help: 'make the certificates of both ends, kept in Secrets; HOST: the DNS name that proxies dial',
-  },
-  {
-    name: 'insecure',
-    type: 'switch',
-    of: { controller: null, dataplane: null },
-    help: 'allow a plain push channel beyond this machine',
-  },
+  ...channelFlags,
   {
     name: 'allow-url',
     type: 'list',

@@ -1,5 +1,6 @@
 import { type Command, commands } from './commands.ts'
-import { type Flag, flagsOf, variableOf } from './flags.ts'
+import type { Flag } from './flag.ts'
+import { flagsOf, variableOf } from './flags.ts'
 
 const EXIT = 'Exit codes: 0 ok, 1 failed, 2 usage. SIGTERM drains and exits 0.'
 

@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util'
 import { nearest } from '../controller/sources/nearest.ts'
 import { type Command, operandsOf } from './commands.ts'
-import { type Flag, flagsOf, keyOf, type Options, variableOf } from './flags.ts'
+import type { Flag } from './flag.ts'
+import { flagsOf, keyOf, type Options, variableOf } from './flags.ts'
 import { type OptionValue, parseValue } from './values.ts'
 
 /** A command line that cannot be obeyed: what is wrong with it, a line each. */

@@ -1,5 +1,5 @@
 import { parseNetworks } from '../dataplane/pipeline/networks.ts'
-import type { Flag } from './flags.ts'
+import type { Flag } from './flag.ts'
 
 export type OptionValue = string | number | boolean | readonly string[]
 
