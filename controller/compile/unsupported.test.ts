@@ -71,6 +71,7 @@ const supported = [
   ...['header', 'value', 'variant'].map((field) => `rules[].overrides[].${field}`),
   ...['request', 'backendRequest', 'connect', 'firstByte', 'streamIdle'].map((field) => `rules[].timeouts.${field}`),
   'rules[].loadBalancing.policy',
+  'rules[].logging.audit',
   'rules[].sizeLimits.request',
   'rules[].sizeLimits.response',
 ].map((path) => `spec.${path}`)
