@@ -34,7 +34,10 @@ const Credential = v.pipe(
       /** Empty: any. */
       audiences: names,
       algorithms: v.pipe(v.array(text), v.minLength(1), v.readonly()),
-      /** Where the keys come from; `discover`: the issuer's metadata (OpenID Connect Discovery 1.0). */
+      /**
+       * Where the keys come from. `discover`: from the metadata of the issuer, whose own URL is given here (OpenID Connect
+       * Discovery 1.0 section 4). `secret`: the only one that may hold keys for HS algorithms.
+       */
       keys: v.pipe(
         v.variant('from', [
           v.strictObject({ from: v.literal('uri'), ...Callee.pipe[0].entries }),

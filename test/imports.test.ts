@@ -61,6 +61,7 @@ const doors: Record<string, RegExp> = {
   ioredis: /^dataplane\/redis\.ts$/,
   'http-proxy': /^dataplane\/upstream\/tunnel\.ts$/,
   undici: /^dataplane\/(upstream\/|outgoing\.ts$)/,
+  jsonwebtoken: /^dataplane\/filters\/auth\//,
   yaml: /^(controller\/sources\/files|crds\/generate)/,
   'prom-client': /^(dataplane|controller)\/telemetry\//,
   '@peculiar/x509': /^controller\/certificates\//,

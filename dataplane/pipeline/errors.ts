@@ -40,6 +40,8 @@ export type Failure = Readonly<{
   allow?: readonly string[]
   /** Headers of the answer: names in lower case and values. */
   headers?: readonly string[]
+  /** For the log: what the caller need not know. */
+  cause?: string
 }>
 
 export function failure(code: ErrorCode, detail: string): Failure {
