@@ -1,7 +1,13 @@
-import { startController } from '../controller/main.ts'
+import { startController, type HostnameBinding } from '../controller/main.ts'
 import { createLog } from '../dataplane/telemetry/log.ts'
 import type { Options } from './flags.ts'
 import { untilEnd } from './lifetime.ts'
+
+/** Checked when the options were read. */
+function bindingOf(text: string): HostnameBinding {
+  const [host = '', namespace = ''] = text.toLowerCase().split('=')
+  return { host, namespace }
+}
 
 /** The controller, in a cluster or over files. */
 export async function controller(options: Options<'controller'>): Promise<number> {
@@ -28,6 +34,7 @@ export async function controller(options: Options<'controller'>): Promise<number
     },
     control: { host, port: options.controlPort },
     allowUrls: options.allowUrl,
+    hostnameBindings: options.hostnameBinding.map(bindingOf),
     allowUnmanagedEndpointSlices: options.allowUnmanagedEndpointslices,
     pepper: options.pepper,
     log: (level, message, fields) => log.write(level, message, fields),

@@ -229,6 +229,13 @@ export const flags = define([
     help: 'where the Lease of the election is (default: its own)',
   },
   {
+    name: 'hostname-binding',
+    type: 'list',
+    value: 'HOST=NS',
+    of: { controller: null },
+    help: 'only routes of this namespace may name the host: HOST, *.SUFFIX or * (repeat to let several)',
+  },
+  {
     name: 'allow-unmanaged-endpointslices',
     type: 'switch',
     of: { controller: null },

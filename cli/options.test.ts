@@ -67,10 +67,19 @@ describe('options', () => {
       namespace: [],
       secretNamespace: [],
       leaderElect: true,
+      hostnameBinding: [],
       allowUnmanagedEndpointslices: false,
     })
     assert.equal(read('start', []).host, '127.0.0.1')
     assert.deepEqual(read('check', ['-f', '-']), { filename: ['-'], output: 'text', allowUrl: [] })
+  })
+
+  it('bind hostnames to namespaces', () => {
+    const words = ['--hostname-binding', 'Models.example.com=ml', '--hostname-binding', '*.shop.example=b', '--hostname-binding', '*=c']
+    assert.equal(read('controller', words).hostnameBinding.length, 3)
+    for (const wrong of ['ml', 'a.b=', '=ml', 'a=b=c', 'a.*.b=ml', 'https://a=ml', '**=ml', 'a=M_L']) {
+      assert.match(usageOf('controller', ['--hostname-binding', wrong]), /must be HOST=NAMESPACE/)
+    }
   })
 
   it('repeat where they are lists', () => {

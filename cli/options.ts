@@ -45,10 +45,15 @@ const rules: { readonly [C in Command]?: (options: Options<C>, given: ReadonlySe
       ...idle.map((name) => `--${name} has no meaning with -f, which reads files instead of a cluster`),
       ...files.filter((name) => given.has(name)).map((name) => `--self-certificates and --${name} exclude each other`),
       ...(options.tlsCert === undefined && options.tlsKey === undefined ? [] : pair(options)),
+      ...options.hostnameBinding.filter((text) => !binding.test(text)).map((text) =>
+        `--hostname-binding must be HOST=NAMESPACE, such as models.example.com=ml, not ${JSON.stringify(text)}`),
       ...(options.clientCa !== undefined && options.tlsCert === undefined ? ['--client-ca needs --tls-cert'] : []),
     ]
   },
 }
+
+/** A host, `*.suffix` or `*`, and the name of a namespace. */
+const binding = /^(\*|(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)=[a-z0-9]([-a-z0-9]*[a-z0-9])?$/i
 
 const pair = ({ tlsCert, tlsKey }: { tlsCert?: string; tlsKey?: string }) =>
   tlsCert === undefined || tlsKey === undefined ? ['--tls-cert and --tls-key go together'] : []

@@ -1,5 +1,6 @@
 import type { FromController, FromProxy, Link } from '../table/messages.ts'
 import { createCompiler } from './compile/compile.ts'
+import type { HostnameBinding } from './compile/ownership.ts'
 import { listenControl } from './control.ts'
 import type { ClusterOptions } from './modes/cluster.ts'
 import { fileMode } from './modes/files.ts'
@@ -14,6 +15,8 @@ import type { Snapshot } from './sources/snapshot.ts'
 import { Statuses, type View } from './statuses.ts'
 import { createControllerMetrics } from './telemetry/metrics.ts'
 
+export type { HostnameBinding } from './compile/ownership.ts'
+
 export type ControllerOptions = Readonly<{
   /** Where resources come from: manifests, watched, or a cluster. */
   source: Readonly<{ files: readonly string[]; revisions?: string | undefined }> | Readonly<{ cluster: ClusterOptions }>
@@ -25,6 +28,7 @@ export type ControllerOptions = Readonly<{
   allowUnmanagedEndpointSlices: boolean
   /** File with what API keys are digested with; without it, a cluster keeps its own, and files one for each process. */
   pepper?: string | undefined
+  hostnameBindings?: readonly HostnameBinding[] | undefined
   /** The fleets there are, where that is known: a route for another is refused instead of waiting for it. */
   gateways?: readonly string[] | undefined
   log: Log
@@ -63,6 +67,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     allowUrls: options.allowUrls,
     allowLoopback: overFiles,
     allowUnmanagedEndpointSlices: overFiles || options.allowUnmanagedEndpointSlices,
+    ...(options.hostnameBindings && { hostnameBindings: options.hostnameBindings }),
     ...(options.gateways && { gateways: options.gateways }),
   }
   const mode = overFiles ? fileMode(source.files, source.revisions, log) : await overCluster(source.cluster, log)

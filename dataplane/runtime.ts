@@ -145,7 +145,7 @@ function layOut(built: readonly Built[]): Layout {
     const slot = rules.length
     first.set(route.id, slot)
     rules.push(...own)
-    return { hostnames: route.hostnames, entries: candidates.map((candidate) => ({ candidate, slot: slot + candidate.rule })) }
+    return { tenant: route.tenant, hostnames: route.hostnames, entries: candidates.map((candidate) => ({ candidate, slot: slot + candidate.rule })) }
   })
   return { index: createIndex(indexed), first, rules }
 }

@@ -412,7 +412,7 @@ test('an unrelated route, however broken, leaves every other item byte for byte'
   const hashes = (compiled: Compiled) =>
     [...compiled.fleets].map(([name, { routes }]) => [
       name,
-      [...routes].flatMap(([id, item]) => (id === 'zz/unrelated' ? [] : [[id, hashOf(item)]])),
+      [...routes].flatMap(([id, item]) => (id.startsWith('zz/') ? [] : [[id, hashOf(item)]])),
     ])
   fc.assert(
     fc.property(world, broken, (snapshot, spec) => {

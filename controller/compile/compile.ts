@@ -8,6 +8,7 @@ import { createDrafts, type Drafts } from './drafts.ts'
 import { assemble, patch, PEPPER, type Supplies } from './fleets.ts'
 import { settle, type Settled, withEndpoints } from './outcomes.ts'
 import { judgePolicy } from './judgement.ts'
+import { createOwnership, type HostnameBinding } from './ownership.ts'
 import { createPolicies, type Policies } from './policies.ts'
 import { compileSecret, type SecretSource } from './secrets.ts'
 import { createSets, type Sets } from './sets.ts'
@@ -28,7 +29,7 @@ export type { CompileOptions } from './spec.ts'
 export function createCompiler(options: CompileOptions): (snapshot: Snapshot) => Compiled {
   const memory = createMemory()
   const draft = createDrafts(options, memory.recall)
-  const settleAll = createSettlement()
+  const settleAll = createSettlement(options.hostnameBindings ?? [])
   const endpoints = createSets(options)
   const pepper = pepperOf(options)
   const keysIn = createKeys(options.pepper)
@@ -107,16 +108,22 @@ type Settlement = Readonly<{
   reshaped: boolean
 }>
 
-/** Drafts after the conflicts among them, with the limits that policies have for them. */
-function createSettlement(): (drafts: Drafts, policies: Policies) => Settlement {
+/** Drafts after the conflicts among them, about hosts and then about matches, with the limits that policies have for them. */
+function createSettlement(bindings: readonly HostnameBinding[]): (drafts: Drafts, policies: Policies) => Settlement {
+  const ownership = createOwnership(bindings)
   const claims = createClaims()
   const settled = new Map<string, Settled>()
   return ({ byId, touched }, policies) => {
-    const affected = new Set([...touched, ...[...policies.touched].filter((id) => byId.has(id))])
+    const moved = new Set([...touched, ...ownership.put(byId, touched)])
+    const affected = new Set([...moved, ...[...policies.touched].filter((id) => byId.has(id))])
     let reshaped = false
-    for (const id of touched) for (const other of claims.put(id, byId.get(id))) affected.add(other)
-    for (const id of affected) {
+    const ownedOf = (id: string) => {
       const draft = byId.get(id)
+      return draft && ownership.owned(draft)
+    }
+    for (const id of moved) for (const other of claims.put(id, ownedOf(id))) affected.add(other)
+    for (const id of affected) {
+      const draft = ownedOf(id)
       const before = settled.get(id)
       const after = draft && keep(before, settle(draft, claims.losses(id), policies.of(id)))
       reshaped ||= shapeOf(before) !== shapeOf(after)
@@ -131,7 +138,7 @@ function shapeOf(settled: Settled | undefined): string {
   if (!settled) return ''
   const needed = settled.needs.map(({ sets, keySets, secrets }) =>
     [...sets.map(({ source }) => source), ...keySets, ...secrets].map(({ id }) => id).join(' '))
-  return [settled.item ? 'served' : 'idle', ...settled.outcome.gateways, '|', ...needed].join(' ')
+  return [settled.item ? 'served' : 'idle', ...settled.outcome.gateways, '|', ...settled.hostnames, '|', ...needed].join(' ')
 }
 
 /** A route compiled anew into the same item keeps the old one, so that nobody takes it for a change. */

@@ -25,7 +25,7 @@ export function assemble(
   before: Fleets | undefined,
 ): Fleets {
   const names = new Set(['default', ...(options.gateways ?? []), ...settled.flatMap(({ outcome }) => outcome.gateways)])
-  return new Map([...names].sort().map((name) => [name, keep(before?.get(name), shareOf(name, settled, supplies))]))
+  return new Map([...names].sort().map((name) => [name, keep(before?.get(name), shareOf(name, settled, supplies, options))]))
 }
 
 /** The same fleets, where no route came, went or names other things: only what is in them changed. */
@@ -68,7 +68,7 @@ function replace<T extends { readonly id: string }>(
   return next
 }
 
-function shareOf(name: string, settled: readonly Settled[], supplies: Supplies): Share {
+function shareOf(name: string, settled: readonly Settled[], supplies: Supplies, options: CompileOptions): Share {
   const routes = new Map<string, Route>()
   const named: Record<Beside, Set<string>> = { endpoints: new Set(), credentials: new Set(), secrets: new Set() }
   for (const { item, outcome, needs } of settled) {
@@ -80,6 +80,7 @@ function shareOf(name: string, settled: readonly Settled[], supplies: Supplies):
       for (const { id } of secrets) named.secrets.add(id)
     }
   }
+  for (const item of reservations(name, settled, options)) routes.set(item.id, item)
   if (named.credentials.size > 0) named.secrets.add(PEPPER)
   return {
     endpoints: pick(named.endpoints, supplies.endpoints),
@@ -96,6 +97,25 @@ function pick<T>(ids: ReadonlySet<string>, { get }: Readonly<{ get: (id: string)
     if (item !== undefined) items.set(id, item)
   }
   return items
+}
+
+/**
+ * Hosts of a namespace that no route of it serves at present. They stand in the table without rules, so that no route
+ * of somebody else for every host gets their requests meanwhile.
+ */
+function reservations(fleet: string, settled: readonly Settled[], options: CompileOptions): readonly Route[] {
+  const idle = new Map<string, Set<string>>()
+  const hold = (namespace: string, hosts: readonly string[]) => {
+    const held = idle.get(namespace) ?? new Set<string>()
+    idle.set(namespace, held)
+    for (const host of hosts) held.add(host)
+  }
+  for (const { host, namespace } of options.hostnameBindings ?? []) if (host !== '*') hold(namespace, [host])
+  const mine = settled.filter(({ outcome }) => outcome.gateways.includes(fleet))
+  for (const { item, tenant, hostnames } of mine) if (!item) hold(tenant, hostnames)
+  for (const { item } of mine) for (const host of item?.hostnames ?? []) idle.get(item?.tenant ?? '')?.delete(host)
+  return [...idle].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([tenant, hosts]) =>
+    hosts.size > 0 ? [{ id: `${tenant}/`, tenant, generation: 0, created: '', hostnames: [...hosts].sort(), rules: [] }] : [])
 }
 
 /** What came out equal keeps its identity, so that nobody takes it for a change. */

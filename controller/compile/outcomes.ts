@@ -18,6 +18,9 @@ export type Settled = Readonly<{
   needs: readonly Needs[]
   /** What became of the limits that policies have for it. */
   fates: readonly Fate[]
+  tenant: string
+  /** Its own, also where nothing of it is served. */
+  hostnames: readonly string[]
   outcome: Omit<RouteOutcome, 'rules'>
 }>
 
@@ -52,14 +55,17 @@ export function settle(draft: RouteDraft, losses: readonly Loss[], policies: rea
     })),
   }
   const conflicts = losses.map((loss) => conflictOf(draft, loss))
-  const problems = [...draft.problems, ...conflicts]
+  const strangers = (draft.lostHosts ?? []).map((host) => hostLost(host, draft.resource))
+  const problems = [...draft.problems, ...strangers, ...conflicts]
   const alive = new Set(rules.map(({ rest }) => rest.name))
-  const accepted = acceptance(draft, alive, conflicts, problems)
-  const partiallyInvalid = accepted.status === 'True' ? partial(draft, alive, losses, conflicts) : undefined
+  const accepted = acceptance(draft, alive, [...strangers, ...conflicts], problems)
+  const partiallyInvalid = accepted.status === 'True' ? partial(draft, alive, losses, { strangers, conflicts }) : undefined
   return {
     ...(rules.length > 0 ? { item } : {}),
     needs: rules.map(({ needs }) => needs),
     fates: governed.fates,
+    tenant: resource.namespace,
+    hostnames: draft.hostnames,
     outcome: {
       generation: resource.generation,
       gateways: draft.gateways,
@@ -111,6 +117,14 @@ function noted({ problems, resolvedRefs }: Settled['outcome'], notes: readonly P
   return { problems: [...problems, ...notes], resolvedRefs: { ...resolvedRefs, message } }
 }
 
+function hostLost(host: string, { object }: RouteDraft['resource']): Problem {
+  const at = (object?.spec.hostnames ?? []).findIndex((name) => name.toLowerCase() === host)
+  const field = at === -1 ? 'spec.hostnames' : `spec.hostnames[${at}]`
+  const what = host === '*' ? 'routes for every host belong' : `the hostname ${host} belongs`
+  const message = `${what} to another namespace; use one of your own, or ask the administrator for a hostname binding`
+  return { field, reason: 'Conflicted', message, severity: 'error' }
+}
+
 function conflictOf(draft: RouteDraft, { rule, match, winner, whole, hosts }: Loss): Problem {
   const field = draft.rules[rule]?.matches[match]?.place ?? ''
   const where = hosts.length === 1 && hosts[0] === '*' ? '' : ` on ${hosts.join(', ')}`
@@ -150,7 +164,7 @@ function partial(
   draft: RouteDraft,
   alive: ReadonlySet<string>,
   losses: readonly Loss[],
-  conflicts: readonly Problem[],
+  { strangers, conflicts }: Readonly<{ strangers: readonly Problem[]; conflicts: readonly Problem[] }>,
 ): Verdict | undefined {
   const failures = draft.failed.map(({ name, kept, problems }) => {
     const why = summary(problems.filter(costsRule))
@@ -162,7 +176,7 @@ function partial(
     const what = alive.has(name) ? `Dropped Rule ${name} in part` : `Dropped Rule ${name}`
     return conflict ? [`${what}: ${summary([conflict])}`] : []
   })
-  const all = [...failures, ...drops]
+  const all = [...failures, ...strangers.map((problem) => `Dropped Hostname: ${summary([problem])}`), ...drops]
   if (all.length === 0) return undefined
   const reason = draft.failed[0]?.problems.find(costsRule)?.reason ?? 'Conflicted'
   return { status: 'True', reason, message: listed(all) }

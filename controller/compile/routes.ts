@@ -14,6 +14,8 @@ export type RouteDraft = Readonly<{
   resource: Resource<ModelRoute>
   gateways: readonly string[]
   hostnames: readonly string[]
+  /** Those of the manifest that belong to other namespaces; `*` for any. */
+  lostHosts?: readonly string[]
   rules: readonly RuleDraft[]
   /** Rules of the manifest that do not hold. `kept`: the last good version is among `rules`. */
   failed: readonly Readonly<{ name: string; kept: boolean; problems: readonly Problem[] }>[]

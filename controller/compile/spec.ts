@@ -1,4 +1,5 @@
 import type { ModelRoute } from '../../crds/types.gen.ts'
+import type { HostnameBinding } from './ownership.ts'
 
 /** Short names for the parts of the users' contract that the compiler takes apart. */
 export type RouteSpec = ModelRoute['spec']
@@ -21,6 +22,8 @@ export type CompileOptions = Readonly<{
    * get it as the secret `pepper`. Without it there are no keys.
    */
   pepper?: Uint8Array
+  /** Which namespaces alone may name a host. */
+  hostnameBindings?: readonly HostnameBinding[]
   /** When given, a route that names none of them is `NoMatchingGateway`. */
   gateways?: readonly string[]
 }>

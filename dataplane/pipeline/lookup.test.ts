@@ -18,7 +18,7 @@ function indexOf(routes: readonly Route[]): { index: Index; names: string[] } {
     assert.ok(typeof candidates !== 'string', JSON.stringify(candidates))
     const first = names.length
     names.push(...one.rules.map((r) => `${one.id.replace('ml/', '')}/${r.name}`))
-    return { hostnames: one.hostnames, entries: candidates.map((candidate) => ({ candidate, slot: first + candidate.rule })) }
+    return { tenant: one.tenant, hostnames: one.hostnames, entries: candidates.map((candidate) => ({ candidate, slot: first + candidate.rule })) }
   })
   return { index: createIndex(indexed), names }
 }
@@ -211,3 +211,21 @@ function counting(of: Matchable) {
   const counted = new Proxy(of, { get: (target, key) => { count++; return Reflect.get(target, key) as unknown } })
   return { request: counted, count: () => count }
 }
+
+test('what a tenant\'s host does not serve falls through to routes of that tenant only', () => {
+  const of = (tenant: string, id: string, hostnames: readonly string[], path = '/') =>
+    ({ ...one(id, [match(path)], { hostnames }), id: `${tenant}/${id}`, tenant })
+  const { index, names } = indexOf([
+    of('a', 'exact', ['x.example.com'], '/only'), of('a', 'any', []),
+    of('b', 'wild', ['*.example.com'], '/b'), of('b', 'any', [], '/v1'), { ...of('c', 'none', ['held.example.org']), rules: [] },
+  ])
+  const found = (line: string) => names[findMatch(index, request(line))?.slot ?? -1]
+  assert.equal(found('GET http://x.example.com/only'), 'a/exact/r')
+  assert.equal(found('GET http://x.example.com/b'), 'a/any/r')
+  assert.equal(found('GET http://x.example.com/v1'), 'a/any/r')
+  assert.equal(found('GET http://y.example.com/b'), 'b/wild/r')
+  assert.equal(found('GET http://y.example.com/v1'), 'b/any/r')
+  assert.equal(found('GET http://y.example.com/'), undefined)
+  assert.equal(found('GET http://held.example.org/v1'), undefined, 'a host without a rule is still somebody\'s')
+  assert.equal(found('GET http://else.example.net/v1'), 'b/any/r')
+})

@@ -13,6 +13,8 @@ export type Index = Readonly<{
 }>
 
 type HostIndex = Readonly<{
+  /** Whose host it is: no other tenant's wildcard, nor route for every host, gets its requests. */
+  tenants: ReadonlySet<string>
   exact: ReadonlyMap<string, Bucket>
   regex: Bucket | undefined
   prefixes: PrefixNode
@@ -21,26 +23,30 @@ type HostIndex = Readonly<{
 type PrefixNode = Readonly<{ bucket: Bucket | undefined; children: ReadonlyMap<string, PrefixNode> }>
 
 type Entry = Readonly<{ candidate: Candidate; slot: number }>
-export type IndexedRoute = Readonly<{ hostnames: readonly string[]; entries: readonly Entry[] }>
+export type IndexedRoute = Readonly<{ tenant: string; hostnames: readonly string[]; entries: readonly Entry[] }>
 
 export function createIndex(routes: Iterable<IndexedRoute>): Index {
-  const exact = new Map<string, Entry[]>()
-  const wildcard = new Map<string, Entry[]>()
+  const exact = new Map<string, Shared>()
+  const wildcard = new Map<string, Shared>()
   const any: Entry[] = []
-  for (const { hostnames, entries } of routes) {
+  for (const { tenant, hostnames, entries } of routes) {
     if (hostnames.length === 0) any.push(...entries)
     for (const name of new Set(hostnames)) {
-      const list = name.startsWith('*.') ? entry(wildcard, name.slice(1), () => []) : entry(exact, name, () => [])
-      list.push(...entries)
+      const host = name.startsWith('*.') ? entry(wildcard, name.slice(1), shared) : entry(exact, name, shared)
+      host.entries.push(...entries)
+      host.tenants.add(tenant)
     }
   }
-  const build = (map: Map<string, Entry[]>) => new Map([...map].map(([name, entries]) => [name, createHost(entries)]))
-  return { exact: build(exact), wildcard: build(wildcard), any: any.length > 0 ? createHost(any) : undefined }
+  const build = (map: Map<string, Shared>) => new Map([...map].map(([name, host]) => [name, createHost(host)]))
+  return { exact: build(exact), wildcard: build(wildcard), any: any.length > 0 ? createHost({ ...shared(), entries: any }) : undefined }
 }
+
+type Shared = { entries: Entry[]; tenants: Set<string> }
+const shared = (): Shared => ({ entries: [], tenants: new Set() })
 
 type Growing = { entries: Entry[]; children: Map<string, Growing> }
 
-function createHost(entries: readonly Entry[]): HostIndex {
+function createHost({ entries, tenants }: Shared): HostIndex {
   const exact = new Map<string, Entry[]>()
   const regex: Entry[] = []
   const root: Growing = { entries: [], children: new Map() }
@@ -51,6 +57,7 @@ function createHost(entries: readonly Entry[]): HostIndex {
     else prefixNode(root, path).entries.push(item)
   }
   return {
+    tenants,
     exact: new Map([...exact].map(([path, items]) => [path, createBucket(items)])),
     regex: regex.length > 0 ? createBucket(regex) : undefined,
     prefixes: freeze(root),
@@ -101,20 +108,28 @@ function pathHolds(candidate: Candidate, request: Matchable): boolean {
 
 function search(index: Index, request: Matchable, accept: Accept): Ranked | undefined {
   const { host } = request
+  let admits = accept
   if (host !== '') {
     const exact = index.exact.get(host)
     const found = exact && searchHost(exact, request, accept)
     if (found) return found
+    if (exact) admits = ofTenants(exact.tenants, accept)
     if (index.wildcard.size > 0) {
       // The longest suffix first: `*.b.example.com` before `*.example.com`.
       for (let dot = host.indexOf('.'); dot > 0; dot = host.indexOf('.', dot + 1)) {
         const wildcard = index.wildcard.get(host.slice(dot))
-        const below = wildcard && searchHost(wildcard, request, accept)
+        const below = wildcard && searchHost(wildcard, request, admits)
         if (below) return below
+        if (wildcard && admits === accept) admits = ofTenants(wildcard.tenants, accept)
       }
     }
   }
-  return index.any && searchHost(index.any, request, accept)
+  return index.any && searchHost(index.any, request, admits)
+}
+
+/** The most specific hostname says whose the host is: what falls through from there stays with them. */
+function ofTenants(tenants: ReadonlySet<string>, accept: Accept): Accept {
+  return (candidate, request) => tenants.has(candidate.tenant) && accept(candidate, request)
 }
 
 function searchHost(host: HostIndex, request: Matchable, accept: Accept): Ranked | undefined {

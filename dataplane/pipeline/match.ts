@@ -26,6 +26,7 @@ type Test = Readonly<{ name: string; exact: string | undefined; holds: Pattern }
 /** One match of a rule, ready to run, and where it ranks. */
 export type Candidate = Readonly<{
   route: string
+  tenant: string
   created: string
   rule: number
   match: number
@@ -50,7 +51,7 @@ export function compileMatches(route: Route, patterns: Patterns, authenticators:
       const compiled = compileMatch(source, patterns)
       if (typeof compiled === 'string') return `rule ${name}, match ${match}: ${compiled}`
       const caller = source.principal && { match: source.principal, authenticate }
-      candidates.push({ ...compiled, caller, route: route.id, created: route.created, rule, match })
+      candidates.push({ ...compiled, caller, route: route.id, tenant: route.tenant, created: route.created, rule, match })
     }
   }
   return candidates
