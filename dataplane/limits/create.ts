@@ -1,11 +1,64 @@
-import type { Limiter } from './limiter.ts'
-import { createProcessStore, type ProcessStoreOptions } from './process.ts'
+import { connectRedis, type RedisUrl } from '../redis.ts'
+import type { Decision, Limiter, Take, Verdict } from './limiter.ts'
+import { createProcessStore, type ProcessStore } from './process.ts'
+import { createStore, type Store, type StoreOptions } from './redis/store.ts'
 
-export function createLimiter(options: ProcessStoreOptions = {}): Limiter {
-  const own = createProcessStore(options)
+export type LimiterOptions = Readonly<{
+  /** Counts that proxies share; without it every count is this process's own. */
+  redis?: RedisUrl | undefined
+  fleet: string
+  say: StoreOptions['say']
+}>
+
+/** How long a proxy that starts waits for Redis before it goes on without. Milliseconds. */
+const START = 2000
+/** How often failures of connections are logged at most. */
+const TOLD = 10_000
+
+export async function createLimiter({ redis, fleet, say }: LimiterOptions): Promise<Limiter> {
+  const own = createProcessStore()
+  if (redis === undefined) return limiterOf(own, undefined)
+  let told = Number.NEGATIVE_INFINITY
+  const connect = () => connectRedis(redis, (error) => {
+    if (performance.now() - told < TOLD) return
+    told = performance.now()
+    say('warn', 'connecting to Redis failed', { error: error.message })
+  })
+  const store = createStore({ connect, fleet, say })
+  if (!await store.ready(START)) say('warn', 'Redis does not answer; limits decide by onStoreFailure until it does')
+  return limiterOf(own, store)
+}
+
+function limiterOf(own: ProcessStore, store: Store | undefined): Limiter {
   return {
-    take: (_, takes) => own.take(takes),
+    take(tenant, takes) {
+      if (store === undefined) return own.take(takes)
+      const global = takes.filter(({ scope }) => scope === 'Global')
+      if (global.length === takes.length) return store.take(tenant, takes)
+      return global.length === 0 ? own.take(takes) : mixed(own, store, tenant, takes, global)
+    },
     settle: ({ held }, units) => held?.settle(units),
-    close: () => Promise.resolve(),
+    close: () => store?.close() ?? Promise.resolve(),
   }
+}
+
+const unasked: Verdict = { allows: true, remaining: Number.NaN, resetAfter: 0, retryAfter: 0 }
+
+/** Those of this process are charged first, and get it back where the shared ones refuse. */
+async function mixed(own: ProcessStore, store: Store, tenant: string, takes: readonly Take[], global: readonly Take[]): Promise<Decision> {
+  const local = takes.filter(({ scope }) => scope === 'Local')
+  const mine = own.take(local.map((take) => ({ ...take, hold: take.hold || take.units > 0 })))
+  const theirs = mine.allowed ? await store.take(tenant, global) : undefined
+  const [here, there] = [mine.verdicts.values(), theirs?.verdicts.values()]
+  const verdicts = takes.map(({ scope }) => (scope === 'Local' ? here.next().value : there?.next().value) ?? unasked)
+  const allowed = theirs?.allowed === true
+  if (!allowed) mine.held?.settle(undefined)
+  const held = allowed && takes.some(({ hold }) => hold) ? {
+    settle(units: readonly number[] | undefined) {
+      const of = (scope: Take['scope']) => takes.flatMap((take, i) => (take.scope === scope ? [take.hold ? units?.[i] ?? 0 : take.units] : []))
+      mine.held?.settle(of('Local'))
+      theirs.held?.settle(of('Global'))
+    },
+  } : undefined
+  return { allowed, unavailable: theirs?.unavailable === true, by: theirs?.by ?? mine.by, verdicts, held }
 }

@@ -12,6 +12,8 @@ export type ProcessStoreOptions = Readonly<{
 /** Counts in this process: exact in it, and unknown to every other. */
 export type ProcessStore = Readonly<{
   take(takes: readonly Take[]): Decision
+  /** What is used of a limit now: the three cells of its state, a log's sum as the second. */
+  used(take: Take): readonly [number, number, number]
   /** How many counts there are. */
   size(): number
 }>
@@ -35,6 +37,14 @@ export function createProcessStore({ now = Date.now, most = 1 << 20 }: ProcessSt
 
   return {
     size: () => counts.size,
+    used(take) {
+      const time = now()
+      const part = counts.part(take.key)
+      const slot = open(part, { ...take, units: 0, hold: false }, time)
+      if (slot === undefined) return [0, 0, 0]
+      const { cells, at, log } = stateOf(part, slot, take, time)
+      return log === undefined ? [cells[at] ?? 0, cells[at + 1] ?? 0, cells[at + 2] ?? 0] : [0, log.sum, 0]
+    },
     take(takes) {
       const time = now()
       const slots: (number | undefined)[] = []

@@ -4,16 +4,18 @@ import type { Take } from '../../dataplane/limits/limiter.ts'
 /** 27 February 2026, 23:59:50 UTC: the end of a day soon, and of a short month a little later. */
 export const epoch = Date.UTC(2026, 1, 27, 23, 59, 50)
 
-const window = fc.oneof(fc.constantFrom(10, 100, 1000, 60_000), fc.constant('month' as const))
+function algorithms(milliseconds: readonly number[]): fc.Arbitrary<Take['algorithm']> {
+  const window = fc.oneof(fc.constantFrom(...milliseconds), fc.constant('month' as const))
+  return fc.oneof(
+    fc.record({ type: fc.constantFrom('FixedWindow' as const, 'SlidingWindow' as const, 'SlidingLog' as const), window }),
+    fc.record({ type: fc.constant('TokenBucket' as const), window, burst: fc.nat(5) }),
+    fc.record({ type: fc.constant('Concurrency' as const) }),
+  )
+}
 
-const algorithm: fc.Arbitrary<Take['algorithm']> = fc.oneof(
-  fc.record({ type: fc.constantFrom('FixedWindow' as const, 'SlidingWindow' as const, 'SlidingLog' as const), window }),
-  fc.record({ type: fc.constant('TokenBucket' as const), window, burst: fc.nat(5) }),
-  fc.record({ type: fc.constant('Concurrency' as const) }),
-)
-
-/** One to four limits of one rule. */
-export const limits = fc.array(fc.record({ algorithm, amount: fc.nat(12), shadow: fc.boolean() }), { minLength: 1, maxLength: 4 })
+/** One to four limits of one rule, with windows of these lengths or a month. */
+export const limits = (...milliseconds: readonly number[]) =>
+  fc.array(fc.record({ algorithm: algorithms(milliseconds), amount: fc.nat(12), shadow: fc.boolean() }), { minLength: 1, maxLength: 4 })
 
 export const steps = fc.array(
   fc.oneof(

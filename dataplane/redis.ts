@@ -1,0 +1,170 @@
+import { readFileSync } from 'node:fs'
+import { Cluster, Redis, type RedisOptions } from 'ioredis'
+
+/** Where Redis is: `redis[s]://`, `redis[s]+sentinel://` or `redis[s]+cluster://`, as docs/limits.md lists them. */
+export type RedisUrl = Readonly<{
+  mode: 'standalone' | 'sentinel' | 'cluster'
+  hosts: readonly Readonly<{ host: string; port: number }>[]
+  username: string | undefined
+  password: string | undefined
+  /** Number of the database; standalone and sentinel only. */
+  database: number
+  /** What sentinels call the master. */
+  master: string
+  sentinel: Readonly<{ username: string | undefined; password: string | undefined }>
+  /** Files (PEM); undefined: no TLS. */
+  tls: Readonly<{ ca?: string | undefined; cert?: string | undefined; key?: string | undefined; servername?: string | undefined }> | undefined
+}>
+
+const form = /^redis(s?)(?:\+(sentinel|cluster))?:\/\/(?:([^@/?#]*)@)?([^@/?#]+)(?:\/([^?#]*))?(?:\?([^#]*))?$/
+const knownParameters = ['ca', 'cert', 'key', 'servername', 'sentinel-username', 'sentinel-password']
+
+/** Reads a URL. @returns what is wrong with it, as a sentence without the credentials, where it is none */
+export function parseRedisUrl(text: string): RedisUrl | string {
+  const [, s, kind, credentials = '', list = '', path = '', query = ''] = form.exec(text) ?? []
+  if (list === '') return 'must be redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// over TLS, redis+sentinel://HOST,HOST/MASTER or redis+cluster://HOST,HOST'
+  const mode = kind === 'sentinel' || kind === 'cluster' ? kind : 'standalone'
+  const hosts = list.split(',').map((each) => /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$/.exec(each))
+    .map((match) => ({ host: (match?.[1] ?? '').replace(/^\[|\]$/g, ''), port: Number(match?.[2] ?? (mode === 'sentinel' ? 26_379 : 6379)) }))
+  if (hosts.some(({ host, port }) => host === '' || port > 65_535)) return 'must name its hosts as HOST or HOST:PORT'
+  if (mode === 'standalone' && hosts.length > 1) return 'names several hosts: say redis+cluster:// or redis+sentinel://'
+  const [master = '', database = mode === 'sentinel' ? '' : master] = path.split('/')
+  if (mode === 'sentinel' && master === '') return 'must name the master: redis+sentinel://HOST,HOST/MASTER'
+  if (!/^\d{0,4}$/.test(database)) return 'must have the number of a database after the host'
+  if (mode === 'cluster' && Number(database) > 0) return 'names a database, and Redis Cluster has only one'
+  const parameters = new URLSearchParams(query)
+  const unknown = [...parameters.keys()].find((name) => !knownParameters.includes(name))
+  if (unknown !== undefined) return `has an unknown parameter; known are ${knownParameters.join(', ')}`
+  const parameter = (name: string) => parameters.get(name) ?? undefined
+  const colon = credentials.indexOf(':')
+  try {
+    return {
+      mode, hosts, master,
+      username: decodeURIComponent(colon < 0 ? '' : credentials.slice(0, colon)) || undefined,
+      password: decodeURIComponent(credentials.slice(colon + 1)) || undefined,
+      database: Number(database),
+      sentinel: { username: parameter('sentinel-username'), password: parameter('sentinel-password') },
+      tls: s === 's' ? { ca: parameter('ca'), cert: parameter('cert'), key: parameter('key'), servername: parameter('servername') } : undefined,
+    }
+  } catch {
+    return 'has credentials that are not percent-encoded'
+  }
+}
+
+/** One client: a connection, or one to each node of a cluster. What it fails at it does not try again. */
+export type Remote = Readonly<{
+  /** Runs a script. Rejects where nobody answers, and where the answer is an error. */
+  call(script: Readonly<{ text: string; sha: string }>, keys: readonly string[], args: readonly (Buffer | string)[]): Promise<Buffer>
+  /** Writes a key that is forgotten at once: whether there is somebody who takes writes. */
+  probe(key: string): Promise<void>
+  /** Which server keys with this tag are on, as far as is known; servers fail one by one. */
+  serverOf(tag: string): string
+  /** Ends it; what is not answered is rejected. */
+  close(): void
+}>
+
+/** Connects, and again whenever the connection is lost. @param trouble told of each failure, without secrets */
+export function connectRedis(url: RedisUrl, trouble: (error: Error) => void): Remote {
+  const client = url.mode === 'cluster' ? clusterOf(url) : new Redis(singleOf(url))
+  client.on('error', (error: Error) => trouble(error))
+  const slots = new Map<string, number>()
+
+  return {
+    async call({ text, sha }, keys, args) {
+      try {
+        return bytes(await client.callBuffer('evalsha', sha, keys.length, ...keys, ...args))
+      } catch (error) {
+        // Not run, so it can be sent again: with its text, which Redis keeps from then on.
+        if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
+        return bytes(await client.callBuffer('eval', text, keys.length, ...keys, ...args))
+      }
+    },
+    async probe(key) {
+      await client.set(key, '1', 'PX', 1000)
+    },
+    serverOf(tag) {
+      if (!(client instanceof Cluster)) return ''
+      let slot = slots.get(tag)
+      if (slot === undefined) {
+        slot = slotOf(tag)
+        slots.set(tag, slot)
+      }
+      return client.slots[slot]?.[0] ?? ''
+    },
+    close: () => client.disconnect(),
+  }
+}
+
+function bytes(answer: unknown): Buffer {
+  if (Buffer.isBuffer(answer)) return answer
+  throw new Error('the answer of a script is no string')
+}
+
+/** The hash slot of keys with this tag (Redis Cluster specification: CRC-16/XMODEM). */
+function slotOf(tag: string): number {
+  let crc = 0
+  for (const byte of Buffer.from(tag)) {
+    crc ^= byte << 8
+    for (let bit = 0; bit < 8; bit++) crc = (crc & 0x8000) === 0 ? crc << 1 : (crc << 1) ^ 0x1021
+  }
+  return crc & 0x3fff
+}
+
+/**
+ * Nothing is kept for later, and nothing sent twice: who asked has decided otherwise by then, and a script that was run
+ * without its answer arriving must not count again.
+ */
+function common({ username, password, tls }: RedisUrl) {
+  return {
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(tls !== undefined && { tls: tlsOptions(tls) }),
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    connectTimeout: 1000,
+    disableClientInfo: true,
+    protocol: 2 as const,
+    keepAlive: 10_000,
+    // What was the master is not any more: the connection is of no use.
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+  }
+}
+
+function tlsOptions({ ca, cert, key, servername }: NonNullable<RedisUrl['tls']>) {
+  return {
+    ...(ca !== undefined && { ca: readFileSync(ca) }),
+    ...(cert !== undefined && { cert: readFileSync(cert) }),
+    ...(key !== undefined && { key: readFileSync(key) }),
+    ...(servername !== undefined && { servername }),
+  }
+}
+
+const soon = () => 100 + Math.random() * 100
+
+function singleOf(url: RedisUrl) {
+  const { hosts, mode, database, master, sentinel } = url
+  const options: Omit<RedisOptions, 'replyMapping'> = { ...common(url), db: database, enableOfflineQueue: false, retryStrategy: soon }
+  if (mode === 'standalone') return { ...options, ...hosts[0] }
+  return {
+    ...options,
+    sentinels: [...hosts],
+    name: master,
+    sentinelRetryStrategy: soon,
+    ...(sentinel.username !== undefined && { sentinelUsername: sentinel.username }),
+    ...(sentinel.password !== undefined && { sentinelPassword: sentinel.password }),
+    ...(url.tls !== undefined && { enableTLSForSentinelMode: true, sentinelTLS: tlsOptions(url.tls) }),
+  }
+}
+
+function clusterOf(url: RedisUrl): Cluster {
+  return new Cluster([...url.hosts], {
+    redisOptions: common(url),
+    enableOfflineQueue: false,
+    retryDelayOnFailover: 0,
+    retryDelayOnClusterDown: 0,
+    clusterRetryStrategy: soon,
+    slotsRefreshInterval: 1000,
+    // Names in certificates are names, so that they must not be resolved before.
+    ...(url.tls !== undefined && { dnsLookup: (address, done) => done(null, address) }),
+  })
+}

@@ -1,0 +1,115 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { freePorts } from '../free-ports.ts'
+
+/** Real Redis servers, each on free ports of this machine and with a folder of its own. */
+
+export const program = ['/usr/bin/redis-server', '/usr/local/bin/redis-server', '/opt/homebrew/bin/redis-server'].find((file) => existsSync(file)) ?? 'redis-server'
+
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
+export type Server = Readonly<{
+  port: number
+  url: string
+  /** Asks it something over a connection of its own. */
+  ask(...words: readonly string[]): Promise<string>
+  signal(name: NodeJS.Signals): void
+  end(): Promise<void>
+}>
+
+/** @param settings lines of redis.conf as arguments, such as `['--maxmemory', '10mb']` */
+export async function startRedis(settings: readonly string[] = [], { port, arguments: more = [], secret }: {
+  port?: number; arguments?: readonly string[]; secret?: string
+} = {}): Promise<Server> {
+  const at = port ?? (await freePorts(1))[0] ?? 0
+  const folder = await mkdtemp(join(tmpdir(), 'modelroute-redis-'))
+  const child = spawn(program, [...more, '--port', String(at), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no', '--daemonize', 'no', ...settings], { stdio: ['ignore', 'pipe', 'inherit'] })
+  running.add(child)
+  let said = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text))
+  const ended = once(child, 'exit').then(() => running.delete(child))
+  const answer = (...words: readonly string[]) => ask(at, [...(secret === undefined ? [] : [['AUTH', secret]]), words])
+  const server: Server = {
+    port: at,
+    url: `redis://127.0.0.1:${at}`,
+    ask: answer,
+    signal: (name) => void child.kill(name),
+    async end() {
+      child.kill('SIGKILL')
+      await ended
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+  await until(async () => {
+    if (child.exitCode !== null) throw new Error(`redis-server ended: ${said.slice(-500)}`)
+    return /Ready to accept connections|Sentinel ID is/.test(said)
+  })
+  return server
+}
+
+/** The answers to commands, the last of them as text; errors too. */
+export async function ask(port: number, commands: readonly (readonly string[])[]): Promise<string> {
+  const socket = connect(port, '127.0.0.1')
+  let text = ''
+  socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+  for (const words of commands) {
+    socket.write(`*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join('')}`)
+  }
+  socket.write('*1\r\n$4\r\nQUIT\r\n')
+  await once(socket, 'close')
+  return text.replace(/\+OK\r\n$/, '').trimEnd()
+}
+
+/** Waits for what is so sooner or later. */
+export async function until(holds: () => boolean | Promise<boolean>, within = 20_000): Promise<void> {
+  const end = performance.now() + within
+  while (!await holds()) {
+    if (performance.now() > end) throw new Error(`not so within ${within} ms: ${holds.toString()}`)
+    await pause(20)
+  }
+}
+
+/** Three masters, each with a replica if asked for, that share the slots. */
+export async function startCluster(replicas = 0): Promise<{ url: string; servers: readonly Server[]; masterOf(tag: string): Promise<Server>; end(): Promise<void> }> {
+  const count = 3 + 3 * replicas
+  // The bus of a node is on another port, which has to be free as well.
+  const ports = await freePorts(2 * count)
+  const servers = await Promise.all(Array.from({ length: count }, (_, i) => startRedis(
+    ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', '--cluster-port', String(ports[count + i]), '--repl-diskless-sync-delay', '0'],
+    { port: ports[i] ?? 0 })))
+  const [first] = servers
+  for (const [i, server] of servers.slice(0, 3).entries()) {
+    await server.ask('CLUSTER', 'ADDSLOTSRANGE', String(Math.ceil((i * 16_384) / 3)), String(Math.ceil(((i + 1) * 16_384) / 3) - 1))
+  }
+  for (const [i, server] of servers.entries()) {
+    await server.ask('CLUSTER', 'SET-CONFIG-EPOCH', String(i + 1))
+    if (i > 0) await first?.ask('CLUSTER', 'MEET', '127.0.0.1', String(server.port), String(ports[count + i]))
+  }
+  await until(async () => (await Promise.all(servers.map((server) => server.ask('CLUSTER', 'NODES')))).every((text) => text.split('\n').filter((line) => / connected/.test(line)).length === count))
+  for (const [i, server] of servers.slice(3).entries()) {
+    const id = (await servers[i % 3]?.ask('CLUSTER', 'MYID') ?? '').split('\r\n')[1] ?? ''
+    await until(async () => (await server.ask('CLUSTER', 'REPLICATE', id)).startsWith('+OK'))
+  }
+  await until(async () => (await Promise.all(servers.map((server) => server.ask('CLUSTER', 'INFO')))).every((text) => text.includes('cluster_state:ok')))
+  if (replicas > 0) await until(async () => (await Promise.all(servers.slice(3).map((server) => server.ask('INFO', 'replication')))).every((text) => text.includes('master_link_status:up')))
+  return {
+    url: `redis+cluster://${servers.slice(0, 3).map(({ port }) => `127.0.0.1:${port}`).join(',')}`,
+    servers,
+    async masterOf(tag) {
+      const slot = Number((await first?.ask('CLUSTER', 'KEYSLOT', tag) ?? '').slice(1))
+      return servers[Math.floor((slot * 3) / 16_384)] ?? servers[0]!
+    },
+    async end() {
+      await Promise.all(servers.map((server) => server.end()))
+    },
+  }
+}
