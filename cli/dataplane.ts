@@ -6,6 +6,7 @@ import { createLog } from '../dataplane/telemetry/log.ts'
 import type { Options } from './flags.ts'
 import { edgeOf } from './edge.ts'
 import { untilEnd } from './lifetime.ts'
+import { redisOf } from './redis.ts'
 import { workerRun } from './worker.ts'
 
 /** Where the last good table is kept; `none` says nowhere. */
@@ -31,6 +32,7 @@ export async function dataplane(options: Options<'dataplane'>): Promise<number> 
     pepper: options.pepper,
     // In a pod, its name.
     node: hostname(),
+    redis: redisOf(options),
     audit: options.audit === 'stdout' ? undefined : options.audit,
     log,
   }

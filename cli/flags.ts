@@ -133,6 +133,13 @@ export const flags = define([
     of: { serve: null, dataplane: null },
     help: 'what must outlive the process: the last good table, or rules (default: a temporary folder)',
   },
+  {
+    name: 'redis',
+    type: 'text',
+    value: 'URL',
+    of: { serve: null, dataplane: null },
+    help: 'where proxies share the counts of limits (docs/limits.md); a password in it is better set by the variable',
+  },
   ...channelFlags,
   {
     name: 'allow-url',

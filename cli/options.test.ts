@@ -135,7 +135,7 @@ describe('options', () => {
     ['serve', '-f a --allow-url https://x', /without https/],
     ['serve', '-f a --host=', /must not be empty/],
     ['serve', '-f a --push-port 1', /unknown flag --push-port/],
-    ['serve', '-f a --redis redis://x', /unknown flag --redis/],
+    ['serve', '-f a --redis https://bob:secret@x', /^--redis must be redis:\/\/(?!.*secret)/],
     ['serve', '-f a --tls-cert c', /--tls-cert and --tls-key go together/],
     ['serve', '-f a --client-ca c', /--client-ca needs --tls-cert/],
     ['serve', '-f a --https-port 1', /--https-port needs --tls-cert/],

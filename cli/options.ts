@@ -119,7 +119,7 @@ function valueOf(
   const values = given.flatMap(({ text, from }) => {
     const parsed = parseValue(flag, text)
     if ('value' in parsed) return [parsed.value]
-    errors.push(`${from} ${parsed.error}, not ${JSON.stringify(text)}`)
+    errors.push(`${from} ${parsed.error}${parsed.secret === true ? '' : `, not ${JSON.stringify(text)}`}`)
     return []
   })
   if (flag.type === 'list') return values.map(String)

@@ -7,18 +7,20 @@ import { linkPair } from '../table/link.ts'
 import type { Options } from './flags.ts'
 import { edgeOf, type EdgeOptions } from './edge.ts'
 import { untilEnd } from './lifetime.ts'
+import { redisOf } from './redis.ts'
 import { workerRun } from './worker.ts'
 
 /** The only fleet that a single process can be. */
 const GATEWAY = 'default'
 
 /** What `serve` and `start` have in common. */
-type Optional = 'allowUrl' | 'stateDir' | 'httpsPort' | 'audit' | keyof EdgeOptions
+type Optional = 'allowUrl' | 'stateDir' | 'httpsPort' | 'audit' | 'redis' | keyof EdgeOptions
 export type ServeOptions = Omit<Options<'serve'>, Optional> & Partial<EdgeOptions> & {
   readonly allowUrl?: readonly string[]
   readonly httpsPort?: number
   readonly stateDir?: string
   readonly audit?: string
+  readonly redis?: string
 }
 
 export type Served = Readonly<{ url: string; end(): Promise<void>; started: Promise<void> }>
@@ -62,6 +64,7 @@ function proxyOf(options: ServeOptions, log: Log): Omit<DataplaneOptions, 'feed'
     ...edgeOf(options),
     gateway: GATEWAY,
     node: hostname(),
+    redis: redisOf(options),
     audit: options.audit === 'stdout' ? undefined : options.audit,
     log,
   }

@@ -1,9 +1,11 @@
 import { parseNetworks } from '../dataplane/pipeline/networks.ts'
+import { parseRedisUrl } from '../dataplane/limits/redis/url.ts'
 import type { Flag } from './flag.ts'
 
 export type OptionValue = string | number | boolean | readonly string[]
 
-export type Parsed = { value: OptionValue } | { error: string }
+/** `secret`: what was given is not to be repeated. */
+export type Parsed = { value: OptionValue } | { error: string; secret?: boolean }
 
 const duration = /^([0-9]{1,5}(h|m|s|ms)){1,4}$/
 const units: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 }
@@ -68,6 +70,10 @@ export function parseValue(flag: Flag, text: string): Parsed {
   }
   if (flag.choices !== undefined && !flag.choices.includes(text)) {
     return { error: `must be one of ${flag.choices.join(', ')}` }
+  }
+  if (flag.name === 'redis') {
+    const url = parseRedisUrl(text)
+    return typeof url === 'string' ? { error: url, secret: true } : { value: text }
   }
   const shape = shapes[flag.name]
   return shape === undefined || shape.test(text) ? { value: text } : { error: shape.message }

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto'
 import type { FromController, FromProxy, Link } from '../table/messages.ts'
 import type { ConnectionLimits } from './door/admission.ts'
 import type { DrainOptions } from './drain.ts'
+import { connectLimiter } from './limits/create.ts'
+import type { RedisUrl } from './limits/redis/url.ts'
 import type { Networks } from './pipeline/networks.ts'
 import { startProxy, type Bind, type ProxyOptions } from './proxy.ts'
 import { converse } from './receive/conversation.ts'
@@ -36,6 +38,8 @@ export type DataplaneOptions = Readonly<{
   snapshot?: string | undefined
   /** File with what API keys are digested with, for while no controller has told it. */
   pepper?: string | undefined
+  /** Where proxies share the counts of limits; without it each counts for itself. */
+  redis?: RedisUrl | undefined
   /** File of the audit log; without it, its records stand in the log. */
   audit?: string | undefined
   log: Log
@@ -70,11 +74,13 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
   const vault = new Vault(options.pepper === undefined ? undefined : await pepperFrom(options.pepper, say))
   let disk: DiskFile | undefined
   let store: Store | undefined
+  const limiter = options.redis && await connectLimiter({ redis: options.redis, fleet: gateway, say })
   const proxy = await startProxy({
     http: options.http,
     ...(!('primary' in feed) && { admin: options.admin }),
     ...(options.https && { https: options.https }),
     ...(options.health && !('primary' in feed) && { health: options.health }),
+    ...(limiter && { limiter }),
     ...(options.connections && { connections: options.connections }),
     trusted: options.trusted,
     vault,

@@ -7,6 +7,7 @@ import { createDrain, type DrainOptions } from './drain.ts'
 import { authenticatorsOf } from './filters/auth/create.ts'
 import type { FilterDeps } from './filters/filter.ts'
 import { createLimiter } from './limits/create.ts'
+import type { Limiter } from './limits/limiter.ts'
 import { startShedding } from './overload.ts'
 import { createGateway } from './pipeline/gateway.ts'
 import { plainAddress, type Networks } from './pipeline/networks.ts'
@@ -43,6 +44,8 @@ export type ProxyOptions = Readonly<{
   /** Where the credentials and secrets of the table in force are found. */
   vault?: Vault
   filterDeps?: Partial<FilterDeps>
+  /** Where requests are counted; it ends with the proxy. Without it, in this process. */
+  limiter?: Limiter
   connections?: ConnectionLimits
   /** Hops whose word is taken for where a request came from; they may bring many clients each. */
   trusted?: Networks | undefined
@@ -69,7 +72,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const { log, workers, announce = (name, url) => log.announce('listening', { name, url }) } = options
   const audit = await openAudit({ file: options.audit, log })
   const vault = options.vault ?? new Vault()
-  const limiter = createLimiter()
+  const { limiter = createLimiter() } = options
   const limitTally = new LimitTally()
   const runtime = createRuntime({
     upstreams: new Upstreams(options.limits),

@@ -1,55 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
-
-/** Where Redis is: `redis[s]://`, `redis[s]+sentinel://` or `redis[s]+cluster://`, as docs/limits.md lists them. */
-export type RedisUrl = Readonly<{
-  mode: 'standalone' | 'sentinel' | 'cluster'
-  hosts: readonly Readonly<{ host: string; port: number }>[]
-  username: string | undefined
-  password: string | undefined
-  /** Number of the database; standalone and sentinel only. */
-  database: number
-  /** What sentinels call the master. */
-  master: string
-  sentinel: Readonly<{ username: string | undefined; password: string | undefined }>
-  /** Files (PEM); undefined: no TLS. */
-  tls: Readonly<{ ca?: string | undefined; cert?: string | undefined; key?: string | undefined; servername?: string | undefined }> | undefined
-}>
-
-const form = /^redis(s?)(?:\+(sentinel|cluster))?:\/\/(?:([^@/?#]*)@)?([^@/?#]+)(?:\/([^?#]*))?(?:\?([^#]*))?$/
-const knownParameters = ['ca', 'cert', 'key', 'servername', 'sentinel-username', 'sentinel-password']
-
-/** Reads a URL. @returns what is wrong with it, as a sentence without the credentials, where it is none */
-export function parseRedisUrl(text: string): RedisUrl | string {
-  const [, s, kind, credentials = '', list = '', path = '', query = ''] = form.exec(text) ?? []
-  if (list === '') return 'must be redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// over TLS, redis+sentinel://HOST,HOST/MASTER or redis+cluster://HOST,HOST'
-  const mode = kind === 'sentinel' || kind === 'cluster' ? kind : 'standalone'
-  const hosts = list.split(',').map((each) => /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$/.exec(each))
-    .map((match) => ({ host: (match?.[1] ?? '').replace(/^\[|\]$/g, ''), port: Number(match?.[2] ?? (mode === 'sentinel' ? 26_379 : 6379)) }))
-  if (hosts.some(({ host, port }) => host === '' || port > 65_535)) return 'must name its hosts as HOST or HOST:PORT'
-  if (mode === 'standalone' && hosts.length > 1) return 'names several hosts: say redis+cluster:// or redis+sentinel://'
-  const [master = '', database = mode === 'sentinel' ? '' : master] = path.split('/')
-  if (mode === 'sentinel' && master === '') return 'must name the master: redis+sentinel://HOST,HOST/MASTER'
-  if (!/^\d{0,4}$/.test(database)) return 'must have the number of a database after the host'
-  if (mode === 'cluster' && Number(database) > 0) return 'names a database, and Redis Cluster has only one'
-  const parameters = new URLSearchParams(query)
-  const unknown = [...parameters.keys()].find((name) => !knownParameters.includes(name))
-  if (unknown !== undefined) return `has an unknown parameter; known are ${knownParameters.join(', ')}`
-  const parameter = (name: string) => parameters.get(name) ?? undefined
-  const colon = credentials.indexOf(':')
-  try {
-    return {
-      mode, hosts, master,
-      username: decodeURIComponent(colon < 0 ? '' : credentials.slice(0, colon)) || undefined,
-      password: decodeURIComponent(credentials.slice(colon + 1)) || undefined,
-      database: Number(database),
-      sentinel: { username: parameter('sentinel-username'), password: parameter('sentinel-password') },
-      tls: s === 's' ? { ca: parameter('ca'), cert: parameter('cert'), key: parameter('key'), servername: parameter('servername') } : undefined,
-    }
-  } catch {
-    return 'has credentials that are not percent-encoded'
-  }
-}
+import type { RedisUrl } from './limits/redis/url.ts'
 
 /** One client: a connection, or one to each node of a cluster. What it fails at it does not try again. */
 export type Remote = Readonly<{

@@ -10,6 +10,7 @@ const files = globSync('{bench,cli,controller,crds,dataplane,examples,table,test
 const elsewhere: Record<string, string> = {
   'npm run test:cluster': 'a real Kubernetes control plane (builds it with Go, needs root for a network namespace)',
   'npm run test:servers': 'real Triton, llama.cpp and nginx servers (installs them with pip and apt-get)',
+  'npm run test:redis': 'a real Redis, a cluster of them, and one that fails (installs it with apt-get)',
   'npm run test:load': 'a rolling restart under load, killed backends, a thousand clients that vanish (minutes)',
 }
 

@@ -1,11 +1,11 @@
-import { connectRedis, type RedisUrl } from '../redis.ts'
 import type { Decision, Limiter, Take, Verdict } from './limiter.ts'
-import { createProcessStore, type ProcessStore } from './process.ts'
+import { createProcessStore, type ProcessStore, type ProcessStoreOptions } from './process.ts'
 import { createStore, type Store, type StoreOptions } from './redis/store.ts'
+import type { RedisUrl } from './redis/url.ts'
 
-export type LimiterOptions = Readonly<{
-  /** Counts that proxies share; without it every count is this process's own. */
-  redis?: RedisUrl | undefined
+export type SharedOptions = Readonly<{
+  redis: RedisUrl
+  /** Proxies of one fleet divide limits among them while Redis is away. */
   fleet: string
   say: StoreOptions['say']
 }>
@@ -15,9 +15,14 @@ const START = 2000
 /** How often failures of connections are logged at most. */
 const TOLD = 10_000
 
-export async function createLimiter({ redis, fleet, say }: LimiterOptions): Promise<Limiter> {
-  const own = createProcessStore()
-  if (redis === undefined) return limiterOf(own, undefined)
+/** Every count is this process's own. */
+export function createLimiter(options?: ProcessStoreOptions): Limiter {
+  return limiterOf(createProcessStore(options), undefined)
+}
+
+/** Proxies share their counts in Redis, but for limits of scope Local. */
+export async function connectLimiter({ redis, fleet, say }: SharedOptions): Promise<Limiter> {
+  const { connectRedis } = await import('../redis.ts')
   let told = Number.NEGATIVE_INFINITY
   const connect = () => connectRedis(redis, (error) => {
     if (performance.now() - told < TOLD) return
@@ -26,7 +31,7 @@ export async function createLimiter({ redis, fleet, say }: LimiterOptions): Prom
   })
   const store = createStore({ connect, fleet, say })
   if (!await store.ready(START)) say('warn', 'Redis does not answer; limits decide by onStoreFailure until it does')
-  return limiterOf(own, store)
+  return limiterOf(createProcessStore(), store)
 }
 
 function limiterOf(own: ProcessStore, store: Store | undefined): Limiter {

@@ -1,6 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -9,8 +8,6 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { freePorts } from '../free-ports.ts'
 
 /** Real Redis servers, each on free ports of this machine and with a folder of its own. */
-
-export const program = ['/usr/bin/redis-server', '/usr/local/bin/redis-server', '/opt/homebrew/bin/redis-server'].find((file) => existsSync(file)) ?? 'redis-server'
 
 const running = new Set<ChildProcess>()
 process.once('exit', () => {
@@ -32,7 +29,7 @@ export async function startRedis(settings: readonly string[] = [], { port, argum
 } = {}): Promise<Server> {
   const at = port ?? (await freePorts(1))[0] ?? 0
   const folder = await mkdtemp(join(tmpdir(), 'modelroute-redis-'))
-  const child = spawn(program, [...more, '--port', String(at), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no', '--daemonize', 'no', ...settings], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn('redis-server', [...more, '--port', String(at), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no', '--daemonize', 'no', ...settings], { stdio: ['ignore', 'pipe', 'inherit'] })
   running.add(child)
   let said = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text))
@@ -57,7 +54,7 @@ export async function startRedis(settings: readonly string[] = [], { port, argum
 }
 
 /** The answers to commands, the last of them as text; errors too. */
-export async function ask(port: number, commands: readonly (readonly string[])[]): Promise<string> {
+async function ask(port: number, commands: readonly (readonly string[])[]): Promise<string> {
   const socket = connect(port, '127.0.0.1')
   let text = ''
   socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
