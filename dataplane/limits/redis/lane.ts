@@ -2,17 +2,17 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 
 /** Milliseconds of silence after which a server is taken for stalled, counted as `Lane` counts them. */
-const SILENCE = 20
+const SILENCE = 16
 /** The same for one question that others overtake: the server is too slow. */
 const PATIENCE = 60
 /** How often it is looked at. */
 const TICK = 4
-/** A look that comes later than this says that this process is busy. It counts for little, as does one at a busy machine. */
+/** A look that comes later than this says that this process is busy, and counts for little. */
 const PUNCTUAL = 6
 const BUSY = 1
-/** From so much silence on the machine is asked whether it is busy; for so many looks the answer holds. */
+/** From so much silence on the machine is asked whether it is busy; then a look counts for this part. */
 const SUSPICIOUS = 4
-const CROWDED = 3
+const CROWDED = 0.5
 /** After so long, however busy anything is. */
 const ENOUGH = 250
 
@@ -23,7 +23,7 @@ export type Waiting = { giveUp(): void; since: number; at: number }
  * The questions that one server has not answered yet, and whether it is still asked. A server is given up when it says
  * nothing for SILENCE while something waits. A plain timeout would fire whenever this process is busy: answers lie in
  * the socket, and nobody reads them, and a server on the same machine waits for its turn as we do. So time counts in
- * looks, those of a busy process or machine for next to nothing, and before the last word the socket is read once more.
+ * looks, those of a busy process for next to nothing and at a busy machine for half, and before the last word the socket is read once more.
  */
 export class Lane {
   /** The server is not asked: the shared counts are out of reach. */
@@ -35,7 +35,6 @@ export class Lane {
   /** Time as it is counted here, since the beginning, and since the last answer. */
   #counted = 0
   #silent = 0
-  #crowded = 0
 
   /** @param trip called when the server is given up, before those that wait are told */
   constructor(trip: (why: string) => void) {
@@ -83,9 +82,7 @@ export class Lane {
     }
     const now = performance.now()
     const passed = now - this.#last
-    if (this.#silent >= SUSPICIOUS && crowded()) this.#crowded = CROWDED
-    const step = passed > PUNCTUAL || this.#crowded > 0 ? BUSY : passed
-    this.#crowded--
+    const step = passed > PUNCTUAL ? BUSY : this.#silent >= SUSPICIOUS && crowded() ? passed * CROWDED : passed
     this.#last = now
     this.#counted += step
     this.#silent += step

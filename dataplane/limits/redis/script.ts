@@ -148,12 +148,16 @@ end
 return pack('<' .. string.rep('d', #out), unpack(out))
 `)
 
-/** KEYS: the proxies of a fleet. ARGV: lease in milliseconds, this one. Answers how many there are. */
+/** KEYS: the proxies of a fleet. ARGV: lease in milliseconds (0: it leaves), this one. Answers how many there are. */
 export const presentScript = script(`
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
-redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[1]), ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
+if ARGV[1] == '0' then
+  redis.call('ZREM', KEYS[1], ARGV[2])
+else
+  redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[1]), ARGV[2])
+  redis.call('PEXPIRE', KEYS[1], ARGV[1])
+end
 return struct.pack('<d', redis.call('ZCARD', KEYS[1]))
 `)

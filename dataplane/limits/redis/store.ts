@@ -169,11 +169,11 @@ export function createStore({ connect, fleet, say }: StoreOptions): Store {
     await reservations.renew(performance.now())
   }
 
-  async function present(): Promise<void> {
+  async function present(lease = GONE): Promise<void> {
     const tag = `proxies ${fleet}`
     if (lineOf(tag).outage !== undefined) return
     try {
-      proxies = Math.max(1, (await remote.call(presentScript, [keyOf(tag, '')], [String(GONE), self])).readDoubleLE(0))
+      proxies = Math.max(1, (await remote.call(presentScript, [keyOf(tag, '')], [String(lease), self])).readDoubleLE(0))
     } catch {
       // The next request finds out for itself.
     }
@@ -199,7 +199,7 @@ export function createStore({ connect, fleet, say }: StoreOptions): Store {
     async close() {
       life.closed = true
       clearInterval(timer)
-      await Promise.race([reservations.close(), pause(FAREWELL)])
+      await Promise.race([Promise.all([reservations.close(), present(0)]), pause(FAREWELL)])
       for (const { lane } of lines.values()) lane.close()
       for (const client of clients) client.close()
     },
