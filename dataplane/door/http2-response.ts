@@ -53,6 +53,12 @@ export class Http2Response extends EventEmitter {
     return this.#ended && writableFinished && !aborted && !this.#broken && rstCode === NGHTTP2_NO_ERROR
   }
 
+  /** How a gRPC call ended, by its trailers, or by its head where that is all of it. */
+  get grpcStatus(): number | undefined {
+    const told = this.#trailers?.['grpc-status'] ?? this.#headers?.['grpc-status']
+    return typeof told === 'string' && /^\d{1,2}$/.test(told) ? Number(told) : undefined
+  }
+
   get destroyed(): boolean {
     return this.#stream.destroyed
   }

@@ -39,6 +39,7 @@ function accessFields(exchange: Exchange, status: number, endedAt: number): Reco
     variant: variant?.name,
     endpoint: exchange.endpoint || undefined,
     status,
+    grpc_status: 'grpcStatus' in exchange.response ? exchange.response.grpcStatus : undefined,
     code: error,
     cause: cause || undefined,
     duration_ms: milliseconds(endedAt - startedAt),

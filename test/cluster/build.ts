@@ -95,6 +95,12 @@ async function find(): Promise<Binaries | Missing> {
   }
 }
 
+/** A program that is published as a Go module, by the import path of its command. */
+export function goProgram(path: string, version: string): Promise<string> {
+  const recipe = install(path, version)
+  return program(recipe.name, recipe)
+}
+
 class NoGo extends Error {}
 
 async function program(name: string, recipe: Recipe): Promise<string> {

@@ -1,20 +1,10 @@
 // A real nginx on a free port of loopback, installed where it is missing, until the test ends.
-import { execFile } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { deadPort } from '../dataplane/sockets.ts'
 import { Process, temporaryFolder } from '../cluster/process.ts'
 import { until } from '../cluster/wait.ts'
-
-const program = '/usr/sbin/nginx'
-
-/** Needs to be root once, as everything that installs Debian's packages. */
-async function ensureNginx(): Promise<void> {
-  if (existsSync(program)) return
-  const script = 'apt-get update -q && apt-get install -qy --no-install-recommends nginx-light'
-  await promisify(execFile)('flock', ['/tmp/modelroute-apt.lock', 'sh', '-c', script], { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } })
-}
+import { ensurePackage } from './debian.ts'
 
 export type Nginx = Readonly<{
   port: number
@@ -25,7 +15,7 @@ export type Nginx = Readonly<{
 
 /** nginx in front of another server, whole requests only: what it sends on is what it has read. */
 export async function startNginx(behind: number): Promise<Nginx> {
-  await ensureNginx()
+  const program = await ensurePackage('/usr/sbin/nginx', 'nginx-light')
   const folder = temporaryFolder('nginx')
   const port = await deadPort()
   const log = join(folder, 'access.log')
