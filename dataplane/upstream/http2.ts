@@ -1,6 +1,7 @@
 import { connect, type ClientHttp2Session } from 'node:http2'
 import type { buildConnector, Dispatcher } from 'undici'
 import { Call, StreamRefused, type Sent } from './http2-call.ts'
+import { noticeSilence, type Silence } from './silence.ts'
 
 /** Calls on one connection, whatever more the server would take: more are spread over several. */
 const streamsMax = 100
@@ -19,15 +20,17 @@ export class Http2Pool {
   readonly #connect: buildConnector.connector
   readonly #timeout: number
   readonly #connectionsMax: number
+  readonly #silence: Silence
   readonly #connections = new Set<Connection>()
   readonly #queue: Waiting[] = []
   #connecting = 0
   #closed = false
 
-  constructor(origin: string, timeout: number, connectionsMax: number, connector: buildConnector.connector) {
+  constructor(origin: string, timeout: number, connectionsMax: number, silence: Silence, connector: buildConnector.connector) {
     this.#origin = new URL(origin)
     this.#timeout = timeout
     this.#connectionsMax = connectionsMax
+    this.#silence = silence
     this.#connect = connector
   }
 
@@ -102,6 +105,7 @@ export class Http2Pool {
         if (session.remoteSettings.maxConcurrentStreams === 0) session.destroy(new Error('the backend takes no requests'))
         else {
           this.#connections.add(connection)
+          noticeSilence(session, socket, () => connection.streams > 0, this.#silence)
           settle(undefined)
         }
       })

@@ -2,6 +2,7 @@ import { isIP, type Socket } from 'node:net'
 import { buildConnector, errors, Pool } from 'undici'
 import { guardedLookup, mayReach, AddressRefused } from './guard.ts'
 import { Http2Pool } from './http2.ts'
+import { silence, type Silence } from './silence.ts'
 import type { Member } from './pick/pick.ts'
 
 /** Bounds of what one endpoint is given at once. */
@@ -10,6 +11,8 @@ export type PoolLimits = Readonly<{
   connections: number
   /** Requests that may wait for one of them; more are refused with `overloaded`. */
   pending: number
+  /** When a connection of HTTP/2 is asked whether it is still alive. */
+  silence?: Silence
 }>
 
 const poolLimits: PoolLimits = { connections: 256, pending: 1024 }
@@ -78,7 +81,7 @@ export class Upstream implements Member {
     let pool = this.#http2.get(timeout)
     if (pool === undefined) {
       const { origin, guard } = this.#address
-      pool = new Http2Pool(origin, timeout, this.#limits.connections, createConnector(timeout, guard, true))
+      pool = new Http2Pool(origin, timeout, this.#limits.connections, this.#limits.silence ?? silence, createConnector(timeout, guard, true))
       this.#http2.set(timeout, pool)
     }
     return pool
