@@ -8,6 +8,7 @@ import { authenticatorsOf } from './filters/auth/create.ts'
 import type { FilterDeps } from './filters/filter.ts'
 import { createLimiter } from './limits/create.ts'
 import type { Limiter } from './limits/limiter.ts'
+import { createOutgoing, ownPorts } from './outgoing.ts'
 import { startShedding } from './overload.ts'
 import { createGateway } from './pipeline/gateway.ts'
 import { plainAddress, type Networks } from './pipeline/networks.ts'
@@ -72,12 +73,18 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const { log, workers, announce = (name, url) => log.announce('listening', { name, url }) } = options
   const audit = await openAudit({ file: options.audit, log })
   const vault = options.vault ?? new Vault()
+  /** What the gateway calls is never itself. */
+  const own: number[] = []
+  const authenticators = authenticatorsOf(vault, {
+    outgoing: createOutgoing({ closed: ownPorts(() => own) }),
+    log: (level, message, fields) => log.write(level, message, fields),
+  })
   const { limiter = createLimiter() } = options
   const limitTally = new LimitTally()
   const runtime = createRuntime({
     upstreams: new Upstreams(options.limits),
     vault,
-    filterDeps: { authenticators: authenticatorsOf(vault), limiter, limitTally, ...options.filterDeps, audit },
+    filterDeps: { authenticators, limiter, limitTally, ...options.filterDeps, audit },
   })
   const metrics = createMetrics({
     series: runtime.series, limits: limitTally, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: workers.metrics }),
@@ -134,6 +141,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     // Health first: whoever looks sees a process that is alive and not ready yet.
     const health = await start('health', createHealthServer(admin), options.health)
     const adminUrl = await start('admin', createAdminServer(admin), options.admin)
+    for (const url of [health, adminUrl]) if (url !== undefined) own.push(Number(new URL(url).port))
     if (workers !== undefined) {
       await options.boot(publishing(runtime.activate, workers.publish), workers.settled)
       const urls = await workers.start()

@@ -3,8 +3,8 @@ import type { ApiKey, KeySet } from '../../../table/credentials.ts'
 import type { Credential } from '../../../table/principal.ts'
 import type { Exchange } from '../../pipeline/exchange.ts'
 import { unavailable, type Principal, type Verdict } from '../../pipeline/principal.ts'
-import { unauthenticated, type Verifier } from './authenticators.ts'
 import { bearerOf, looksLikeJwt } from './bearer.ts'
+import { unauthenticated, type Verifier } from './verifier.ts'
 
 type ApiKeyCredential = Extract<Credential, { kind: 'apiKey' }>
 

@@ -18,7 +18,10 @@ export const auth: Filter = {
 
 /** Tells the backend who calls. What the caller said of it was stripped when the request was screened. */
 function introduce(exchange: Exchange, verdict: Verdict, strip: (exchange: Exchange) => void): Outcome {
-  if ('code' in verdict) return verdict
+  if ('code' in verdict) {
+    if (verdict.cause !== undefined) exchange.cause = verdict.cause
+    return verdict
+  }
   strip(exchange)
   exchange.principal = verdict
   const { headers } = exchange.received

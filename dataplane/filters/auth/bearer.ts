@@ -12,3 +12,8 @@ export function bearerOf(exchange: Exchange): string | undefined {
 export function looksLikeJwt(token: string): boolean {
   return jwt.test(token)
 }
+
+/** Whether the request has something that means to be a bearer token, right or wrong. */
+export function claimsBearer(exchange: Exchange): boolean {
+  return /^bearer(?: |$)/i.test(exchange.header('authorization') ?? '')
+}

@@ -1,9 +1,10 @@
-import { unavailable, type Authenticators } from '../../pipeline/principal.ts'
-import { createApiKeys, type KeyVault } from './api_key.ts'
+import type { Authenticators } from '../../pipeline/principal.ts'
+import type { Vault } from '../../vault.ts'
+import { createApiKeys } from './api_key.ts'
 import { createAuthenticators } from './authenticators.ts'
+import { createTokenVerifiers, type TokenDeps } from './tokens.ts'
 
-/** Every way there is of finding out who calls. What cannot be verified yet is not believed. */
-export function authenticatorsOf(vault: KeyVault): Authenticators {
-  const none = () => () => unavailable
-  return createAuthenticators({ apiKey: createApiKeys(vault), jwt: none, introspection: none })
+/** Every way there is of finding out who calls. */
+export function authenticatorsOf(vault: Vault, deps: Omit<TokenDeps, 'vault'>): Authenticators {
+  return createAuthenticators({ apiKey: createApiKeys(vault), ...createTokenVerifiers({ ...deps, vault }) })
 }

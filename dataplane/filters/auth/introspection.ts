@@ -1,11 +1,12 @@
 import type { Credential } from '../../../table/principal.ts'
 import type { Answered, Outgoing, Unanswered } from '../../outgoing.ts'
 import type { Verdict } from '../../pipeline/principal.ts'
+import { bearerOf } from './bearer.ts'
 import { identify } from './identity.ts'
 import { parseObject } from './strict_json.ts'
 import { timeOf } from './times.ts'
 import { keyOf, Verified } from './verified.ts'
-import { bearerOf, expired, rejected, unavailable, type Verifier } from './verifier.ts'
+import { expired, rejected, untold, type Verifier } from './verifier.ts'
 
 export type IntrospectionTerms = Extract<Credential, { kind: 'introspection' }>
 
@@ -42,7 +43,7 @@ export function createIntrospectionVerifier(terms: IntrospectionTerms, { outgoin
 
   async function ask(token: string, key: string): Promise<Verdict> {
     const [client, password] = [secret(terms.client, 'client_id'), secret(terms.client, 'client_secret')]
-    if (client === undefined || password === undefined) return unavailable('the secret with the client credentials is not here')
+    if (client === undefined || password === undefined) return untold('the secret with the client credentials is not here')
     const asked = now()
     const answer = await outgoing({
       to: terms.endpoint,
@@ -62,7 +63,7 @@ export function createIntrospectionVerifier(terms: IntrospectionTerms, { outgoin
       if (!('status' in answer && answer.status === 400)) {
         quietUntil = now() + Math.min(backoff.first * 2 ** failures++, backoff.most)
       }
-      return unavailable(`introspection failed: ${claims}`)
+      return untold(`introspection failed: ${claims}`)
     }
     failures = 0
     const verdict = judge(terms, claims, now())
@@ -79,9 +80,9 @@ export function createIntrospectionVerifier(terms: IntrospectionTerms, { outgoin
     const time = now()
     const known = verified.get(key, time) ?? inactive.get(key, time) ?? asking.get(key)
     if (known !== undefined) return known
-    if (time < quietUntil) return unavailable('introspection failed just now')
+    if (time < quietUntil) return untold('introspection failed just now')
     // After a failure one question at a time, until one is answered.
-    if (asking.size >= (failures > 0 ? 1 : askingMax)) return unavailable('introspection is under way for too many tokens')
+    if (asking.size >= (failures > 0 ? 1 : askingMax)) return untold('introspection is under way for too many tokens')
     const asked = ask(token, key).finally(() => asking.delete(key))
     asking.set(key, asked)
     return asked

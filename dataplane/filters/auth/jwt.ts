@@ -2,12 +2,13 @@ import { isUtf8 } from 'node:buffer'
 import { verify as verifySignature } from 'node:crypto'
 import jsonwebtoken, { type Algorithm } from 'jsonwebtoken'
 import type { Credential } from '../../../table/principal.ts'
+import { bearerOf } from './bearer.ts'
 import { identify } from './identity.ts'
 import type { Key } from './jwk.ts'
 import type { Keys } from './keys.ts'
 import { parseObject } from './strict_json.ts'
 import { timeOf } from './times.ts'
-import { expired, rejected, unavailable, bearerOf, type Verifier } from './verifier.ts'
+import { expired, rejected, untold, type Verifier } from './verifier.ts'
 import type { Verdict } from '../../pipeline/principal.ts'
 import { keyOf, type Verified } from './verified.ts'
 
@@ -46,7 +47,7 @@ export function createJwtVerifier(terms: JwtTerms, { keys, verified, id, now }: 
     const kid = header.get('kid')
     if (kid !== undefined && typeof kid !== 'string') return rejected('its key id is no text')
     const decide = (found: readonly Key[] | string): Verdict => {
-      if (typeof found === 'string') return unavailable(found)
+      if (typeof found === 'string') return untold(found)
       const signer = found.find((candidate) => signed(token, algorithm, candidate))
       if (signer === undefined) return rejected(found.length === 0 ? 'no key of its issuer fits it' : 'its signature is wrong')
       const ends = timeOf(claims.get('exp'))

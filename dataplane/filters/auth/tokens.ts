@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import type { Credential } from '../../../table/principal.ts'
 import { createOutgoing, type Outgoing } from '../../outgoing.ts'
 import type { Vault } from '../../vault.ts'
@@ -31,7 +32,7 @@ export function createTokenVerifiers({ vault, log, outgoing = createOutgoing(), 
   const caches = new Shared<Verified>()
   const keySets = new Shared<Keys>()
   const verifiers = new Shared<Verifier>()
-  const idOf = (tenant: string, terms: Credential | JwtTerms['keys']) => `${tenant} ${JSON.stringify(terms)}`
+  const idOf = (tenant: string, terms: Credential | JwtTerms['keys']) => hash('sha256', JSON.stringify([tenant, terms]), 'base64')
 
   function keysOf(tenant: string, from: JwtTerms['keys']): Keys {
     return keySets.get(idOf(tenant, from), () => from.from === 'secret'

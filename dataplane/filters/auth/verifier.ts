@@ -3,31 +3,27 @@ import type { Exchange } from '../../pipeline/exchange.ts'
 import type { Verdict } from '../../pipeline/principal.ts'
 
 /**
- * One kind of credential that a rule accepts, ready to run. Undefined: the request carries none of this kind, and the
- * next kind is tried. At once where the credential is known already; it never throws or rejects.
+ * Looks for one kind of credential that a rule accepts. Undefined where the request carries none of that kind; otherwise
+ * it decides, even where a later one would have found something too. At once where the credential is known already; a
+ * promise never rejects.
  */
 export type Verifier = (exchange: Exchange) => Verdict | Promise<Verdict> | undefined
 
 /**
- * Whatever is wrong with a credential, its bearer is told the same: what would tell them apart would help to make one
- * that passes. The log says which part it was.
+ * What is missing and what is wrong read the same, whatever is wrong with it: what would tell them apart would help to
+ * make one that passes.
  */
+export const unauthenticated: Failure = failure('unauthenticated', 'The request does not say who calls, or cannot prove it.')
+
+/** The same, and for the log, which part it was. */
 export function rejected(cause: string): Failure {
-  return { ...failure('unauthenticated', 'The request does not say who calls, or cannot prove it.'), cause }
+  return { ...unauthenticated, cause }
 }
 
 /** Only of a token that is right in everything else: its bearer may have another one made. */
 export const expired: Failure = failure('token_expired', 'The token has expired.')
 
-export function unavailable(cause: string): Failure {
+/** Nobody can tell at present who calls: with its cause, for the log. */
+export function untold(cause: string): Failure {
   return { ...failure('auth_unavailable', 'The gateway cannot tell at present who calls.'), cause }
-}
-
-/** RFC 6750 section 2.1: what follows `Bearer` is one token68. */
-const bearerForm = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i
-
-/** The token of the Authorization header. Undefined also where there are two such headers. */
-export function bearerOf(exchange: Exchange): string | undefined {
-  const value = exchange.header('authorization')
-  return value === undefined ? undefined : bearerForm.exec(value)?.[1]
 }
