@@ -6,6 +6,8 @@ import type { Metrics } from './telemetry/metrics.ts'
 export type AdminDeps = Readonly<{
   metrics: Metrics
   table: () => Table | undefined
+  /** What callers used, and what their limits leave them. */
+  usage: () => Promise<readonly unknown[]>
   /** A first complete table is in force, and the process is not about to end. */
   ready: () => boolean
 }>
@@ -26,6 +28,7 @@ export function createAdminServer(deps: AdminDeps): Server {
   return createPort(new Map([
     ...healthHandlers(deps),
     ['/table', get(() => showTable(deps.table()))],
+    ['/usage', get(async () => ({ status: 200, type: 'application/json', body: `${JSON.stringify({ items: await deps.usage() })}\n` }))],
     ['/explain', { method: 'POST', answer: (body) => answerQuestion(deps.table(), body) }],
   ]))
 }

@@ -101,7 +101,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   let ending = false
   const draining = () => ending || drain.draining()
   const ready = () => runtime.table() !== undefined && !draining() && (workers?.ready() ?? true)
-  const admin = { metrics, table: runtime.table, ready }
+  const admin = { metrics, table: runtime.table, usage: () => limitTally.usage(limiter), ready }
 
   const servers: Server[] = []
   const doors: Door[] = []

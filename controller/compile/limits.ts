@@ -1,5 +1,6 @@
 import type { RateLimitPolicy } from '../../crds/types.gen.ts'
 import type { Algorithm, Counter, Limit } from '../../table/limits.ts'
+import { compileCondition, compileCost } from '../../table/expression.ts'
 import type { Problem } from '../sources/snapshot.ts'
 import { parseDuration } from './durations.ts'
 import { invalid, quote } from './problems.ts'
@@ -19,6 +20,11 @@ export function compileLimit(policy: string, spec: LimitSpec, place: string, pro
     problems.push(invalid(`${place}.${at}`, `${quote(text)} is no duration; write one such as 250ms, 30s or 1h30m`))
     return 0
   }
+  const { when } = appliesTo
+  const condition = when === undefined ? undefined : compileCondition(when)
+  if (condition && 'fault' in condition) problems.push(invalid(`${place}.appliesTo.when`, condition.fault))
+  const cost = spec.cost === undefined ? undefined : compileCost(spec.cost)
+  if (cost && 'fault' in cost) problems.push(invalid(`${place}.cost`, cost.fault))
   return {
     policy,
     name,
@@ -27,7 +33,7 @@ export function compileLimit(policy: string, spec: LimitSpec, place: string, pro
       groups: appliesTo.groups ?? [],
       consumers: appliesTo.consumers ?? [],
       models: appliesTo.models ?? [],
-      ...(appliesTo.when === undefined ? {} : { when: appliesTo.when }),
+      ...(when === undefined ? {} : { when }),
     },
     counters: counters.map(compileCounter),
     algorithm: compileAlgorithm(spec, duration),

@@ -48,10 +48,6 @@ export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy'
     { path: 'spec.rules[].logging.predictions' },
   ],
   RateLimitPolicy: [
-    { path: 'spec.limits[].appliesTo.when' },
-    { path: 'spec.limits[].rate.tokens' },
-    { path: 'spec.limits[].rate.cost' },
-    { path: 'spec.limits[].cost' },
     { path: 'spec.limits[].onLimit', admits: ['Reject'] },
     { path: 'spec.limits[].queue' },
   ],

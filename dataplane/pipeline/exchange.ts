@@ -45,6 +45,9 @@ export type HeadTap = (status: number, headers: FlatHeaders) => void
 /** Sees each piece of a backend's answer on its way. */
 export type DataTap = (chunk: Buffer) => void
 
+/** Puts something else in the place of a backend's answer, piece by piece; `end` gives what is left at its end. */
+export type BodyRewrite = Readonly<{ data(chunk: Buffer): Buffer; end(): Buffer }>
+
 /** One request and its response, from the door to the log. */
 export class Exchange implements Matchable {
   readonly request: IncomingMessage
@@ -92,6 +95,8 @@ export class Exchange implements Matchable {
   way: Way | undefined
   headTaps: HeadTap[] | undefined
   dataTaps: DataTap[] | undefined
+  /** Set by a head tap at the latest, which takes the length out of the headers. */
+  rewrite: BodyRewrite | undefined
   upstreamStartedAt = 0
   firstByteAt = 0
   upstreamEndedAt = 0

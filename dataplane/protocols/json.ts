@@ -1,5 +1,9 @@
 /** The members of a JSON object, by name; each value is still text, and parsed when somebody asks for it. */
-export type Members = Readonly<{ value(name: string): unknown }>
+export type Members = Readonly<{
+  value(name: string): unknown
+  /** Where in the body its value stands. */
+  place(name: string): readonly [from: number, to: number] | undefined
+}>
 
 /** More than any API has, and a bound on what one body can make us keep. */
 const membersMax = 1000
@@ -55,6 +59,7 @@ function read(body: Buffer, found: ReadonlyMap<string, readonly [from: number, t
       const place = found.get(name)
       return place && parse(body, place[0], place[1])
     },
+    place: (name) => found.get(name),
   }
 }
 

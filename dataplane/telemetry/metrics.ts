@@ -65,6 +65,19 @@ export function createMetrics({ series, limits, table, tableAge, others }: Metri
   durations('modelroute_upstream_duration_seconds', 'From sending a request to a backend to the last byte of its answer.', (one) => one.upstream)
   durations('modelroute_time_to_first_byte_seconds', 'From the arrival of a request to the first byte of its answer.', (one) => one.firstByte)
 
+  const tokens = new Counter({
+    name: 'modelroute_tokens_total',
+    help: 'Tokens of requests that a limit counts tokens of, as the backends tell them, else estimated. direction: input or output.',
+    labelNames: ['route', 'rule', 'variant', 'model', 'model_version', 'direction'],
+    registers,
+    collect() {
+      tokens.reset()
+      for (const { labels, inputTokens, outputTokens } of series.values()) {
+        if (inputTokens > 0) tokens.inc({ ...labels, direction: 'input' }, inputTokens)
+        if (outputTokens > 0) tokens.inc({ ...labels, direction: 'output' }, outputTokens)
+      }
+    },
+  })
   const decisions = new Counter({
     name: 'modelroute_ratelimit_decisions_total',
     help: 'What each limit of each RateLimitPolicy decided: allowed, rejected, shadow_rejected, or unavailable where the counts could not be reached.',

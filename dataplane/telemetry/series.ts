@@ -33,11 +33,19 @@ export class Series {
   readonly upstream = new Durations()
   readonly firstByte = new Durations()
   inFlight = 0
+  /** Tokens, where something had to know them. */
+  inputTokens = 0
+  outputTokens = 0
   /** `200`, or `502 upstream_reset`: status and error code. */
   readonly outcomes = new Map<string, number>()
 
   constructor(labels: SeriesLabels) {
     this.labels = labels
+  }
+
+  countTokens({ inputTokens, outputTokens }: Readonly<{ inputTokens: number; outputTokens: number }>): void {
+    this.inputTokens += inputTokens
+    this.outputTokens += outputTokens
   }
 
   count(status: number, error: string): void {

@@ -170,7 +170,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, Way {
       this.#fail(failure('upstream_protocol', 'The backend answered with something that is not valid HTTP.'), 'header')
       return
     }
-    this.#left = bodyless || (controller instanceof Call && controller.headOnly) ? 0 : length
+    this.#left = bodyless || (controller instanceof Call && controller.headOnly) ? 0 : exchange.rewrite === undefined ? length : undefined
     // A body that comes with its headers goes out with them; a first event that lets itself be waited for must not
     // hold the headers back.
     if (this.#left !== 0) process.nextTick(flushHeaders, this)
@@ -198,7 +198,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, Way {
         return
       }
     }
-    if (!response.write(chunk)) {
+    if (!response.write(exchange.rewrite?.data(chunk) ?? chunk)) {
       controller.pause()
       if (!this.#waitsForDrain) {
         this.#waitsForDrain = true
@@ -218,7 +218,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, Way {
     if (!response.writableEnded) {
       const trailers = this.#left === undefined ? trailersOf(controller.rawTrailers) : []
       if (trailers.length > 0) response.addTrailers(trailers)
-      response.end()
+      response.end(this.#exchange.rewrite?.end())
     }
     // The backend did not wait for the whole request.
     discardRest(request, response)

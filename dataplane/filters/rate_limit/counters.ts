@@ -3,29 +3,30 @@ import type { Counter, Limit } from '../../../table/limits.ts'
 import { counterKeys } from '../../limits/key.ts'
 import type { Exchange } from '../../pipeline/exchange.ts'
 import { chooseVariant } from '../../pipeline/variant.ts'
+import type { Subject } from './subject.ts'
 
 /** So many counts one limit may ask of one request; who is in more groups is counted by the first of them. */
 const keysMax = 256
 
 /** What a counter reads from a request. More than one value: each is counted. */
-type Reading = (exchange: Exchange) => string | readonly string[]
+type Reading = (subject: Subject) => string | readonly string[]
 
 /**
  * The names of the counts that a limit asks of a request: of one counter with several values (the groups of a caller)
  * each. A request that lacks what a counter reads shares one count with all others that lack it: leaving a header out
  * must not be a way around a limit.
  */
-export function createKeys(limit: Pick<Limit, 'policy' | 'name' | 'algorithm' | 'counters'>): (exchange: Exchange) => readonly string[] {
+export function createKeys(limit: Pick<Limit, 'policy' | 'name' | 'algorithm' | 'counters'>): (subject: Subject) => readonly string[] {
   const keyOf = counterKeys(limit)
   const readings = limit.counters.map(readingOf)
   if (readings.length === 0) {
     const only = [keyOf([])]
     return () => only
   }
-  return (exchange) => {
+  return (subject) => {
     let rows: (readonly string[])[] = [[]]
     for (const read of readings) {
-      const value = read(exchange)
+      const value = read(subject)
       if (typeof value === 'string') rows = rows.map((row) => [...row, value])
       else {
         const values = value.length === 0 ? [''] : [...new Set(value)].sort()
@@ -39,35 +40,30 @@ export function createKeys(limit: Pick<Limit, 'policy' | 'name' | 'algorithm' | 
 function readingOf(counter: Counter): Reading {
   switch (counter.type) {
     case 'Principal':
-      return callerOf
+      return ({ exchange }) => callerOf(exchange)
     case 'SourceIP':
-      return ({ clientAddress }) => networkOf(clientAddress)
+      return ({ exchange }) => networkOf(exchange.clientAddress)
     case 'Tier':
-      return ({ principal }) => principal?.tier ?? ''
+      return ({ exchange }) => exchange.principal?.tier ?? ''
     case 'Group':
-      return ({ principal }) => principal?.groups ?? []
+      return ({ exchange }) => exchange.principal?.groups ?? []
     case 'Model':
-      return modelOf
+      return ({ model }) => model
     case 'Variant':
-      return (exchange) => (exchange.rule && chooseVariant(exchange, exchange.rule)?.name) ?? ''
+      return ({ exchange }) => (exchange.rule && chooseVariant(exchange, exchange.rule)?.name) ?? ''
     case 'Route':
-      return ({ rule }) => rule?.route ?? ''
+      return ({ exchange }) => exchange.rule?.route ?? ''
     case 'Claim':
-      return ({ principal }) => claimValues(principal?.claims.get(counter.name))
+      return ({ exchange }) => claimValues(exchange.principal?.claims.get(counter.name))
     case 'Header':
       break
   }
-  return (exchange) => exchange.header(counter.name) ?? ''
+  return ({ exchange }) => exchange.header(counter.name) ?? ''
 }
 
 /** Who calls; a caller nobody knows is their address. What stands before the colon keeps the two apart. */
-function callerOf({ principal, clientAddress }: Exchange): string {
+export function callerOf({ principal, clientAddress }: Exchange): string {
   return principal === undefined || principal.consumer === '' ? `ip:${networkOf(clientAddress)}` : `c:${principal.consumer}`
-}
-
-/** The model that the request names, else the one that its match is for. */
-export function modelOf(exchange: Exchange): string {
-  return exchange.model()?.name ?? exchange.asked?.name ?? ''
 }
 
 /** One subscriber has a whole /64 of IPv6 to call from (RFC 6177), so all of it is one address here. */

@@ -1,68 +1,98 @@
 import type { Limit } from '../../../table/limits.ts'
-import type { Decision, Limiter, Take } from '../../limits/limiter.ts'
-import type { Exchange } from '../../pipeline/exchange.ts'
+import type { Decision, Take } from '../../limits/limiter.ts'
+import { failure, type Failure } from '../../pipeline/errors.ts'
 import type { LimitTally } from '../../telemetry/limits.ts'
-import type { Filter, Outcome } from '../filter.ts'
-import { createSelector } from './applies.ts'
-import { createKeys } from './counters.ts'
+import type { Filter, FilterDeps, Outcome } from '../filter.ts'
+import { buildLimit, type BuiltLimit } from './built.ts'
+import { callerOf } from './counters.ts'
 import { announce, type Told } from './headers.ts'
+import { needsOf } from './needs.ts'
 import { refusal, storeUnavailable } from './refusal.ts'
-
-type BuiltLimit = Readonly<{ limit: Limit; applies: (exchange: Exchange) => boolean; keys: (exchange: Exchange) => readonly string[] }>
+import { lookAt, plainSubject, type Subject } from './subject.ts'
+import { watch } from './watch.ts'
 
 /** What is asked of the counts for one request: each take, and the limit that it is of. */
-type Asked = Readonly<{ takes: readonly Take[]; of: readonly Limit[] }>
+type Asked = Readonly<{ subject: Subject; takes: readonly Take[]; of: readonly BuiltLimit[] }>
+type Deps = Pick<FilterDeps, 'limiter' | 'limitTally'> & Readonly<{ tenant: string; readsUsage: boolean }>
 
 export const rateLimit: Filter = {
   name: 'rate_limit',
   build({ route, rule }, { limiter, limitTally }) {
     if (rule.limits === undefined || rule.limits.length === 0) return undefined
     const limits = rule.limits.map(buildLimit)
+    const needs = needsOf(limits)
+    const deps: Deps = { limiter, limitTally, tenant: route.tenant, readsUsage: needs.usage }
+    const looks = needs.model || needs.demand || needs.size
     return function limitRequest(exchange) {
-      const asked = ask(limits, exchange)
-      if (asked.takes.length === 0) return undefined
-      if (exchange.explaining !== undefined) return imagine(exchange, route.tenant, asked, limiter)
-      const decision = limiter.take(route.tenant, asked.takes)
-      return decision instanceof Promise
-        ? decision.then((settled) => conclude(exchange, asked, settled, limiter, limitTally))
-        : conclude(exchange, asked, decision, limiter, limitTally)
+      return looks
+        ? lookAt(exchange, needs).then((subject) => ('code' in subject ? subject : decide(subject, limits, deps)))
+        : decide(plainSubject(exchange), limits, deps)
     }
   },
 }
 
-function buildLimit(limit: Limit): BuiltLimit {
-  return { limit, applies: createSelector(limit.appliesTo), keys: createKeys(limit) }
+function decide(subject: Subject, limits: readonly BuiltLimit[], deps: Deps): Outcome | Promise<Outcome> {
+  const asked = ask(limits, subject)
+  if ('code' in asked) return asked
+  if (asked.takes.length === 0) return undefined
+  if (subject.exchange.explaining !== undefined) return imagine(asked, deps)
+  const decision = deps.limiter.take(deps.tenant, asked.takes)
+  return decision instanceof Promise ? decision.then((settled) => conclude(asked, settled, deps)) : conclude(asked, decision, deps)
 }
 
-function ask(limits: readonly BuiltLimit[], exchange: Exchange): Asked {
+const priceless = failure('invalid_request', 'What the request costs cannot be told from what it says.')
+
+function ask(limits: readonly BuiltLimit[], subject: Subject): Asked | Failure {
   const takes: Take[] = []
-  const of: Limit[] = []
-  for (const { limit, applies, keys } of limits) {
-    if (!applies(exchange)) continue
-    const { algorithm, amount, scope, shadow, onStoreFailure } = limit
-    for (const key of keys(exchange)) {
-      of.push(limit)
-      takes.push({ key, algorithm, amount, units: 1, hold: algorithm.type === 'Concurrency', scope, shadow, onStoreFailure })
+  const of: BuiltLimit[] = []
+  for (const built of limits) {
+    if (!built.applies(subject)) continue
+    const { limit: { algorithm, amount, scope, shadow, onStoreFailure }, price } = built
+    const units = price === undefined ? 1 : price.reserve(subject)
+    if (units === undefined) return priceless
+    const hold = algorithm.type === 'Concurrency' || price !== undefined
+    for (const key of built.keys(subject)) {
+      of.push(built)
+      takes.push({ key, algorithm, amount, units, hold, scope, shadow, onStoreFailure })
     }
   }
-  return { takes, of }
+  return { subject, takes, of }
 }
 
-function conclude(exchange: Exchange, asked: Asked, decision: Decision, limiter: Limiter, tally: LimitTally): Outcome {
-  const { allowed, unavailable } = decision
-  count(asked, decision, tally)
+function conclude(asked: Asked, decision: Decision, { tenant, readsUsage, limiter, limitTally }: Deps): Outcome {
+  const { subject: { exchange } } = asked
+  count(asked, decision, limitTally)
   const told = tell(asked, decision)
   if (told.length > 0) (exchange.headTaps ??= []).push((_, headers) => announce(headers, told))
-  if (allowed) {
-    // Whichever way it ends, and at once where the client has left meanwhile.
-    if (decision.held !== undefined) exchange.onEnd(() => limiter.settle(decision))
-    return undefined
+  if (!decision.allowed) {
+    return decision.unavailable ? storeUnavailable : refusal(exchange, told.filter(({ verdict }) => !verdict.allows))
   }
-  return unavailable ? storeUnavailable : refusal(exchange, told.filter(({ verdict }) => !verdict.allows))
+  limitTally.admitted(tenant, callerOf(exchange), asked)
+  if (decision.held !== undefined) holdOn(asked, decision, { tenant, readsUsage, limiter, limitTally })
+  return undefined
+}
+
+/** Settles what was reserved, whichever way the request ends; at once, where the client has left meanwhile. */
+function holdOn({ subject, takes, of }: Asked, decision: Decision, { tenant, readsUsage, limiter, limitTally }: Deps): void {
+  const { exchange } = subject
+  const priced = of.some(({ price }) => price !== undefined)
+  const watched = priced ? watch(subject, readsUsage) : undefined
+  exchange.onEnd(() => {
+    const spent = watched?.spent()
+    if (spent === undefined) {
+      limiter.settle(decision)
+      return
+    }
+    if (readsUsage) {
+      exchange.series?.countTokens(spent)
+      limitTally.spent(tenant, callerOf(exchange), spent)
+    }
+    limiter.settle(decision, of.map(({ price }, i) => price?.settle(subject, spent) ?? takes[i]?.units ?? 0))
+  })
 }
 
 function count({ takes, of }: Asked, { allowed, unavailable, verdicts }: Decision, tally: LimitTally): void {
-  for (const [i, { policy, name, shadow }] of of.entries()) {
+  for (const [i, { limit: { policy, name, shadow } }] of of.entries()) {
     if (verdicts[i]?.allows === true) {
       if (allowed) tally.decided(policy, name, 'allowed')
     } else if (shadow) tally.decided(policy, name, 'shadow_rejected')
@@ -71,9 +101,9 @@ function count({ takes, of }: Asked, { allowed, unavailable, verdicts }: Decisio
 }
 
 /** What the caller is told: nothing of limits that only watch, and of several counts of one limit the one with the least left. */
-function tell({ of }: Asked, { verdicts }: Decision): readonly Told[] {
+function tell({ of }: Asked, { verdicts }: Pick<Decision, 'verdicts'>): readonly Told[] {
   const told = new Map<string, Told>()
-  for (const [i, limit] of of.entries()) {
+  for (const [i, { limit }] of of.entries()) {
     const verdict = verdicts[i]
     if (verdict === undefined || limit.shadow) continue
     const before = told.get(limit.name)?.verdict
@@ -85,12 +115,16 @@ function tell({ of }: Asked, { verdicts }: Decision): readonly Told[] {
 }
 
 /** What would become of it: looks at the counts, and takes nothing. */
-async function imagine(exchange: Exchange, tenant: string, asked: Asked, limiter: Limiter): Promise<Outcome> {
-  const decision = await limiter.take(tenant, asked.takes.map((take) => ({ ...take, units: 0, hold: false })))
-  const verdicts = decision.verdicts.map((verdict, i) => ({ ...verdict, allows: !(verdict.remaining < (asked.takes[i]?.units ?? 0)) }))
-  const told = tell(asked, { ...decision, verdicts })
-  const left = asked.of.map(({ policy, name, amount }, i) => `${policy} ${name}: ${verdicts[i]?.remaining ?? '?'} of ${amount} left`)
-  exchange.explaining?.set('rate_limit', left.join(', '))
-  const refusing = told.filter(({ verdict }) => !verdict.allows)
+async function imagine(asked: Asked, { tenant, limiter }: Deps): Promise<Outcome> {
+  const { subject: { exchange }, takes, of } = asked
+  const looked = await limiter.take(tenant, takes.map((take) => ({ ...take, units: 0, hold: false })))
+  const verdicts = looked.verdicts.map((verdict, i) => ({ ...verdict, allows: !(verdict.remaining < (takes[i]?.units ?? 0)) }))
+  exchange.explaining?.set('rate_limit', of.map(({ limit }, i) => stateOf(limit, verdicts[i]?.remaining, takes[i]?.units)).join(', '))
+  const refusing = tell(asked, { verdicts }).filter(({ verdict }) => !verdict.allows)
   return refusing.length === 0 ? undefined : refusal(exchange, refusing)
+}
+
+function stateOf({ policy, name, amount, unit }: Limit, remaining = Number.NaN, units = 0): string {
+  const left = Number.isNaN(remaining) ? 'unknown' : `${Math.floor(remaining)} of ${amount}`
+  return `${policy} ${name}: ${left} left${unit === 'requests' ? '' : `, ${Math.ceil(units)} ${unit} asked for`}`
 }
