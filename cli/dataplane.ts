@@ -25,6 +25,7 @@ export async function dataplane(options: Options<'dataplane'>): Promise<number> 
   const log = createLog({ level: options.logLevel })
   const common: Omit<DataplaneOptions, 'feed'> = {
     http: { host: options.host, port: options.httpPort },
+    https: options.httpsPort === undefined ? undefined : { bind: { host: options.host, port: options.httpsPort } },
     admin: { host: options.adminHost, port: options.adminPort },
     health: { host: options.host, port: options.healthPort },
     ...edgeOf(options),

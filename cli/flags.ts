@@ -71,8 +71,8 @@ export const flags = define([
   {
     name: 'https-port',
     type: 'port',
-    of: { serve: '8443' },
-    help: 'the gateway over TLS, where a certificate is given',
+    of: { serve: '8443', dataplane: null },
+    help: 'the gateway over TLS, with the certificates of its routes; serve opens it once there is one',
   },
   {
     name: 'admin-host',

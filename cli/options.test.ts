@@ -138,7 +138,6 @@ describe('options', () => {
     ['serve', '-f a --redis https://bob:secret@x', /^--redis must be redis:\/\/(?!.*secret)/],
     ['serve', '-f a --tls-cert c', /--tls-cert and --tls-key go together/],
     ['serve', '-f a --client-ca c', /--client-ca needs --tls-cert/],
-    ['serve', '-f a --https-port 1', /--https-port needs --tls-cert/],
     ['serve', '-f a --trusted-hops 10.0.0.0/33', /--trusted-hops must be a network such as/],
     ['serve', '-f a --max-connections 0', /must be a whole number from 1/],
     ['check', '-f a -o yaml', /-o must be one of text, json/],

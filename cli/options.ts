@@ -18,7 +18,7 @@ const rules: { readonly [C in Command]?: (options: Options<C>, given: ReadonlySe
   serve: (options, given) => [
     ...(options.filename.length === 0 ? ['-f PATH is required: a file, a folder, or - for stdin'] : []),
     ...(options.tlsCert === undefined && options.tlsKey === undefined ? [] : pair(options)),
-    ...['client-ca', 'https-port'].filter((name) => given.has(name) && options.tlsCert === undefined).map((name) => `--${name} needs --tls-cert`),
+    ...(given.has('client-ca') && options.tlsCert === undefined ? ['--client-ca needs --tls-cert'] : []),
   ],
   check: ({ filename }) => (filename.length === 0 ? ['-f PATH is required: a file, a folder, or - for stdin'] : []),
   explain: ({ filename, admin }) => [

@@ -56,9 +56,10 @@ function proxyOf(options: ServeOptions, log: Log): Omit<DataplaneOptions, 'feed'
   const { host, adminHost, healthPort, httpsPort, tlsCert, tlsKey, clientCa } = options
   return {
     http: { host, port: options.httpPort },
-    https: httpsPort !== undefined && tlsCert !== undefined && tlsKey !== undefined
-      ? { bind: { host, port: httpsPort }, files: { cert: tlsCert, key: tlsKey, clientCa } }
-      : undefined,
+    https: httpsPort === undefined ? undefined : {
+      bind: { host, port: httpsPort },
+      ...(tlsCert !== undefined && tlsKey !== undefined ? { files: { cert: tlsCert, key: tlsKey, clientCa } } : { wait: true }),
+    },
     admin: { host: adminHost, port: options.adminPort },
     health: healthPort === undefined ? undefined : { host, port: healthPort },
     ...edgeOf(options),

@@ -1,7 +1,8 @@
 import type { Server } from 'node:http'
 import { createAdminServer, createHealthServer } from './admin.ts'
 import { createAdmission, type ConnectionLimits } from './door/admission.ts'
-import { followCertificate, type CertificateFiles, type FileCertificate } from './door/certificates.ts'
+import { followCertificate, type CertificateFiles } from './door/certificates.ts'
+import { createServedCertificates, type ServedCertificates } from './door/served.ts'
 import { createPace, type PaceLimits } from './door/pace.ts'
 import { createDrain, type DrainOptions } from './drain.ts'
 import { authenticatorsOf } from './filters/auth/create.ts'
@@ -27,10 +28,13 @@ import type { Workers } from './workers/primary.ts'
 
 export type Bind = Readonly<{ host: string; port: number }>
 
+/** `files`: what is shown for names whose routes bring no certificate. `wait`: it opens once there is one to show. */
+export type HttpsOptions = Readonly<{ bind: Bind; files?: CertificateFiles; wait?: boolean }>
+
 export type ProxyOptions = Readonly<{
   http: Bind
   /** The same over TLS. */
-  https?: Readonly<{ bind: Bind; files: CertificateFiles }>
+  https?: HttpsOptions
   admin?: Bind
   health?: Bind
   log: Log
@@ -105,7 +109,8 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
 
   const servers: Server[] = []
   const doors: Door[] = []
-  let certificate: FileCertificate | undefined
+  let certificates: ServedCertificates | undefined
+  let closed = false
   const start = async (name: string, server: Server, bind: Bind | undefined) => {
     if (bind === undefined) return undefined
     const { url } = await listen(server, bind.host, bind.port)
@@ -122,7 +127,8 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   }
 
   const close = async (): Promise<void> => {
-    certificate?.close()
+    closed = true
+    certificates?.close()
     for (const { http2 } of doors) http2.destroy()
     for (const server of servers) {
       server.close()
@@ -162,13 +168,32 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
         },
       }
     }
-    await options.boot(runtime.activate)
+    const { https: tls } = options
+    const say: Parameters<typeof followCertificate>[1] = (...line) => log.write(...line)
+    const named = tls && createServedCertificates(tls.files && (await followCertificate(tls.files, say)), (...line) => log.write(...line))
+    certificates = named
+    await options.boot(named === undefined ? runtime.activate : (next) => {
+      const refusals = runtime.activate(next)
+      named.follow(next)
+      return refusals
+    })
     const gateway = createGateway({ runtime, recorder, draining: drain.draining, shed: shedding.shed, trusted })
-    if (options.https !== undefined) certificate = await followCertificate(options.https.files, (...line) => log.write(...line))
     const http = await open('http', createDoor({ gateway, admission, pace }), options.http)
-    const https = options.https && await open('https', createDoor({ gateway, admission, pace, certificate }), options.https.bind)
+    let https: string | undefined
+    const openTls = async ({ bind }: HttpsOptions) => {
+      if (!closed) https = await open('https', createDoor({ gateway, admission, pace, certificates: named }), bind)
+    }
+    if (tls?.wait) named?.onFirst(() => void openTls(tls).catch((error: unknown) => log.write('error', 'the TLS port cannot be opened', { why: String(error) })))
+    else if (tls) await openTls(tls)
     return {
-      urls: { http, https, admin: adminUrl, health },
+      urls: {
+        http,
+        get https() {
+          return https
+        },
+        admin: adminUrl,
+        health,
+      },
       metrics,
       async drain(drainOptions) {
         const clean = await drain.drain(drainOptions)

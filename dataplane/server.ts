@@ -4,12 +4,13 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import express from 'express'
 import { randomUUID } from 'node:crypto'
-import type { TLSSocket } from 'node:tls'
+import type { SecureContext, TLSSocket } from 'node:tls'
 import type { Admission } from './door/admission.ts'
-import { tlsFloor, type FileCertificate } from './door/certificates.ts'
+import { tlsFloor } from './door/certificates.ts'
 import { createHttp2Door, type Http2Door } from './door/http2.ts'
 import type { Pace } from './door/pace.ts'
 import { divertHttp2 } from './door/preface.ts'
+import type { ServedCertificates } from './door/served.ts'
 import { failure, type Failure } from './pipeline/errors.ts'
 import type { Gateway } from './pipeline/gateway.ts'
 import { rawError } from './pipeline/reply.ts'
@@ -24,7 +25,7 @@ export type DoorOptions = Readonly<{
   admission: Admission
   pace: Pace
   /** With it the port speaks TLS, HTTP/2 by ALPN; without it HTTP/2 with prior knowledge. */
-  certificate?: FileCertificate | undefined
+  certificates?: ServedCertificates | undefined
 }>
 
 /** HTTP/1.1 connections are the server's own to count and close; those of HTTP/2 are apart. */
@@ -36,7 +37,7 @@ export type Door = Readonly<{ server: Server; http2: Http2Door }>
  * Express sets the prototype of each request and response to its own, which makes every later property access slow. The
  * server is therefore given classes whose prototypes are the app's already, so that setting it changes nothing.
  */
-export function createDoor({ gateway, admission, pace, certificate }: DoorOptions): Door {
+export function createDoor({ gateway, admission, pace, certificates }: DoorOptions): Door {
   class Request extends IncomingMessage {}
   class Response extends ServerResponse {}
   const app = express()
@@ -63,7 +64,7 @@ export function createDoor({ gateway, admission, pace, certificate }: DoorOption
     noDelay: true,
     shouldUpgradeCallback: wantsTunnel,
   }
-  const server = certificate === undefined ? createServer(options, app) : createTlsServer({ ...options, ...tlsOptions(certificate) }, app)
+  const server = certificates === undefined ? createServer(options, app) : createTlsServer({ ...options, ...tlsOptions(certificates) }, app)
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => gateway(request, response, true))
   // The answer of node:http would pass by the log. An expectation that nobody knows may be disregarded (RFC 9110, 10.1.1).
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => gateway(request, response))
@@ -74,21 +75,23 @@ export function createDoor({ gateway, admission, pace, certificate }: DoorOption
   })
 
   const http2 = createHttp2Door(gateway, pace)
-  server.on(certificate === undefined ? 'connection' : 'secureConnection', pace.watch)
-  if (certificate === undefined || !('setSecureContext' in server)) divertHttp2(server, http2.take)
+  server.on(certificates === undefined ? 'connection' : 'secureConnection', pace.watch)
+  if (certificates === undefined || !('setSecureContext' in server)) divertHttp2(server, http2.take)
   else {
     divertByAlpn(server, http2.take)
-    certificate.onChange(({ options: next }) => server.setSecureContext(next))
+    certificates.onFallback((next) => server.setSecureContext({ ...tlsFloor, ...next }))
   }
-  admission.guard(server, certificate !== undefined)
+  admission.guard(server, certificates !== undefined)
   return { server, http2 }
 }
 
-function tlsOptions(certificate: FileCertificate) {
-  const { options } = certificate.current()
+function tlsOptions(certificates: ServedCertificates) {
+  const options = certificates.fallback()
   return {
     ...tlsFloor,
     ...options,
+    // Without a context of its own, a name gets the fallback.
+    SNICallback: (name: string, done: (error: null, context?: SecureContext) => void) => done(null, certificates.of(name)),
     ALPNProtocols: ['h2', 'http/1.1'],
     handshakeTimeout: 9000,
     ...(options.ca !== undefined && { requestCert: true, rejectUnauthorized: true }),

@@ -127,6 +127,8 @@ export const RouteSchema = v.pipe(
     created: v.string(),
     /** Lower case; empty = any; `*.example.com` = any name below it. */
     hostnames: list(text),
+    /** Secrets with `tls.crt` and `tls.key` (PEM), to be shown for these hostnames and for no others. */
+    certificates: v.exactOptional(list(text)),
     rules: list(Rule),
   }),
   v.readonly(),

@@ -42,6 +42,7 @@ export function settle(draft: RouteDraft, losses: readonly Loss[], policies: rea
     generation: resource.generation,
     created: resource.created,
     hostnames: draft.hostnames,
+    ...(draft.certificates.length > 0 && { certificates: [...new Set(draft.certificates)] }),
     rules: rules.map(({ matches, rest }) => ({
       name: rest.name,
       matches: matches.map(({ match }) => match),
@@ -62,7 +63,7 @@ export function settle(draft: RouteDraft, losses: readonly Loss[], policies: rea
   const partiallyInvalid = accepted.status === 'True' ? partial(draft, alive, losses, { strangers, conflicts }) : undefined
   return {
     ...(rules.length > 0 ? { item } : {}),
-    needs: rules.map(({ needs }) => needs),
+    needs: [draft.needs, ...rules.map(({ needs }) => needs)],
     fates: governed.fates,
     tenant: resource.namespace,
     hostnames: draft.hostnames,

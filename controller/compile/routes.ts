@@ -1,10 +1,13 @@
 import type { ModelRoute } from '../../crds/types.gen.ts'
 import type { BrokenRule, Problem, Resource } from '../sources/snapshot.ts'
 import { compileHostnames } from './hostnames.ts'
+import { type Needs, noNeeds } from './needs.ts'
 import { warning } from './problems.ts'
 import { createRegexCheck } from './regexes.ts'
 import { compileRule, type RuleContext, type RuleDraft } from './rules.ts'
+import { useSecret } from './secrets.ts'
 import type { CompileOptions, RouteSpec, RuleSpec } from './spec.ts'
+import type { BackendContext } from './targets.ts'
 import { unsupportedInRoute } from './unsupported.ts'
 import type { World } from './world.ts'
 
@@ -16,6 +19,9 @@ export type RouteDraft = Readonly<{
   hostnames: readonly string[]
   /** Those of the manifest that belong to other namespaces; `*` for any. */
   lostHosts?: readonly string[]
+  /** Ids of the Secrets with the certificates of its hostnames, and what is needed for that. */
+  certificates: readonly string[]
+  needs: Needs
   rules: readonly RuleDraft[]
   /** Rules of the manifest that do not hold. `kept`: the last good version is among `rules`. */
   failed: readonly Readonly<{ name: string; kept: boolean; problems: readonly Problem[] }>[]
@@ -44,14 +50,14 @@ export function compileRoute(id: string, resource: Resource<ModelRoute>, context
   const good = lastGood(id, context)
   if (!good || refused.guarded || resource.guarded || unsupportedInRoute(good).problems.length > 0) {
     // Who turns a protection on does not want the unprotected version to go on.
-    const where = spec ? reach(spec, context.options, problems) : { gateways: [], hostnames: [] }
+    const where = spec ? reach(spec, rulesContext(resource, context), problems) : nowhere
     return { ...base, ...where, rules: [], problems }
   }
   const inner = rulesContext(resource, context)
   const kept = good.rules.map((rule) => compileRule(rule, '', inner))
   problems.push(...kept.flatMap((result) => result.problems).map((problem) => ofLastGood(problem, '')))
   const rules = kept.flatMap((result) => result.draft ?? [])
-  return { ...base, ...reach(good, context.options, problems), rules, problems, inForce: good }
+  return { ...base, ...reach(good, inner, problems), rules, problems, inForce: good }
 }
 
 function fromManifest(id: string, resource: Resource<ModelRoute>, spec: RouteSpec, context: RouteContext): RouteDraft {
@@ -81,7 +87,7 @@ function fromManifest(id: string, resource: Resource<ModelRoute>, spec: RouteSpe
   }
   problems.push(...shadowed(rules))
   const inForce = failed.length === 0 ? spec : { ...spec, rules: holding }
-  const where = reach(spec, context.options, problems)
+  const where = reach(spec, inner, problems)
   return { id, resource, ...where, rules, failed, problems, inForce }
 }
 
@@ -109,12 +115,15 @@ function lastGood(id: string, { good, world }: RouteContext): RouteSpec | undefi
   return good ?? world.revision(id)?.spec
 }
 
-/** Which fleets and hosts a route is for. */
+const nowhere = { gateways: [], hostnames: [], certificates: [], needs: noNeeds() } as const
+
+/** Which fleets and hosts a route is for, and the certificates of those hosts. */
 function reach(
   spec: RouteSpec,
-  options: CompileOptions,
+  context: BackendContext,
   problems: Problem[],
-): { gateways: readonly string[]; hostnames: readonly string[] } {
+): Pick<RouteDraft, 'gateways' | 'hostnames' | 'certificates' | 'needs'> {
+  const { options } = context
   const named = [...new Set(spec.gatewayNames?.length ? spec.gatewayNames : ['default'])].sort()
   const gateways = named.filter((name) => options.gateways?.includes(name) ?? true)
   const severity = gateways.length > 0 ? 'warning' : 'error'
@@ -122,7 +131,13 @@ function reach(
     const message = `there is no gateway ${name}; there are ${options.gateways?.join(', ') || 'none'}`
     problems.push({ field: 'spec.gatewayNames', reason: 'NoMatchingGateway', message, severity })
   }
-  return { gateways, hostnames: compileHostnames(spec.hostnames) }
+  const needs = noNeeds()
+  const certificates = (spec.tls?.certificateRefs ?? []).flatMap((ref, at) => {
+    const place = `spec.tls.certificateRefs[${at}]`
+    const { id, why } = useSecret(ref, ['tls.crt', 'tls.key'], place, context, { needs, problems })
+    return why === undefined ? [id] : []
+  })
+  return { gateways, hostnames: compileHostnames(spec.hostnames), certificates, needs }
 }
 
 function errorsOf(problems: readonly Problem[]): readonly Problem[] {

@@ -9,7 +9,10 @@ export type SecretSource = Readonly<{ id: string; key: string; configMap: boolea
 
 type Reference = Readonly<{ name: string; namespace?: string }>
 
-/** What a reference to a Secret came to. `why`: it leads nowhere, and the problem is told already. */
+/**
+ * What a reference to a Secret came to. `why`: it leads nowhere, and the problem is told already; the id is then that of
+ * no secret, since proxies may well have the one that was asked for, for somebody who may use it.
+ */
 export type SecretUse = Readonly<{ id: string; why?: string }>
 
 /**
@@ -30,7 +33,7 @@ export function useSecret(
   const what = configMap ? `Secret or ConfigMap ${id}` : `Secret ${id}`
   const refuse = (why: string): SecretUse => {
     problems.push(unresolved(place, 'RefNotPermitted', why))
-    return { id, why }
+    return { id: `refused:${id}`, why }
   }
   const granted = (kind: 'Secret' | 'ConfigMap') =>
     namespace === from || world.permits(from, { group: '', kind, namespace, name: ref.name })

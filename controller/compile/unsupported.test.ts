@@ -43,6 +43,7 @@ for (const kind of ['ModelRoute', 'RateLimitPolicy'] as const) {
 const supported = [
   'gatewayNames',
   'hostnames',
+  ...['name', 'namespace'].map((field) => `tls.certificateRefs[].${field}`),
   'rules[].name',
   'rules[].matches[].path.type',
   'rules[].matches[].path.value',

@@ -8,7 +8,6 @@ import { quote, unsupported } from './problems.ts'
  */
 export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy', readonly UnsupportedField[]>> = {
   ModelRoute: [
-    { path: 'spec.tls' },
     { path: 'spec.auth' },
     { path: 'spec.authorization' },
     { path: 'spec.cors' },

@@ -59,7 +59,7 @@ suite('the chart', { skip: await cannotRun() }, () => {
     test(`a real API server accepts ${name}, definitions included`, async () => {
       const yaml = await render(name, '--set', 'crds.enabled=true')
       const applied = await cluster.kubectl(
-        'apply', '--server-side', '--dry-run=server', '-n', 'gateway', '-f', '-', { stdin: yaml })
+        'apply', '--server-side', '--dry-run=server', '-f', '-', { stdin: yaml })
       assert.equal(applied.trim().split('\n').length, objects(yaml).length, applied)
       assert.match(applied, /customresourcedefinition.*modelroutes\.modelroute\.io serverside-applied/)
     })
