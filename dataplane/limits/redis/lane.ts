@@ -10,9 +10,8 @@ const TICK = 4
 /** A look that comes later than this says that this process is busy, and counts for little. */
 const PUNCTUAL = 6
 const BUSY = 1
-/** From so much silence on the machine is asked whether it is busy; then a look counts for this part. */
+/** From so much silence on the machine is asked how busy it is. */
 const SUSPICIOUS = 4
-const CROWDED = 0.5
 /** After so long, however busy anything is. */
 const ENOUGH = 250
 
@@ -23,7 +22,7 @@ export type Waiting = { giveUp(): void; since: number; at: number }
  * The questions that one server has not answered yet, and whether it is still asked. A server is given up when it says
  * nothing for SILENCE while something waits. A plain timeout would fire whenever this process is busy: answers lie in
  * the socket, and nobody reads them, and a server on the same machine waits for its turn as we do. So time counts in
- * looks, those of a busy process for next to nothing and at a busy machine for half, and before the last word the socket is read once more.
+ * looks, those of a busy process for next to nothing and at a crowded machine for less, and before the last word the socket is read once more.
  */
 export class Lane {
   /** The server is not asked: the shared counts are out of reach. */
@@ -82,7 +81,7 @@ export class Lane {
     }
     const now = performance.now()
     const passed = now - this.#last
-    const step = passed > PUNCTUAL ? BUSY : this.#silent >= SUSPICIOUS && crowded() ? passed * CROWDED : passed
+    const step = passed > PUNCTUAL ? BUSY : this.#silent >= SUSPICIOUS ? passed * turns() : passed
     this.#last = now
     this.#counted += step
     this.#silent += step
@@ -103,11 +102,11 @@ export class Lane {
   }
 }
 
-/** Whether more wants to run on this machine than has a core (proc_loadavg(5): running/all). False where nobody knows. */
-function crowded(): boolean {
+/** What part of the time who wants to run on this machine does (proc_loadavg(5): running/all). 1 where nobody knows. */
+function turns(): number {
   try {
-    return Number(/ (\d+)\//.exec(readFileSync('/proc/loadavg', 'latin1'))?.[1] ?? 0) > availableParallelism()
+    return Math.min(1, availableParallelism() / Number(/ (\d+)\//.exec(readFileSync('/proc/loadavg', 'latin1'))?.[1] ?? 1))
   } catch {
-    return false
+    return 1
   }
 }
