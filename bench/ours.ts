@@ -70,7 +70,7 @@ export async function startOurs(ports: readonly number[], folder: string, wanted
   for (const [mode, { program, note }] of wanted.flatMap((each) => versions.map((version) => [each, version] as const))) {
     const started = start(proxyCore, [
       process.execPath, ...flags, program, 'dataplane', '--controller', push.url, '--gateway', mode === 'logged' ? 'on' : mode,
-      '--host', '127.0.0.1', '--http-port', '0', '--admin-port', '0', '--health-port', '0', '--snapshot', 'none',
+      '--drain-delay', '0s', '--drain-timeout', '1s', '--host', '127.0.0.1', '--http-port', '0', '--admin-port', '0', '--health-port', '0', '--snapshot', 'none',
       '--log-level', mode === 'logged' ? 'info' : 'warn',
     ])
     const http = await said<{ name: string; url: string }>(started, ({ name }) => name === 'http')

@@ -1,50 +1,70 @@
-import { Readable } from 'node:stream'
 import type { IncomingMessage } from 'node:http'
 
 /** Bodies up to this many bytes are gathered and sent in one piece; of larger ones nothing is held. */
 export const gatherMax = 65_536
 
+/** Where a body goes. */
+export type BodySink = Readonly<{
+  /** False: no more for the moment, until `resume`. */
+  data(chunk: Buffer): boolean
+  end(): void
+  fail(error: Error): void
+}>
+
 /**
- * The request's body on its way to one try. The request itself must not be given away: undici destroys the body of a
- * request that fails, and with it the client's connection would go, before the client has its answer.
+ * The request's body on its way to one try. The request itself is not given away: a try that fails lets go of it, and
+ * the client's connection is still there to be answered on.
  */
-export class RequestBody extends Readable {
+export class RequestBody {
   readonly #source: IncomingMessage
   readonly #count: (bytes: number) => void
+  #sink: BodySink | undefined
+  #over = false
 
   constructor(source: IncomingMessage, count: (bytes: number) => void) {
-    super({ highWaterMark: gatherMax })
     this.#source = source
     this.#count = count
     source.pause()
-    source.on('data', this.#onData)
-    source.once('end', this.#onEnd)
-    source.once('close', this.#onClose)
+  }
+
+  /** Begins; once at most. */
+  flow(sink: BodySink): void {
+    if (this.#over) return
+    this.#sink = sink
+    this.#source.on('data', this.#onData)
+    this.#source.once('end', this.#onEnd)
+    this.#source.once('close', this.#onClose)
+    this.#source.resume()
+  }
+
+  resume(): void {
+    if (!this.#over) this.#source.resume()
+  }
+
+  /** Lets go of it, wherever it is. */
+  destroy(): void {
+    this.#over = true
+    this.#source.off('data', this.#onData)
+    this.#source.off('end', this.#onEnd)
+    this.#source.off('close', this.#onClose)
   }
 
   readonly #onData = (chunk: Buffer): void => {
     this.#count(chunk.length)
-    if (!this.push(chunk)) this.#source.pause()
+    if (!this.#over && this.#sink?.data(chunk) === false) this.#source.pause()
   }
 
   readonly #onEnd = (): void => {
-    this.push(null)
+    const sink = this.#sink
+    this.destroy()
+    sink?.end()
   }
 
   /** A client that leaves in the middle: half a body must not look like a whole one. */
   readonly #onClose = (): void => {
-    if (!this.#source.readableEnded) this.destroy(new Error('the client left in the middle of the request body'))
-  }
-
-  override _read(): void {
-    this.#source.resume()
-  }
-
-  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
-    this.#source.off('data', this.#onData)
-    this.#source.off('end', this.#onEnd)
-    this.#source.off('close', this.#onClose)
-    callback(error)
+    const sink = this.#sink
+    this.destroy()
+    sink?.fail(new Error('the client left in the middle of the request body'))
   }
 }
 

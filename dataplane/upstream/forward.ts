@@ -1,5 +1,3 @@
-import type { IncomingHttpHeaders } from 'node:http'
-import type { Dispatcher } from 'undici'
 import { failure, requestTooLarge, type Failure } from '../pipeline/errors.ts'
 import type { Exchange, Way } from '../pipeline/exchange.ts'
 import { valueOf } from '../pipeline/headers.ts'
@@ -8,23 +6,23 @@ import { timerMax } from '../pipeline/rule.ts'
 import { isGrpc } from '../protocols/grpc.ts'
 import { gatherBody, gatherMax, RequestBody } from './body.ts'
 import { patienceOf, shrinkPatience, type Destination } from './destination.ts'
+import { ConnectionLost, type Controller, type Handler } from './dispatch.ts'
 import { Call } from './http2-call.ts'
 import { failureOf, type Phase } from './outcome.ts'
 import { Recorded } from './recorded.ts'
-import { wasReused, type Upstream } from './pool.ts'
+import type { Upstream } from './pool.ts'
+import { Relay } from './relay.ts'
 import { responseHead, trailersOf } from './response.ts'
 
-type Controller = Dispatcher.DispatchController
-
 /**
- * Sends one request on and its answer back, streaming both ways. It is undici's handler itself: the callbacks below
- * come in the order start, response start, data…, end or error; an error can come at any point, also first.
+ * Sends one request on and its answer back, streaming both ways. It is the connection's handler itself: the callbacks
+ * below come in the order start, response start, data…, end or error; an error can come at any point, also first.
  *
  * Times (Gateway API, HTTPRouteTimeouts): `request` counts from the arrival, `backendRequest` from the first byte sent
  * to the backend, both to the last byte of the answer. An open-ended answer (events, gRPC) meets both with its
  * headers; from then on, as for every answer, `streamIdle` bounds the time in which nothing moves.
  */
-export class Forwarding implements Dispatcher.DispatchHandler, Way {
+export class Forwarding implements Handler, Way {
   readonly #exchange: Exchange
   readonly #to: Destination
   #upstream: Upstream | undefined
@@ -48,11 +46,14 @@ export class Forwarding implements Dispatcher.DispatchHandler, Way {
 
   /** Bytes of the answer's body still to come; undefined where the length is not known. */
   #left: number | undefined
+  readonly #relay: Relay
+  #paused = false
   #waitsForDrain = false
 
   constructor(exchange: Exchange, to: Destination) {
     this.#exchange = exchange
     this.#to = to
+    this.#relay = new Relay(exchange.response)
     this.#grpc = isGrpc(valueOf(to.headers, 'content-type'))
   }
 
@@ -142,13 +143,12 @@ export class Forwarding implements Dispatcher.DispatchHandler, Way {
     if (firstByte !== undefined && this.#phase === 'sent') this.#due(performance.now() + firstByte)
   }
 
-  onResponseStart(controller: Controller, status: number, _headers: IncomingHttpHeaders): void {
-    // Interim answers (103 Early Hints) are for the hop they were sent to.
-    if (status < 200 || this.#over) return
+  onResponseStart(controller: Controller, status: number, rawHeaders: readonly string[]): void {
+    if (this.#over) return
     const exchange = this.#exchange
-    const { response, request } = exchange
-    const bodyless = request.method === 'HEAD' || status === 204 || status === 304
-    const { headers, length, stream } = responseHead(controller.rawHeaders, status, {
+    const { method } = exchange.request
+    const bodyless = method === 'HEAD' || status === 204 || status === 304
+    const { headers, length, stream } = responseHead(rawHeaders, status, {
       requestId: exchange.requestId,
       variant: this.#to.variant.name,
       modelVersion: exchange.modelVersion,
@@ -161,29 +161,20 @@ export class Forwarding implements Dispatcher.DispatchHandler, Way {
     this.#phase = 'answering'
     exchange.firstByteAt = this.#moved = performance.now()
     this.#restartClock(stream)
+    this.#left = bodyless || (controller instanceof Call && controller.headOnly) ? 0 : exchange.rewrite === undefined ? length : undefined
     try {
-      response.writeHead(status, headers)
+      this.#relay.begin(status, headers, this.#left)
     } catch {
-      // Node refuses what it could not send safely: a control character in a value, a status like 099.
+      // Node refuses what it could not send safely: a control character in a value.
       this.#phase = 'sent'
       this.#abort()
       this.#fail(failure('upstream_protocol', 'The backend answered with something that is not valid HTTP.'), 'header')
-      return
     }
-    this.#left = bodyless || (controller instanceof Call && controller.headOnly) ? 0 : exchange.rewrite === undefined ? length : undefined
-    // A body that comes with its headers goes out with them; a first event that lets itself be waited for must not
-    // hold the headers back.
-    if (this.#left !== 0) process.nextTick(flushHeaders, this)
   }
 
-  flush(): void {
-    if (this.#exchange.bytesOut === 0 && !this.#over) this.#exchange.response.flushHeaders()
-  }
-
-  onResponseData(controller: Controller, chunk: Buffer): void {
+  onResponseData(_controller: Controller, chunk: Buffer): void {
     if (this.#over) return
     const exchange = this.#exchange
-    const { response } = exchange
     if (exchange.bytesOut + chunk.length > this.#to.rule.responseMax) {
       this.refuse(tooLarge)
       return
@@ -191,40 +182,41 @@ export class Forwarding implements Dispatcher.DispatchHandler, Way {
     exchange.bytesOut += chunk.length
     if (exchange.dataTaps !== undefined) for (const tap of exchange.dataTaps) tap(chunk)
     this.#moved = performance.now()
-    if (this.#left !== undefined) {
-      this.#left -= chunk.length
-      if (this.#left === 0) {
-        response.end(chunk)
-        return
-      }
-    }
-    if (!response.write(exchange.rewrite?.data(chunk) ?? chunk)) {
-      controller.pause()
+    this.#relay.push(exchange.rewrite?.data(chunk) ?? chunk)
+  }
+
+  onResponseFlush(): boolean {
+    if (this.#phase !== 'answering') return false
+    const { response, dataTaps, rewrite } = this.#exchange
+    if (!this.#over && !response.writableEnded && !this.#relay.flush() && !this.#paused) {
+      this.#paused = true
+      this.#controller?.pause()
       if (!this.#waitsForDrain) {
         this.#waitsForDrain = true
         response.on('drain', () => {
           this.#moved = performance.now()
+          if (!this.#paused) return
+          this.#paused = false
           this.#controller?.resume()
         })
       }
     }
+    return dataTaps !== undefined || rewrite !== undefined || this.#relay.pending
   }
 
-  onResponseEnd(controller: Controller, _trailers: IncomingHttpHeaders): void {
+  onResponseEnd(_controller: Controller, rawTrailers: readonly string[]): void {
     this.#endTry()
     this.#stream?.destroy()
     if (this.#over) return
     const { response, request } = this.#exchange
-    if (!response.writableEnded) {
-      const trailers = this.#left === undefined ? trailersOf(controller.rawTrailers) : []
-      if (trailers.length > 0) response.addTrailers(trailers)
-      response.end(this.#exchange.rewrite?.end())
-    }
+    const rest = this.#exchange.rewrite?.end()
+    if (rest !== undefined) this.#relay.push(rest)
+    this.#relay.end(this.#left === undefined ? trailersOf(rawTrailers) : [])
     // The backend did not wait for the whole request.
     discardRest(request, response)
   }
 
-  onResponseError(_controller: Controller | null, error: Error): void {
+  onResponseError(error: Error): void {
     const failed = this.#upstream
     this.#endTry()
     if (this.#over) return
@@ -255,7 +247,8 @@ export class Forwarding implements Dispatcher.DispatchHandler, Way {
   #mayRepeat(error: Error): boolean {
     const { received, method } = this.#exchange
     return this.#phase === 'sent' && !this.#retried && repeatable.has(method)
-      && (this.#body !== undefined || received.bodyLength === 0) && wasReused(error)
+      && (this.#body !== undefined || received.bodyLength === 0) 
+      && error instanceof ConnectionLost && error.stale
   }
 
   #endTry(): void {
@@ -324,4 +317,3 @@ const repeatable = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
 const tooLarge = failure('response_too_large', 'The answer of the backend is larger than what is let through here.')
 
 const onTick = (forwarding: Forwarding): void => forwarding.tick()
-const flushHeaders = (forwarding: Forwarding): void => forwarding.flush()

@@ -1,10 +1,7 @@
 import { constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
-import type { Dispatcher } from 'undici'
-import type { FlatHeaders } from '../pipeline/headers.ts'
 import { isGrpc } from '../protocols/grpc.ts'
 import type { RequestBody } from './body.ts'
-
-export type Sent = Readonly<{ path: string; method: string; headers: FlatHeaders; body: Buffer | RequestBody | null }>
+import type { Controller, Handler, Sent } from './dispatch.ts'
 
 /** The server said that it did nothing with the request (RFC 9113 section 8.7), so anybody may have it. */
 export class StreamRefused extends Error {
@@ -15,23 +12,21 @@ class StreamBroken extends Error {
   readonly code = 'UPSTREAM_RESET'
 }
 
-/** One request on its way over HTTP/2, and what undici's handlers expect to control it by. */
-export class Call implements Dispatcher.DispatchController {
+/** One request on its way over HTTP/2. */
+export class Call implements Controller {
   aborted = false
-  paused = false
   reason: Error | null = null
-  rawHeaders: string[] = []
-  rawTrailers: string[] = []
+  #trailers: string[] = []
   /** The answer is all in its head: a gRPC error has no body and no trailers. */
   headOnly = false
   readonly #sent: Sent
-  readonly #handler: Dispatcher.DispatchHandler
+  readonly #handler: Handler
   #stream: ClientHttp2Stream | undefined
   #started = false
   #answered = false
   #over = false
 
-  constructor(sent: Sent, handler: Dispatcher.DispatchHandler) {
+  constructor(sent: Sent, handler: Handler) {
     this.#sent = sent
     this.#handler = handler
   }
@@ -39,7 +34,7 @@ export class Call implements Dispatcher.DispatchController {
   /** @param done called once, when its place on the connection is free again
    *  @param again takes it back when the server refused it, untouched: false where it may not be repeated any more */
   start(session: ClientHttp2Session, scheme: string, done: () => void, lastStream: () => number, again: () => boolean): void {
-    if (!this.#started) this.#handler.onRequestStart?.(this, undefined)
+    if (!this.#started) this.#handler.onRequestStart(this)
     this.#started = true
     if (this.aborted) {
       done()
@@ -63,20 +58,25 @@ export class Call implements Dispatcher.DispatchController {
       this.headOnly = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0
       const all = raw ?? []
       const status = Number(all[all.indexOf(':status') + 1])
-      this.rawHeaders = plain(all)
-      if (!this.#over) this.#handler.onResponseStart?.(this, status, {})
+      if (!this.#over) this.#handler.onResponseStart(this, status, plain(all))
       stream.on('data', (chunk: Buffer) => {
-        if (!this.#over) this.#handler.onResponseData?.(this, chunk)
+        if (this.#over) return
+        this.#handler.onResponseData(this, chunk)
+        this.#handler.onResponseFlush()
+      })
+      // A body that comes with its head goes out with it.
+      process.nextTick(() => {
+        if (!this.#over) this.#handler.onResponseFlush()
       })
     })
-    stream.on('trailers', (_headers, _flags, raw?: string[]) => { this.rawTrailers = plain(raw ?? []) })
+    stream.on('trailers', (_headers, _flags, raw?: string[]) => { this.#trailers = plain(raw ?? []) })
     stream.on('error', (error) => { failed = error })
     // node:http2 ends what a dead connection broke off as if it were whole; this comes first.
     stream.on('aborted', () => { cut = true })
     stream.on('end', () => {
       if (cut || this.#over || !this.#answered || stream.rstCode !== constants.NGHTTP2_NO_ERROR) return
       this.#over = true
-      this.#handler.onResponseEnd?.(this, {})
+      this.#handler.onResponseEnd(this, this.#trailers)
       // The server did not wait for the whole request.
       if (!stream.writableFinished) stream.close(constants.NGHTTP2_CANCEL)
     })
@@ -93,35 +93,33 @@ export class Call implements Dispatcher.DispatchController {
   fail(error: Error): void {
     if (this.#over) return
     this.#over = true
-    this.#handler.onResponseError?.(this, error)
+    this.#handler.onResponseError(error)
   }
 
   #send(stream: ClientHttp2Stream): void {
     const { body } = this.#sent
-    const sent = (): void => this.#handler.onRequestSent?.()
+    const sent = (): void => this.#handler.onRequestSent()
     if (!isStream(body)) {
       if (body !== null) stream.end(body)
       sent()
       return
     }
-    body.on('data', (chunk: Buffer) => {
-      if (stream.writable && !stream.write(chunk)) body.pause()
-    })
     stream.on('drain', () => body.resume())
-    body.on('end', () => {
-      stream.end()
-      sent()
+    body.flow({
+      data: (chunk) => !stream.writable || stream.write(chunk),
+      end() {
+        stream.end()
+        sent()
+      },
+      fail: (error) => this.abort(error),
     })
-    body.on('error', (error) => this.abort(error))
   }
 
   pause(): void {
-    this.paused = true
     this.#stream?.pause()
   }
 
   resume(): void {
-    this.paused = false
     this.#stream?.resume()
   }
 

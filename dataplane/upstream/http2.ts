@@ -1,6 +1,7 @@
 import { connect, type ClientHttp2Session } from 'node:http2'
-import type { buildConnector, Dispatcher } from 'undici'
-import { Call, StreamRefused, type Sent } from './http2-call.ts'
+import type { buildConnector } from 'undici'
+import type { Handler, Sent } from './dispatch.ts'
+import { Call, StreamRefused } from './http2-call.ts'
 import { noticeSilence, type Silence } from './silence.ts'
 
 /** Calls on one connection, whatever more the server would take: more are spread over several. */
@@ -34,7 +35,7 @@ export class Http2Pool {
     this.#connect = connector
   }
 
-  dispatch(sent: Sent, handler: Dispatcher.DispatchHandler): void {
+  dispatch(sent: Sent, handler: Handler): void {
     this.#queue.push({ call: new Call(sent, handler), refusals: 0 })
     this.#serve()
   }

@@ -1,6 +1,7 @@
-import { isIP, type Socket } from 'node:net'
-import { buildConnector, errors, Pool } from 'undici'
+import { isIP } from 'node:net'
+import { buildConnector } from 'undici'
 import { guardedLookup, mayReach, AddressRefused } from './guard.ts'
+import { Http1Pool, intoBuffer } from './http1.ts'
 import { Http2Pool } from './http2.ts'
 import { silence, type Silence } from './silence.ts'
 import type { Member } from './pick/pick.ts'
@@ -48,7 +49,7 @@ export class Upstream implements Member {
   readonly #address: Address
   readonly #limits: PoolLimits
   /** By connect timeout, which belongs to the connection and not to the request. Nearly always one. */
-  readonly #pools = new Map<number, Pool>()
+  readonly #pools = new Map<number, Http1Pool>()
   readonly #http2 = new Map<number, Http2Pool>()
 
   constructor(key: string, address: Address, limits: PoolLimits) {
@@ -66,11 +67,13 @@ export class Upstream implements Member {
     return this.inFlight >= this.#limits.connections + this.#limits.pending
   }
 
-  pool(connectTimeout: number | undefined): Pool {
+  pool(connectTimeout: number | undefined): Http1Pool {
     const timeout = Math.min(connectTimeout ?? connectDefault, connectMax)
     let pool = this.#pools.get(timeout)
     if (pool === undefined) {
-      pool = createPool(this.#address, timeout, this.#limits.connections)
+      const { origin, guard } = this.#address
+      const connect = createConnector(timeout, guard, { allowH2: false, onread: intoBuffer })
+      pool = new Http1Pool(origin, this.#limits.connections, connect)
       this.#pools.set(timeout, pool)
     }
     return pool
@@ -81,7 +84,7 @@ export class Upstream implements Member {
     let pool = this.#http2.get(timeout)
     if (pool === undefined) {
       const { origin, guard } = this.#address
-      pool = new Http2Pool(origin, timeout, this.#limits.connections, this.#limits.silence ?? silence, createConnector(timeout, guard, true))
+      pool = new Http2Pool(origin, timeout, this.#limits.connections, this.#limits.silence ?? silence, createConnector(timeout, guard, { allowH2: true }))
       this.#http2.set(timeout, pool)
     }
     return pool
@@ -114,63 +117,30 @@ export class Upstream implements Member {
   }
 
   #closePools(): void {
-    for (const pool of this.#pools.values()) {
-      // Fails only where it has been closed before.
-      pool.close().catch(() => {})
-    }
+    for (const pool of this.#pools.values()) pool.close()
     this.#pools.clear()
     for (const pool of this.#http2.values()) void pool.close()
     this.#http2.clear()
   }
 
   async destroy(): Promise<void> {
-    await Promise.all([...this.#pools.values(), ...this.#http2.values()].map((pool) => pool.destroy()))
+    for (const pool of this.#pools.values()) pool.destroy()
+    await Promise.all([...this.#http2.values()].map((pool) => pool.destroy()))
   }
 }
 
-function createPool({ origin, guard }: Address, timeout: number, connections: number): Pool {
-  return new Pool(origin, {
-    connections,
-    pipelining: 1,
-    connect: createConnector(timeout, guard),
-    allowH2: false,
-    strictContentLength: true,
-    // Times are kept by the exchange, which knows the rule's; 0 = none here.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    // Below the 5 s after which common servers (Node, uvicorn) close an idle connection; a Keep-Alive header overrides it.
-    keepAliveTimeout: 4000,
-  })
-}
-
-function createConnector(timeout: number, guard: Address['guard'], allowH2 = false): buildConnector.connector {
+/** @param more what else every connection begins with */
+function createConnector(timeout: number, guard: Address['guard'], more: Readonly<{ allowH2: boolean; onread?: typeof intoBuffer }>): buildConnector.connector {
   const lookup = guard && guardedLookup(guard.loopback)
-  const connect = buildConnector({ timeout, allowH2, ...(lookup ? { lookup } : {}) })
+  const connect = buildConnector({ timeout, ...more, ...(lookup ? { lookup } : {}) })
   return (options, callback) => {
     const host = options.hostname.replace(/^\[|\]$/g, '')
     if (guard && isIP(host) !== 0 && !mayReach(host, guard.loopback)) {
       callback(new AddressRefused(`${host} is an address that a URL may not lead to`), null)
       return
     }
-    connect(options, (...result) => {
-      const [error, socket] = result
-      // undici takes a reset of a response without a length for its end. Under another code it is the error it is.
-      if (error === null) socket.prependListener('error', renameReset)
-      callback(...result)
-    })
+    connect(options, callback)
   }
-}
-
-const reused = new WeakSet<Error>()
-
-function renameReset(this: Socket, error: NodeJS.ErrnoException): void {
-  if (error.code === 'ECONNRESET') error.code = 'UPSTREAM_RESET'
-  if (this.bytesRead > 0) reused.add(error)
-}
-
-/** The connection that ended with this error had brought an answer before. */
-export function wasReused(error: Error): boolean {
-  return reused.has(error) || (error instanceof errors.SocketError && (error.socket?.bytesRead ?? 0) > 0)
 }
 
 /** All endpoints in use, by tenant and address. They outlive the table: a swap must not cost a connection. */

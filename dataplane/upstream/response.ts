@@ -1,8 +1,7 @@
-import type { Dispatcher } from 'undici'
 import { known, Kind, type FlatHeaders } from '../pipeline/headers.ts'
 
 /** Names and values as they came, one after the other. */
-type Raw = Dispatcher.DispatchController['rawHeaders']
+type Raw = readonly string[]
 
 /** What a response carries besides what the backend said. */
 export type Stamp = Readonly<{ requestId: string; variant: string; modelVersion: string | undefined }>
@@ -20,14 +19,13 @@ const streams = ['text/event-stream', 'application/x-ndjson', 'application/jsonl
 
 /** Rebuilds a response's headers: hop-by-hop ones end here, and what the gateway says nobody else may. */
 export function responseHead(raw: Raw, status: number, stamp: Stamp): ResponseHead {
-  const list = listOf(raw)
   const headers: FlatHeaders = []
   let length: number | undefined
   let nominated = ''
   let stream = false
-  for (let i = 0; i + 1 < list.length; i += 2) {
-    const { name, kind } = known(text(list[i]))
-    const value = text(list[i + 1])
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const { name, kind } = known(raw[i] ?? '')
+    const value = raw[i + 1] ?? ''
     if (kind === Kind.contentLength) {
       length = Number(value)
       continue
@@ -66,17 +64,12 @@ function dropNominated(headers: FlatHeaders, nominated: string): void {
 const notInTrailers = new Set(['content-encoding', 'content-type', 'content-range', 'set-cookie', 'authorization', 'cache-control'])
 
 export function trailersOf(raw: Raw): [string, string][] {
-  const list = listOf(raw)
   const trailers: [string, string][] = []
-  for (let i = 0; i + 1 < list.length; i += 2) {
-    const { name, kind } = known(text(list[i]))
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const { name, kind } = known(raw[i] ?? '')
     if (kind === Kind.endToEnd && !notInTrailers.has(name) && !name.startsWith('x-modelroute-')) {
-      trailers.push([name, text(list[i + 1])])
+      trailers.push([name, raw[i + 1] ?? ''])
     }
   }
   return trailers
 }
-
-const none: readonly Buffer[] = []
-const listOf = (raw: Raw) => Array.isArray(raw) ? raw : none
-const text = (bytes: Buffer | string | undefined) => bytes === undefined ? '' : bytes.toString('latin1')

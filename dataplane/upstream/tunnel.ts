@@ -159,7 +159,7 @@ export class Tunnel {
     exchange.upgraded = true
     exchange.response.statusCode = 101
     answer.headers = { connection: 'Upgrade', upgrade: 'websocket' }
-    const rebuilt = responseHead(answer.rawHeaders.map((text) => Buffer.from(text, 'latin1')), 101, this.#stamp()).headers
+    const rebuilt = responseHead(answer.rawHeaders, 101, this.#stamp()).headers
     for (let i = 0; i < rebuilt.length; i += 2) {
       const [name = '', value = ''] = rebuilt.slice(i, i + 2)
       if (name === 'set-cookie') (answer.headers['set-cookie'] ??= []).push(value)
@@ -185,7 +185,7 @@ export class Tunnel {
     if (this.#over) return
     exchange.firstByteAt = performance.now()
     clearTimeout(this.#timer)
-    const { headers } = responseHead(answer.rawHeaders.map((text) => Buffer.from(text, 'latin1')), status, this.#stamp())
+    const { headers } = responseHead(answer.rawHeaders, status, this.#stamp())
     answer.on('error', () => response.destroy())
     answer.once('close', () => { if (!answer.complete) response.destroy() })
     try {

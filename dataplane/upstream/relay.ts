@@ -1,0 +1,108 @@
+import type { ServerResponse } from 'node:http'
+import type { FlatHeaders } from '../pipeline/headers.ts'
+
+/** What goes out as one string with its head or its chunk's frame: one system call and no second buffer. */
+const joinMax = 16_384
+
+/**
+ * An answer on its way to the client. Pieces are gathered while a read of the backend's is looked at, and written when
+ * it has been, so that events that came together leave together and none is held back.
+ */
+export class Relay {
+  readonly #response: ServerResponse
+  readonly #pieces: Buffer[] = []
+  #size = 0
+  /** The chunks are framed here, one a write, and not by node:http, which makes three writes of each. */
+  #framed = false
+  #begun = false
+  #bodyless = false
+  /** HTTP/1, where text goes straight to the socket. */
+  readonly #plain: boolean
+
+  constructor(response: ServerResponse) {
+    this.#response = response
+    this.#plain = response.req.httpVersion !== '2'
+  }
+
+  /** Throws where the head could not be sent as it is. */
+  begin(status: number, headers: FlatHeaders, length: number | undefined): void {
+    const response = this.#response
+    const framed = length === undefined && response.req.httpVersion === '1.1'
+    if (framed) headers.push('transfer-encoding', 'chunked')
+    response.writeHead(status, headers)
+    this.#bodyless = length === 0
+    if (!framed) return
+    this.#framed = true
+    response.chunkedEncoding = false
+  }
+
+  push(chunk: Buffer): void {
+    this.#pieces.push(chunk)
+    this.#size += chunk.length
+  }
+
+  /** Writes what was gathered. False: the client takes no more for the moment, and `drain` says when it does. */
+  flush(): boolean {
+    const response = this.#response
+    if (this.#size === 0) {
+      // The headers of an answer whose first event lets itself be waited for.
+      if (!this.#begun && !this.#bodyless) response.flushHeaders()
+      this.#begun = true
+      return true
+    }
+    this.#begun = true
+    const { socket } = response
+    // Otherwise node:http would put the writing off to the end of the turn.
+    socket?.cork()
+    const more = this.#write()
+    socket?.uncork()
+    return more || (this.#plain && !this.pending)
+  }
+
+  #write(): boolean {
+    const response = this.#response
+    const size = this.#size
+    const pieces = this.#take()
+    if (size <= joinMax && this.#plain) {
+      const text = textOf(pieces)
+      return response.write(this.#framed ? `${size.toString(16)}\r\n${text}\r\n` : text, 'latin1')
+    }
+    let more = true
+    if (this.#framed) response.write(`${size.toString(16)}\r\n`, 'latin1')
+    for (const piece of pieces) more = response.write(piece)
+    return this.#framed ? response.write('\r\n', 'latin1') : more
+  }
+
+  /** The whole answer is there. */
+  end(trailers: readonly [string, string][]): void {
+    const response = this.#response
+    if (this.#framed) {
+      const last = `0\r\n${trailers.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`
+      const size = this.#size
+      if (size > joinMax) this.flush()
+      response.end(size > 0 && size <= joinMax ? `${size.toString(16)}\r\n${textOf(this.#take())}\r\n${last}` : last, 'latin1')
+      return
+    }
+    if (trailers.length > 0) response.addTrailers(trailers)
+    if (this.#size > joinMax) this.flush()
+    if (this.#size === 0) response.end()
+    else if (this.#plain) response.end(textOf(this.#take()), 'latin1')
+    else response.end(Buffer.concat(this.#take()))
+  }
+
+  #take(): Buffer[] {
+    this.#size = 0
+    return this.#pieces.splice(0)
+  }
+
+  /** Bytes of what was given are still to be sent, so that they must not change. */
+  get pending(): boolean {
+    const { socket } = this.#response
+    return !this.#plain || !socket || socket.writableLength > 0
+  }
+}
+
+function textOf(pieces: readonly Buffer[]): string {
+  const [only] = pieces
+  return only !== undefined && pieces.length === 1 ? only.toString('latin1') : pieces.map((piece) => piece.toString('latin1')).join('')
+}
