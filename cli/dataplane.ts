@@ -34,6 +34,7 @@ export async function dataplane(options: Options<'dataplane'>): Promise<number> 
     // In a pod, its name.
     node: hostname(),
     redis: redisOf(options),
+    portal: options.portal,
     audit: options.audit === 'stdout' ? undefined : options.audit,
     log,
   }

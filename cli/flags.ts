@@ -193,6 +193,12 @@ export const flags = define([
     help: 'the audit log: stdout, for what asks who calls; a FILE has every request',
   },
   {
+    name: 'portal',
+    type: 'switch',
+    of: { serve: null, dataplane: null },
+    help: 'at /portal, the holder of an API key sees their models, limits and what is left',
+  },
+  {
     name: 'log-level',
     type: 'text',
     value: 'LEVEL',

@@ -36,6 +36,7 @@ describe('options', () => {
       drainDelay: 0,
       drainTimeout: 10_000,
       audit: 'stdout',
+      portal: false,
       logLevel: 'info',
     })
     assert.deepEqual(read('dataplane', ['--controller', 'https://c:9902']), {
@@ -54,6 +55,7 @@ describe('options', () => {
       drainDelay: 5000,
       drainTimeout: 60_000,
       audit: 'stdout',
+      portal: false,
       logLevel: 'info',
     })
     assert.deepEqual(read('controller', []), {

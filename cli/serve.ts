@@ -14,13 +14,14 @@ import { workerRun } from './worker.ts'
 const GATEWAY = 'default'
 
 /** What `serve` and `start` have in common. */
-type Optional = 'allowUrl' | 'stateDir' | 'httpsPort' | 'audit' | 'redis' | keyof EdgeOptions
+type Optional = 'allowUrl' | 'stateDir' | 'httpsPort' | 'audit' | 'portal' | 'redis' | keyof EdgeOptions
 export type ServeOptions = Omit<Options<'serve'>, Optional> & Partial<EdgeOptions> & {
   readonly allowUrl?: readonly string[]
   readonly httpsPort?: number
   readonly stateDir?: string
   readonly audit?: string
   readonly redis?: string
+  readonly portal?: boolean
 }
 
 export type Served = Readonly<{ url: string; end(): Promise<void>; started: Promise<void> }>
@@ -66,6 +67,7 @@ function proxyOf(options: ServeOptions, log: Log): Omit<DataplaneOptions, 'feed'
     gateway: GATEWAY,
     node: hostname(),
     redis: redisOf(options),
+    portal: options.portal,
     audit: options.audit === 'stdout' ? undefined : options.audit,
     log,
   }

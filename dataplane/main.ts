@@ -42,6 +42,8 @@ export type DataplaneOptions = Readonly<{
   redis?: RedisUrl | undefined
   /** File of the audit log; without it, its records stand in the log. */
   audit?: string | undefined
+  /** The pages of a key's holder, at /portal. */
+  portal?: boolean | undefined
   log: Log
 }>
 
@@ -85,6 +87,7 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
     trusted: options.trusted,
     vault,
     audit: options.audit,
+    portal: options.portal,
     log,
     ...('primary' in feed && { announce: () => {} }),
     workers: options.workers !== undefined && options.workers > 1 ? createWorkers({ count: options.workers, log }) : undefined,

@@ -13,6 +13,8 @@ import { createOutgoing, ownPorts } from './outgoing.ts'
 import { startShedding } from './overload.ts'
 import { createGateway } from './pipeline/gateway.ts'
 import { plainAddress, type Networks } from './pipeline/networks.ts'
+import { createPortal } from './portal/portal.ts'
+import { Tally } from './portal/tally.ts'
 import { createRuntime } from './runtime.ts'
 import { createDoor, listen, type Door } from './server.ts'
 import type { Activate, Active } from './store.ts'
@@ -57,6 +59,8 @@ export type ProxyOptions = Readonly<{
   pace?: PaceLimits
   /** File of the audit log; without it, its records stand in the log. */
   audit?: string | undefined
+  /** The pages of a key's holder, at /portal. */
+  portal?: boolean | undefined
   /** They have the public ports, and this process has none. */
   workers?: Workers | undefined
   /** A port is open; absent: it stands in the log. */
@@ -93,7 +97,9 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const metrics = createMetrics({
     series: runtime.series, limits: limitTally, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: workers.metrics }),
   })
-  const recorder = createRecorder({ log, series: runtime.series, audit })
+  const tally = options.portal === true ? new Tally() : undefined
+  const recorder = createRecorder({ log, series: runtime.series, audit, tally })
+  const portal = tally && createPortal({ keys: vault, table: runtime.table, tally })
   const drain = createDrain()
   const { trusted } = options
   const admission = createAdmission({
@@ -177,7 +183,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
       named.follow(next)
       return refusals
     })
-    const gateway = createGateway({ runtime, recorder, draining: drain.draining, shed: shedding.shed, trusted })
+    const gateway = createGateway({ runtime, recorder, draining: drain.draining, shed: shedding.shed, trusted, portal })
     const http = await open('http', createDoor({ gateway, admission, pace }), options.http)
     let https: string | undefined
     const openTls = async ({ bind }: HttpsOptions) => {

@@ -15,6 +15,8 @@ const ApiKey = v.pipe(
     tier: v.exactOptional(text),
     /** Milliseconds since the epoch; from then on the key is none. */
     expires: v.exactOptional(v.pipe(v.number(), v.safeInteger())),
+    /** Its holder may replace it. */
+    rotates: v.exactOptional(v.literal(true)),
   }),
   v.readonly(),
 )

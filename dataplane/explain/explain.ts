@@ -4,7 +4,8 @@ import * as v from 'valibot'
 import type { ErrorCode, Failure } from '../pipeline/errors.ts'
 import { Exchange } from '../pipeline/exchange.ts'
 import { findKnown } from '../pipeline/gateway.ts'
-import { anonymous } from '../pipeline/principal.ts'
+import type { Standing } from '../limits/limiter.ts'
+import { anonymous, type Principal } from '../pipeline/principal.ts'
 import type { BuiltRule } from '../pipeline/rule.ts'
 import { screen } from '../pipeline/screen.ts'
 import { chooseVariant } from '../pipeline/variant.ts'
@@ -73,6 +74,28 @@ export async function explain(table: Table, question: Question): Promise<Explana
   const told = await run(exchange, found.rule)
   exchange.end()
   return { route: found.rule.route, rule: found.rule.name, ...told, considered }
+}
+
+/** What of a request would come of it for this caller, and nothing of why. */
+export type Foreseen = Readonly<{ route?: string; rule?: string; code?: ErrorCode; limits: readonly Standing[] }>
+
+/** The same for a caller who is known already. */
+export async function foresee(table: Table, question: Question, caller: Principal): Promise<Foreseen> {
+  const { request, response } = unmade(question)
+  const received = screen(request, false)
+  if ('code' in received) return { code: received.code, limits: [] }
+  const exchange = new Exchange(request, response, received, table.version, 'explain', performance.now())
+  exchange.explaining = new Map()
+  exchange.assumed = caller
+  exchange.body = Buffer.from(question.body ?? '')
+  const found = await findKnown(exchange, table)
+  if (found === undefined) return { code: 'no_route', limits: [] }
+  if ('code' in found) return { code: found.code, limits: [] }
+  exchange.rule = found.rule
+  exchange.asked = found.candidate.model
+  const { code } = await run(exchange, found.rule)
+  exchange.end()
+  return { route: found.rule.route, rule: found.rule.name, ...(code !== undefined && { code }), limits: exchange.standings ?? [] }
 }
 
 async function run(exchange: Exchange, rule: BuiltRule): Promise<Omit<Explanation, 'considered'>> {

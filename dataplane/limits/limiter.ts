@@ -57,3 +57,6 @@ export type Limiter = Readonly<{
   settle(decision: Decision, units?: readonly number[]): void
   close(): Promise<void>
 }>
+
+/** A limit as it stands for one caller, with nothing taken. `remaining` is NaN where the counts could not be asked. */
+export type Standing = Readonly<{ limit: Limit; remaining: number; resetAfter: number }>

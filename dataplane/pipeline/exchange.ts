@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { modelOf, protocolOf, type Protocol } from '../protocols/path.ts'
 import type { Members } from '../protocols/json.ts'
 import type { NamedModel } from '../protocols/model.ts'
+import type { Standing } from '../limits/limiter.ts'
 import type { Series } from '../telemetry/series.ts'
 import type { ErrorCode } from './errors.ts'
 import { valueOf, type FlatHeaders } from './headers.ts'
@@ -88,6 +89,8 @@ export class Exchange implements Matchable {
   continued = false
   /** Only what would be done is asked: nothing may be taken, counted or written. Filters may say why, by their name. */
   explaining: Map<string, string> | undefined
+  /** The limits of a request that is only imagined. */
+  standings: readonly Standing[] | undefined
   /** The principal to take the caller for, where that is asked. */
   assumed: Principal | undefined
   /** The answer is over, or the client gone. */

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { requestIdOf } from '../filters/request_id/request_id.ts'
 import { protocolOf, renameModel } from '../protocols/path.ts'
 import type { Outcome } from '../filters/filter.ts'
+import type { Portal } from '../portal/portal.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { Forwarding } from '../upstream/forward.ts'
@@ -28,13 +29,14 @@ export type GatewayDeps = Readonly<{
   shed: () => boolean
   /** Hops whose word is taken for where a request came from. */
   trusted: Networks | undefined
+  portal?: Portal | undefined
 }>
 
 /** @param fault what is wrong with it as the door saw it: it is answered with that */
 export type Gateway = (request: IncomingMessage, response: ServerResponse, expectsContinue?: boolean, fault?: Failure, opened?: Opened) => void
 
 /** The way of a request: screen → match → filters → variant → forward. It waits only for the network. */
-export function createGateway({ runtime, recorder, draining, shed, trusted }: GatewayDeps): Gateway {
+export function createGateway({ runtime, recorder, draining, shed, trusted, portal }: GatewayDeps): Gateway {
   return function gateway(request, response, expectsContinue = false, fault?: Failure, opened?: Opened) {
     const startedAt = performance.now()
     if (draining()) response.shouldKeepAlive = false
@@ -48,7 +50,7 @@ export function createGateway({ runtime, recorder, draining, shed, trusted }: Ga
     const exchange = new Exchange(request, response, received, table?.version ?? '', requestId, startedAt)
     if (trusted !== undefined) trace(exchange, trusted)
     follow(exchange)
-    const outcome = table === undefined ? notReady : shed() ? overloaded : serve(exchange, table, opened)
+    const outcome = portal?.owns(exchange.path) === true && opened === undefined ? portal.open(exchange) : table === undefined ? notReady : shed() ? overloaded : serve(exchange, table, opened)
     if (outcome instanceof Promise) outcome.then((settled) => proceed(exchange, settled), (error: unknown) => giveUp(exchange, error))
     else proceed(exchange, outcome)
   }

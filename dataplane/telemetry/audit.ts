@@ -56,7 +56,7 @@ export async function openAudit({ file, log, bytesMax }: AuditOptions): Promise<
 
   return {
     record(exchange, status, endedAt) {
-      if (exchange.rule?.audited === undefined && lines === undefined) return
+      if (lines === undefined && exchange.rule?.audited === undefined && exchange.principal === undefined && exchange.error !== 'unauthenticated') return
       if (committed.has(exchange)) return
       const fields = recordOf(exchange, status, endedAt)
       if (lines === undefined) log.announce('audit', fields)

@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { Exchange } from '../pipeline/exchange.ts'
+import type { Tally } from '../portal/tally.ts'
 import type { Audit } from './audit.ts'
 import type { Log } from './log.ts'
 import type { SeriesSet } from './series.ts'
@@ -7,7 +8,7 @@ import type { SeriesSet } from './series.ts'
 /** Called once for each request, when its last byte is out or its connection gone. */
 export type Recorder = Readonly<{ record(exchange: Exchange, status: number): void }>
 
-export function createRecorder({ log, series, audit }: { log: Log; series: SeriesSet; audit: Audit }): Recorder {
+export function createRecorder({ log, series, audit, tally }: { log: Log; series: SeriesSet; audit: Audit; tally?: Tally | undefined }): Recorder {
   const unmatched = series.get({ route: '', rule: '', variant: '', model: '', model_version: '' })
   return {
     record(exchange, status) {
@@ -20,6 +21,7 @@ export function createRecorder({ log, series, audit }: { log: Log; series: Serie
         counted.upstream.observe((upstreamEnd - exchange.upstreamStartedAt) / 1000)
         if (exchange.firstByteAt > 0) counted.firstByte.observe((exchange.firstByteAt - exchange.startedAt) / 1000)
       }
+      tally?.count(exchange, status)
       audit.record(exchange, status, endedAt)
       if (log.enabled('info')) log.write('info', 'request', accessFields(exchange, status, endedAt))
     },

@@ -120,7 +120,9 @@ async function imagine(asked: Asked, { tenant, limiter }: Deps): Promise<Outcome
   const looked = await limiter.take(tenant, takes.map((take) => ({ ...take, units: 0, hold: false })))
   const verdicts = looked.verdicts.map((verdict, i) => ({ ...verdict, allows: !(verdict.remaining < (takes[i]?.units ?? 0)) }))
   exchange.explaining?.set('rate_limit', of.map(({ limit }, i) => stateOf(limit, verdicts[i]?.remaining, takes[i]?.units)).join(', '))
-  const refusing = tell(asked, { verdicts }).filter(({ verdict }) => !verdict.allows)
+  const told = tell(asked, { verdicts })
+  exchange.standings = told.map(({ limit, verdict: { remaining, resetAfter } }) => ({ limit, remaining, resetAfter }))
+  const refusing = told.filter(({ verdict }) => !verdict.allows)
   return refusing.length === 0 ? undefined : refusal(exchange, refusing)
 }
 

@@ -1,0 +1,175 @@
+import { hash, randomBytes } from 'node:crypto'
+import { TLSSocket } from 'node:tls'
+import { readBody } from '../pipeline/body.ts'
+import type { Exchange, Way } from '../pipeline/exchange.ts'
+import type { Table } from '../runtime.ts'
+import { digestOf, holderOf, principalOf, type Holder, type Keys } from './holder.ts'
+import { offersOf } from './offers.ts'
+import { dashboardPage, home, rotatedPage, signInPage } from './page.ts'
+import { cookieName, cookieOf, formToken, sameToken, seal, sessionMax, unseal, type Session } from './session.ts'
+import { style } from './style.ts'
+import type { Tally } from './tally.ts'
+
+/** Gives the holder another key, of which only the digest is told: what it is called, and until when the old one works. */
+export type Rotate = (holder: Holder, keySha256: string) => Promise<Readonly<{ name: string; until: number }> | Readonly<{ problem: string }>>
+
+export type PortalDeps = Readonly<{
+  keys: Keys
+  table: () => Table | undefined
+  tally: Tally
+  rotate?: Rotate | undefined
+  now?: () => number
+}>
+
+/** The pages of a key's holder, on the public port. */
+export type Portal = Readonly<{
+  /** Whether a request is for it and not for a route. */
+  owns(path: string): boolean
+  open(exchange: Exchange): Way
+}>
+
+/** Bytes of a form. */
+const formMax = 16_384
+
+type Answer = Readonly<{ status: number; body?: string; type?: string; location?: string; cookie?: string }>
+
+export function createPortal({ keys, table, tally, rotate, now = Date.now }: PortalDeps): Portal {
+  const routes: Readonly<Record<string, (exchange: Exchange) => Answer | Promise<Answer>>> = {
+    [`GET ${home}`]: show,
+    [`GET ${home}/style.css`]: () => ({ status: 200, type: 'text/css; charset=utf-8', body: style }),
+    [`POST ${home}/sign-in`]: signIn,
+    [`POST ${home}/sign-out`]: signOut,
+    [`POST ${home}/rotate`]: replace,
+  }
+
+  /** Whose session this is, as long as the key is one. */
+  function visitor(exchange: Exchange): Readonly<{ holder: Holder; cookie: string; token: string }> | undefined {
+    const cookie = cookieOf(exchange.header('cookie'))
+    const { pepper } = keys
+    const session = cookie === undefined || pepper === undefined ? undefined : unseal(cookie, pepper, now())
+    const holder = session && holderOf(keys, session.digest, session.tenant, now())
+    if (holder === undefined || cookie === undefined || pepper === undefined) return undefined
+    exchange.principal = principalOf(holder)
+    return { holder, cookie, token: formToken(cookie, pepper) }
+  }
+
+  async function show(exchange: Exchange, problem?: string): Promise<Answer> {
+    const visit = visitor(exchange)
+    const current = table()
+    if (visit === undefined || current === undefined) return { status: 200, body: signInPage(undefined) }
+    const { holder, token } = visit
+    const offers = await offersOf(current, keys, holder, exchange.received.authority)
+    const used = tally.of(holder.tenant, holder.key.consumer)
+    const mayRotate = rotate !== undefined && holder.key.rotates === true
+    const page = dashboardPage({ holder, offers, used, origin: originOf(exchange), token, mayRotate, problem })
+    return { status: problem === undefined ? 200 : 409, body: page }
+  }
+
+  async function signIn(exchange: Exchange): Promise<Answer> {
+    const key = (await formOf(exchange))?.get('key')?.trim()
+    if (!key || !fromHere(exchange)) return { status: 400, body: signInPage('That was not sent from this page. Try again.') }
+    const { pepper } = keys
+    if (pepper === undefined) return { status: 503, body: signInPage('Keys cannot be checked at present. Try again in a minute.') }
+    const digest = digestOf(key, pepper)
+    const holder = holderOf(keys, digest, undefined, now())
+    if (holder === undefined) {
+      exchange.error = 'unauthenticated'
+      exchange.cause = 'portal: no such key'
+      return { status: 401, body: signInPage('That key is not known here.') }
+    }
+    exchange.principal = principalOf(holder)
+    const session: Session = { tenant: holder.tenant, digest, until: Math.min(now() + sessionMax, holder.key.expires ?? Number.POSITIVE_INFINITY) }
+    return { status: 303, location: home, cookie: `${seal(session, pepper)}; Max-Age=${Math.round((session.until - now()) / 1000)}` }
+  }
+
+  async function signOut(exchange: Exchange): Promise<Answer> {
+    const visit = visitor(exchange)
+    const form = await formOf(exchange)
+    if (visit !== undefined && !sameToken(form?.get('token') ?? '', visit.token)) return forged(exchange)
+    return { status: 303, location: home, cookie: '; Max-Age=0' }
+  }
+
+  async function replace(exchange: Exchange): Promise<Answer> {
+    const visit = visitor(exchange)
+    const form = await formOf(exchange)
+    if (visit === undefined) return { status: 303, location: home }
+    if (!sameToken(form?.get('token') ?? '', visit.token)) return forged(exchange)
+    if (rotate === undefined || visit.holder.key.rotates !== true) return { status: 403, body: signInPage('This key is not replaced here.') }
+    const key = `mr_${randomBytes(32).toString('base64url')}`
+    const rotated = await rotate(visit.holder, hash('sha256', key, 'hex'))
+    if ('problem' in rotated) return show(exchange, `The key was not replaced: ${rotated.problem}`)
+    return { status: 200, body: rotatedPage(key, rotated.name, rotated.until, visit.token) }
+  }
+
+  function forged(exchange: Exchange): Answer {
+    exchange.error = 'forbidden'
+    exchange.cause = 'portal: a form without its token'
+    return { status: 403, body: signInPage('That was not sent from this page. Try again.') }
+  }
+
+  async function answer(exchange: Exchange): Promise<Answer> {
+    const handle = routes[`${exchange.method === 'HEAD' ? 'GET' : exchange.method} ${exchange.path.replace(/\/$/, '')}`]
+    if (handle !== undefined) return handle(exchange)
+    exchange.error = 'no_route'
+    return { status: 404, body: signInPage('There is no such page.') }
+  }
+
+  return {
+    owns: (path) => path === home || path.startsWith(`${home}/`),
+    open: (exchange) => ({
+      start() {
+        answer(exchange).then((given) => send(exchange, given), (error: unknown) => {
+          exchange.cause = String(error)
+          send(exchange, { status: 500, body: signInPage('Something went wrong.') })
+        })
+      },
+      clientClosed() {},
+    }),
+  }
+}
+
+/** The fields of a small form; undefined where it is none. */
+async function formOf(exchange: Exchange): Promise<URLSearchParams | undefined> {
+  const { bodyLength } = exchange.received
+  if (bodyLength === 'chunked' || bodyLength > formMax) return undefined
+  if (!exchange.header('content-type')?.startsWith('application/x-www-form-urlencoded')) return undefined
+  const body = await readBody(exchange)
+  return 'code' in body ? undefined : new URLSearchParams(body.toString())
+}
+
+/** A form that signs in has no session yet: the browser says where it stands (Fetch Metadata, and Origin before it). */
+function fromHere(exchange: Exchange): boolean {
+  const site = exchange.header('sec-fetch-site')
+  if (site !== undefined) return site === 'same-origin'
+  const origin = exchange.header('origin')
+  return origin === undefined || (URL.canParse(origin) && new URL(origin).host === exchange.received.authority)
+}
+
+const encrypted = ({ request }: Exchange) => request.socket instanceof TLSSocket
+
+/** As the visitor sees it, also behind a hop that is trusted. */
+function originOf(exchange: Exchange): string {
+  const told = exchange.trail === undefined ? undefined : exchange.header('x-forwarded-proto')
+  const scheme = encrypted(exchange) || told === 'https' ? 'https' : 'http'
+  const origin = `${scheme}://${exchange.received.authority}`
+  return URL.canParse(origin) ? origin : 'http://localhost'
+}
+
+function send(exchange: Exchange, { status, body = '', type = 'text/html; charset=utf-8', location, cookie }: Answer): void {
+  if (exchange.ended) return
+  const headers = [
+    'content-type', type, 'content-length', String(Buffer.byteLength(body)),
+    // Nothing from elsewhere, no script at all, in nobody's frame, and forms go nowhere else.
+    'content-security-policy', "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    'x-content-type-options', 'nosniff', 'x-frame-options', 'DENY', 'referrer-policy', 'no-referrer',
+    'cross-origin-opener-policy', 'same-origin', 'cross-origin-resource-policy', 'same-origin',
+    'cache-control', type.startsWith('text/css') ? 'max-age=300' : 'no-store',
+    'x-request-id', exchange.requestId,
+  ]
+  if (location !== undefined) headers.push('location', location)
+  const secure = originOf(exchange).startsWith('https:') ? '; Secure' : ''
+  if (cookie !== undefined) headers.push('set-cookie', `${cookieName}=${cookie}; Path=${home}; HttpOnly; SameSite=Strict${secure}`)
+  const { response } = exchange
+  response.writeHead(status, headers)
+  response.end(exchange.method === 'HEAD' ? undefined : body)
+}
