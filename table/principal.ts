@@ -6,7 +6,7 @@ const text = v.pipe(v.string(), v.minLength(1))
 const names = v.pipe(v.array(text), v.readonly())
 const milliseconds = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 
-/** A value in one key of a secret (table/secrets.ts). */
+/** A value in one key of a secret (table/secrets.ts); the secret `none` is none. */
 export const SecretRef = v.pipe(v.strictObject({ secret: text, key: text }), v.readonly())
 
 /** Which claims say who the caller is. */

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import type { Match, PathMatch, StringMatch } from '../../table/route.ts'
 import type { Problem } from '../sources/snapshot.ts'
+import { compilePrincipal } from './authorization.ts'
 import { normalisePath, withoutTrailingSlash } from './paths.ts'
 import { invalid, quote, unsupported, warning } from './problems.ts'
 import type { CheckRegex } from './regexes.ts'
@@ -45,6 +46,7 @@ function compileMatch(spec: MatchSpec, place: string, checkRegex: CheckRegex, pr
     headers: compileStrings(spec.headers, `${place}.headers`, true, checkRegex, problems),
     query: compileStrings(spec.queryParams, `${place}.queryParams`, false, checkRegex, problems),
     ...(spec.model === undefined ? {} : { model: modelOf(spec.model) }),
+    ...(spec.principal && { principal: compilePrincipal(spec.principal) }),
     ...(spec.sourceCIDRs?.length ? { sources: compileSources(spec.sourceCIDRs, `${place}.sourceCIDRs`, problems) } : {}),
   }
 }

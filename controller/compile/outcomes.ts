@@ -46,6 +46,8 @@ export function settle(draft: RouteDraft, losses: readonly Loss[], policies: rea
     rules: rules.map(({ matches, rest }) => ({
       name: rest.name,
       matches: matches.map(({ match }) => match),
+      ...(rest.auth && { auth: rest.auth }),
+      ...(rest.authorization && { authorization: rest.authorization }),
       variants: rest.variants,
       overrides: rest.overrides,
       balance: rest.balance,
@@ -167,9 +169,9 @@ function partial(
   losses: readonly Loss[],
   { strangers, conflicts }: Readonly<{ strangers: readonly Problem[]; conflicts: readonly Problem[] }>,
 ): Verdict | undefined {
-  const failures = draft.failed.map(({ name, kept, problems }) => {
+  const failures = draft.failed.map(({ name, kept, closed, problems }) => {
     const why = summary(problems.filter(costsRule))
-    return kept ? `Fall Back to the last good version of rule ${name}: ${why}` : `Dropped Rule ${name}: ${why}`
+    return kept ? `Fall Back to the last good version of rule ${name}: ${why}` : `Dropped Rule ${name}${closed ? ', and its requests are answered 503' : ''}: ${why}`
   })
   const drops = losses.flatMap(({ rule }, at) => {
     const name = draft.rules[rule]?.rest.name ?? ''
@@ -195,7 +197,7 @@ function resolution(draft: RouteDraft, problems: readonly Problem[]): Verdict {
 
 /** As much as the status field holds. */
 function weightsOf(item: Route): string {
-  const rules = item.rules.map(({ name, variants }) => {
+  const rules = item.rules.filter(({ variants }) => variants.length > 0).map(({ name, variants }) => {
     return `${name}: ${variants.map((variant) => `${variant.name}=${percent(variant.weight)}`).join(' ')}`
   })
   const text = rules.join('; ')

@@ -82,7 +82,7 @@ function compilePolicy(id: string, resource: Resource<RateLimitPolicy>, known: P
   const spec = resource.object?.spec
   const problems: Problem[] = [...resource.problems]
   const limits = spec?.limits.map((limit, at) => compileLimit(id, limit, `spec.limits[${at}]`, problems)) ?? []
-  if (spec) problems.push(...unsupportedInPolicy(spec).problems)
+  if (spec) problems.push(...unsupportedInPolicy(spec))
   const fault = problems.find(({ severity }) => severity === 'error')
   const base = { id, namespace, resource, problems }
   if (spec && !fault) return { ...base, targets: spec.targetRefs, strategy: spec.strategy ?? 'Defaults', limits }

@@ -3,8 +3,9 @@ import type { BrokenRule, Problem, Resource } from '../sources/snapshot.ts'
 import { compileHostnames } from './hostnames.ts'
 import { type Needs, noNeeds } from './needs.ts'
 import { warning } from './problems.ts'
+import { asksOf, isOpen, mayStandIn, takeAlong } from './protection.ts'
 import { createRegexCheck } from './regexes.ts'
-import { compileRule, type RuleContext, type RuleDraft } from './rules.ts'
+import { closeRule, compileRule, type RuleContext, type RuleDraft, type RuleResult } from './rules.ts'
 import { useSecret } from './secrets.ts'
 import type { CompileOptions, RouteSpec, RuleSpec } from './spec.ts'
 import type { BackendContext } from './targets.ts'
@@ -23,8 +24,8 @@ export type RouteDraft = Readonly<{
   certificates: readonly string[]
   needs: Needs
   rules: readonly RuleDraft[]
-  /** Rules of the manifest that do not hold. `kept`: the last good version is among `rules`. */
-  failed: readonly Readonly<{ name: string; kept: boolean; problems: readonly Problem[] }>[]
+  /** Rules of the manifest that do not hold. `kept`: the last good version is among `rules`; `closed`: its requests are refused. */
+  failed: readonly Readonly<{ name: string; kept: boolean; closed: boolean; problems: readonly Problem[] }>[]
   /** The whole manifest does not hold; `rules` are those of the last good one. */
   refused?: Readonly<{ reason: string; problems: readonly Problem[] }>
   problems: readonly Problem[]
@@ -41,54 +42,66 @@ export type RouteContext = Readonly<{
 
 export function compileRoute(id: string, resource: Resource<ModelRoute>, context: RouteContext): RouteDraft {
   const spec = resource.object?.spec
-  const refused = spec ? unsupportedInRoute(spec) : { problems: [], guarded: false }
-  const problems = [...resource.problems, ...refused.problems]
-  if (spec && refused.problems.length === 0) return fromManifest(id, resource, spec, context)
+  const refused = spec ? unsupportedInRoute(spec) : []
+  const problems = [...resource.problems, ...refused]
+  if (spec && refused.length === 0) return fromManifest(id, resource, spec, context)
 
   const reason = spec ? 'UnsupportedValue' : 'Invalid'
   const base = { id, resource, refused: { reason, problems: errorsOf(problems) }, failed: [] }
   const good = lastGood(id, context)
-  if (!good || refused.guarded || resource.guarded || unsupportedInRoute(good).problems.length > 0) {
-    // Who turns a protection on does not want the unprotected version to go on.
-    const where = spec ? reach(spec, rulesContext(resource, context), problems) : nowhere
-    return { ...base, ...where, rules: [], problems }
+  const wanted = (name: string) => spec ? asksOf(spec.rules.find((rule) => rule.name === name), spec) : asksOf(resource.asks?.rules.get(name), resource.asks ?? {})
+  const standing = good?.rules.filter((rule) => mayStandIn(asksOf(rule, good), wanted(rule.name))) ?? []
+  if (!good || standing.length === 0 || unsupportedInRoute(good).length > 0) {
+    const where = spec ? reach(spec, rulesContext(resource, spec, context), problems) : nowhere
+    return { ...base, ...where, rules: closed(spec, rulesContext(resource, spec, context)), problems }
   }
-  const inner = rulesContext(resource, context)
-  const kept = good.rules.map((rule) => compileRule(rule, '', inner))
+  const inner = rulesContext(resource, good, context)
+  const kept = standing.map((rule) => compileRule(rule, '', inner))
   problems.push(...kept.flatMap((result) => result.problems).map((problem) => ofLastGood(problem, '')))
-  const rules = kept.flatMap((result) => result.draft ?? [])
-  return { ...base, ...reach(good, inner, problems), rules, problems, inForce: good }
+  const names = new Set(standing.map(({ name }) => name))
+  const gone = spec && closed({ ...spec, rules: spec.rules.filter(({ name }) => !names.has(name)) }, rulesContext(resource, spec, context))
+  const rules = [...kept.flatMap((result) => result.draft ?? []), ...(gone ?? [])]
+  return { ...base, ...reach(good, inner, problems), rules, problems, inForce: standing.length === good.rules.length ? good : { ...good, rules: standing } }
+}
+
+/** The rules that ask who calls, of a spec that does not hold. */
+function closed(spec: RouteSpec | undefined, context: RuleContext): readonly RuleDraft[] {
+  return spec?.rules.flatMap((rule, at) => (isOpen(asksOf(rule, spec)) ? [] : closeRule(rule, `spec.rules[${at}]`, context) ?? [])) ?? []
 }
 
 function fromManifest(id: string, resource: Resource<ModelRoute>, spec: RouteSpec, context: RouteContext): RouteDraft {
-  const inner = rulesContext(resource, context)
-  const olderRules = rulesContext(resource, context)
+  const inner = rulesContext(resource, spec, context)
+  const good = lastGood(id, context)
+  const olderRules = rulesContext(resource, good, context)
   const problems: Problem[] = [...resource.problems]
   const rules: RuleDraft[] = []
   const holding: RuleSpec[] = []
-  const failed: { name: string; kept: boolean; problems: readonly Problem[] }[] = []
+  const failed: RouteDraft['failed'][number][] = []
   for (const { place, name, rule, broken } of written(spec, resource)) {
     // The problems of a rule that breaks the schema are among those of its resource.
-    const result = rule ? compileRule(rule, place, inner) : { problems: [], guarded: broken?.guarded ?? false }
+    const result: RuleResult = rule ? compileRule(rule, place, inner) : { problems: [] }
     problems.push(...result.problems)
     if (rule && result.draft) {
       rules.push(result.draft)
       holding.push(rule)
       continue
     }
-    const older = result.guarded ? undefined : lastGood(id, context)?.rules.find((each) => each.name === name)
+    const wanted = asksOf(rule ?? broken?.asks, spec)
+    const older = good?.rules.find((each) => each.name === name && mayStandIn(asksOf(each, good), wanted))
     const fallback = older && compileRule(older, place, olderRules)
-    if (older && fallback?.draft) {
+    if (good && older && fallback?.draft) {
       rules.push({ ...fallback.draft, matches: fallback.draft.matches.map((match) => ({ ...match, place })) })
-      holding.push(older)
+      holding.push(takeAlong(older, good))
       problems.push(...fallback.problems.map((problem) => ofLastGood(problem, place)))
     }
-    failed.push({ name, kept: fallback?.draft !== undefined, problems: errorsOf(broken?.problems ?? result.problems) })
+    const closed = rule && !fallback?.draft && !isOpen(wanted) ? closeRule(rule, place, inner) : undefined
+    if (closed) rules.push(closed)
+    failed.push({ name, kept: fallback?.draft !== undefined, closed: closed !== undefined, problems: errorsOf(broken?.problems ?? result.problems) })
   }
   problems.push(...shadowed(rules))
   const inForce = failed.length === 0 ? spec : { ...spec, rules: holding }
   const where = reach(spec, inner, problems)
-  return { id, resource, ...where, rules, failed, problems, inForce }
+  return { id, resource, ...where, rules, failed, problems: once(problems), inForce }
 }
 
 type Written = Readonly<{ place: string; name: string; rule?: RuleSpec; broken?: BrokenRule }>
@@ -107,8 +120,8 @@ function written(spec: RouteSpec, { broken = [] }: Resource<ModelRoute>): readon
 }
 
 /** For the rules of one spec, which share an allowance of regular expressions. */
-function rulesContext(resource: Resource<ModelRoute>, { world, options }: RouteContext): RuleContext {
-  return { namespace: resource.namespace, world, options, checkRegex: createRegexCheck() }
+function rulesContext(resource: Resource<ModelRoute>, spec: RouteSpec | undefined, { world, options }: RouteContext): RuleContext {
+  return { namespace: resource.namespace, world, options, checkRegex: createRegexCheck(), route: spec ?? {} }
 }
 
 function lastGood(id: string, { good, world }: RouteContext): RouteSpec | undefined {
@@ -138,6 +151,12 @@ function reach(
     return why === undefined ? [id] : []
   })
   return { gateways, hostnames: compileHostnames(spec.hostnames), certificates, needs }
+}
+
+/** What is wrong with the protection of a route is found once for each rule that has it. */
+function once(problems: readonly Problem[]): readonly Problem[] {
+  const known = new Map(problems.map((problem) => [`${problem.field} ${problem.message}`, problem]))
+  return known.size === problems.length ? problems : [...known.values()]
 }
 
 function errorsOf(problems: readonly Problem[]): readonly Problem[] {

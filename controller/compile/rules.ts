@@ -1,12 +1,14 @@
 import type { Rule, Variant } from '../../table/route.ts'
 import type { Problem } from '../sources/snapshot.ts'
+import { compileAuth } from './auth.ts'
+import { asksWho, compileAuthorization } from './authorization.ts'
 import { compileBackend } from './backends.ts'
 import { composeFaults } from './compose.ts'
 import { compileMatches, type PlacedMatch } from './matches.ts'
 import { type Needs, noNeeds } from './needs.ts'
 import { invalid, quote } from './problems.ts'
 import type { CheckRegex } from './regexes.ts'
-import type { BackendRef, RuleSpec } from './spec.ts'
+import type { BackendRef, RouteSpec, RuleSpec } from './spec.ts'
 import type { BackendContext } from './targets.ts'
 import { compileSizeLimits } from './sizes.ts'
 import { compileTimeouts } from './timeouts.ts'
@@ -24,15 +26,13 @@ export type RuleResult = Readonly<{
   /** Absent: the rule is invalid. */
   draft?: RuleDraft
   problems: readonly Problem[]
-  /** It asks for protection that does not exist yet, so no older version of it may go on in its place. */
-  guarded: boolean
 }>
 
-export type RuleContext = BackendContext & Readonly<{ checkRegex: CheckRegex }>
+/** `route`: of the spec that the rule is in; what it says of protection holds for a rule that says nothing itself. */
+export type RuleContext = BackendContext & Readonly<{ checkRegex: CheckRegex; route: Pick<RouteSpec, 'auth' | 'authorization'> }>
 
 export function compileRule(spec: RuleSpec, place: string, context: RuleContext): RuleResult {
-  const refused = unsupportedInRule(spec, place)
-  const problems: Problem[] = [...refused.problems]
+  const problems: Problem[] = [...unsupportedInRule(spec, place)]
   if (spec.compose) problems.push(...composeFaults(spec.compose, `${place}.compose`))
   else if (!spec.backendRefs?.length) problems.push(invalid(`${place}.backendRefs`, 'a rule needs a backendRef'))
 
@@ -48,13 +48,54 @@ export function compileRule(spec: RuleSpec, place: string, context: RuleContext)
   })
   const timeouts = compileTimeouts(spec.timeouts, `${place}.timeouts`, problems)
   const sizeLimits = compileSizeLimits(spec.sizeLimits, `${place}.sizeLimits`, problems)
+  const protection = compileProtection(spec, place, context, needs, problems)
   const policy = spec.loadBalancing?.policy
   const audit = spec.logging?.audit
 
-  if (problems.some(breaksRule)) return { problems, guarded: refused.guarded }
+  if (problems.some(breaksRule)) return { problems }
   const balance = policy === 'RoundRobin' ? 'RoundRobin' : 'LeastRequest'
-  const rest = { name: spec.name, variants, overrides, balance, timeouts, ...(sizeLimits && { sizeLimits }), ...(audit && { audit }) } as const
-  return { draft: { matches, rest, needs }, problems, guarded: false }
+  const rest = {
+    name: spec.name, ...protection, variants, overrides, balance, timeouts, ...(sizeLimits && { sizeLimits }), ...(audit && { audit }),
+  } as const
+  return { draft: { matches, rest, needs }, problems }
+}
+
+/** A rule's own replaces the route's as a whole. */
+function compileProtection(
+  spec: RuleSpec,
+  place: string,
+  context: RuleContext,
+  needs: Needs,
+  problems: Problem[],
+): Pick<Rule, 'auth' | 'authorization'> {
+  const { route } = context
+  const auth = spec.auth
+    ? compileAuth(spec.auth, `${place}.auth`, context, { needs, problems })
+    : route.auth && compileAuth(route.auth, 'spec.auth', context, { needs, problems })
+  const permitted = spec.authorization
+    ? { place: `${place}.authorization`, spec: spec.authorization }
+    : route.authorization && { place: 'spec.authorization', spec: route.authorization }
+  const authorization = permitted && compileAuthorization(permitted.spec, permitted.place, problems)
+  if (!auth) {
+    const without = 'asks who calls, and without auth nobody knows; add auth to the rule or the route'
+    spec.matches?.forEach(({ principal }, at) => {
+      if (principal) problems.push(invalid(`${place}.matches[${at}].principal`, without))
+    })
+    if (permitted && asksWho(authorization ?? [])) problems.push(invalid(permitted.place, without))
+  }
+  return { ...(auth && { auth }), ...(authorization && { authorization: [...authorization] }) }
+}
+
+/**
+ * Keeps the requests of a rule that asks who calls and does not hold: it answers them 503, since another rule, less
+ * specific, might be open. Undefined where it cannot be told which requests those are.
+ */
+export function closeRule(spec: RuleSpec, place: string, { checkRegex }: RuleContext): RuleDraft | undefined {
+  const problems: Problem[] = [...unsupportedInRule(spec, place)]
+  const matches = compileMatches(spec.matches, place, checkRegex, problems)
+  if (problems.some(breaksRule)) return undefined
+  const closed = { anyOf: [], anonymous: false }
+  return { matches, rest: { name: spec.name, auth: closed, variants: [], overrides: [], balance: 'LeastRequest', timeouts: {} }, needs: noNeeds() }
 }
 
 /** A reference that leads nowhere costs its own share only; a wrong or unknown value costs the rule. */

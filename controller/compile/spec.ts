@@ -10,6 +10,11 @@ export type TimeoutsSpec = NonNullable<RuleSpec['timeouts']>
 export type SizeLimitsSpec = NonNullable<RuleSpec['sizeLimits']>
 export type ComposeSpec = NonNullable<RuleSpec['compose']>
 
+export type AuthSpec = NonNullable<RuleSpec['auth']>
+export type CredentialSpec = NonNullable<AuthSpec['anyOf']>[number]
+export type AuthorizationSpec = NonNullable<RuleSpec['authorization']>
+export type PrincipalSpec = NonNullable<MatchSpec['principal']>
+
 export type CompileOptions = Readonly<{
   /** What URL backends may name: `host`, `*.suffix`, either with `:port`. */
   allowUrls: readonly string[]

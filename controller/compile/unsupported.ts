@@ -8,16 +8,11 @@ import { quote, unsupported } from './problems.ts'
  */
 export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy', readonly UnsupportedField[]>> = {
   ModelRoute: [
-    { path: 'spec.auth' },
-    { path: 'spec.authorization' },
     { path: 'spec.cors' },
     { path: 'spec.rules[].matches[].model.type', admits: ['Exact'] },
     { path: 'spec.rules[].matches[].body' },
-    { path: 'spec.rules[].matches[].principal' },
     { path: 'spec.rules[].matches[].countries' },
     { path: 'spec.rules[].matches[].when' },
-    { path: 'spec.rules[].auth' },
-    { path: 'spec.rules[].authorization' },
     { path: 'spec.rules[].backendRefs[].priority', admits: [0] },
     { path: 'spec.rules[].backendRefs[].protocol', admits: ['Passthrough'] },
     { path: 'spec.rules[].backendRefs[].tls' },
@@ -54,12 +49,6 @@ export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy'
 
 export type UnsupportedField = Readonly<{ path: string; admits?: readonly (string | number)[] }>
 
-/**
- * A list in which these stand unsupported is never replaced by an older version without them: who adds `auth` to a
- * route wants it guarded from then on, and to go on serving the open one would be the opposite.
- */
-const guards = new Set(['auth', 'authorization'])
-
 type Node = { children: Map<string, Node>; list: boolean; field?: UnsupportedField }
 
 const trees = {
@@ -71,28 +60,22 @@ const rule = nodeAt(spec, 'rules')
 const outsideOfRules: Node = { list: false, children: new Map([...spec.children].filter(([name]) => name !== 'rules')) }
 
 /** What of a spec is unsupported outside of its rules. */
-export function unsupportedInRoute(value: unknown): Refused {
+export function unsupportedInRoute(value: unknown): readonly Problem[] {
   return walk(value, outsideOfRules, 'spec')
 }
 
 /** What of one rule is unsupported; `place` is where the rule stands. */
-export function unsupportedInRule(value: unknown, place: string): Refused {
+export function unsupportedInRule(value: unknown, place: string): readonly Problem[] {
   return walk(value, rule, place)
 }
 
-export function unsupportedInPolicy(value: unknown): Refused {
+export function unsupportedInPolicy(value: unknown): readonly Problem[] {
   return walk(value, nodeAt(trees.RateLimitPolicy, 'spec'), 'spec')
 }
 
-/** `guarded`: one of them would have kept somebody out. */
-export type Refused = Readonly<{ problems: readonly Problem[]; guarded: boolean }>
-
-const nothing: Refused = { problems: [], guarded: false }
-
-function walk(value: unknown, node: Node, place: string): Refused {
-  if (!refusesAny(value, node)) return nothing
+function walk(value: unknown, node: Node, place: string): readonly Problem[] {
+  if (!refusesAny(value, node)) return []
   const problems: Problem[] = []
-  let guarded = false
   const visit = (value: unknown, node: Node, place: string): void => {
     if (typeof value !== 'object' || value === null) return
     for (const key of Object.keys(value)) {
@@ -105,12 +88,11 @@ function walk(value: unknown, node: Node, place: string): Refused {
       } else if (!child.field) visit(inner, child, `${place}.${key}`)
       else if (!admits(child.field, inner)) {
         problems.push(unsupported(`${place}.${key}`, explain(key, inner, child.field)))
-        guarded ||= guards.has(key)
       }
     }
   }
   visit(value, node, place)
-  return { problems, guarded }
+  return problems
 }
 
 /** Whether there is anything to tell, found without spelling out places: for nearly every rule there is not. */

@@ -22,13 +22,29 @@ export function compileUrl(text: string, place: string, options: CompileOptions,
       unsupported(place, `a backend is an origin and the request brings its path; remove ${quote(url.pathname)}`),
     )
   }
-  if (!hostAllowed(url, options)) {
-    const flag = isLoopback(url.hostname)
-      ? 'a URL on this machine is for serve and controller -f only'
-      : `--allow-url ${url.hostname} admits it`
-    return refuse(unsupported(place, `host ${quote(url.host)} is not allowed; ${flag}`))
-  }
+  const closed = hostFault(url, options)
+  if (closed !== undefined) return refuse(unsupported(place, closed))
   return { target: { kind: 'url', url: url.origin, loopback: options.allowLoopback } }
+}
+
+/** Why the gateway itself may not call an address. `refused`: it is one, and the operator does not admit it. */
+export function calleeFault(text: string, options: CompileOptions): Readonly<{ why: string; refused: boolean }> | undefined {
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (!url) return { why: `${quote(text)} is no URL; write one such as https://id.example.com`, refused: false }
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    return { why: `${quote(url.protocol)} is not followed; use http: or https:`, refused: false }
+  }
+  if (url.username || url.password) return { why: 'holds credentials; remove them from the URL', refused: false }
+  const closed = hostFault(url, options)
+  return closed === undefined ? undefined : { why: closed, refused: true }
+}
+
+function hostFault(url: URL, options: CompileOptions): string | undefined {
+  if (hostAllowed(url, options)) return undefined
+  const flag = isLoopback(url.hostname)
+    ? 'a URL on this machine is for serve and controller -f only'
+    : `--allow-url ${url.hostname} admits it`
+  return `host ${quote(url.host)} is not allowed; ${flag}`
 }
 
 /** Exact hosts, `*.suffix` for anything below, each with `:port` or for any port. */

@@ -19,7 +19,7 @@ import { formatField, type Path } from './files-place.ts'
 import type { Json } from './files-yaml.ts'
 import { nearest } from './nearest.ts'
 import { examine } from './rules.ts'
-import type { BrokenRule, Problem } from './snapshot.ts'
+import type { BrokenRule, Problem, Resource } from './snapshot.ts'
 
 type JsonObject = { [key: string]: Json }
 
@@ -35,7 +35,7 @@ export type ItemOf<K extends Kind> = Readonly<{
   /** Absent where it does not satisfy its schema; of a route, without the rules in `broken`. */
   object?: Shapes[K]
   broken?: readonly BrokenRule[]
-  guarded?: boolean
+  asks?: Resource<unknown>['asks']
 }>
 
 export type Item = { [K in Kind]: ItemOf<K> }[Kind]

@@ -85,7 +85,7 @@ function resourceOf<K extends 'ModelRoute' | 'RateLimitPolicy'>(
   { item, created }: Of<K>,
   before: Resource<Shapes[K]> | undefined,
 ): Resource<Shapes[K]> {
-  const { namespace, name, generation, kind, broken, guarded } = item
+  const { namespace, name, generation, kind, broken, asks } = item
   const object = item.object && same(before?.object, item.object)
   const problems = same(before?.problems, item.problems)
   if (before?.created === created && before.generation === generation && before.object === object) {
@@ -95,7 +95,7 @@ function resourceOf<K extends 'ModelRoute' | 'RateLimitPolicy'>(
     namespace, name, generation, created, uid: uidOf(kind, namespace, name), problems,
     ...(object && { object }),
     ...(broken && { broken }),
-    ...(guarded && { guarded }),
+    ...(asks && { asks }),
   }
 }
 

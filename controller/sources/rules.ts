@@ -1,5 +1,5 @@
 import type { Fault } from '../../crds/validate.ts'
-import type { BrokenRule, Problem } from './snapshot.ts'
+import type { Asks, BrokenRule, Problem } from './snapshot.ts'
 
 const RULE = /^spec\.rules\[(\d+)\]\.(?!name$)/
 
@@ -7,14 +7,18 @@ type Json = Readonly<Record<string, unknown>>
 
 const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Who writes these asks for protection: an older version without them must not go on in their place. */
-const guards = (value: unknown): boolean => isObject(value) && (value['auth'] !== undefined || value['authorization'] !== undefined)
+/** What is asked of callers: an older version that asks for less must not go on in its place. */
+function asksOf(value: unknown): Asks {
+  if (!isObject(value)) return {}
+  const { auth, authorization } = value
+  return { ...(auth !== undefined && { auth }), ...(authorization !== undefined && { authorization }) }
+}
 
 /** What a manifest holds after it was held against its schema. `value`: the part of it that satisfies the schema. */
 export type Examined = Readonly<{
   value?: Json
   broken?: readonly BrokenRule[]
-  guarded?: boolean
+  asks?: Asks & Readonly<{ rules: ReadonlyMap<string, Asks> }>
   problems: readonly Problem[]
 }>
 
@@ -26,13 +30,15 @@ export function examine(value: Json, validate: Validate): Examined {
   if (faults.length === 0) return { value, problems: [] }
   const problems = faults.map(({ field, message }): Problem => ({ field, reason: 'Invalid', message, severity: 'error' }))
   const remainder = withoutBrokenRules(value, problems, validate)
-  return { ...remainder, ...(asksForProtection(value['spec']) && { guarded: true }), problems }
+  return { ...remainder, asks: asked(value['spec']), problems }
 }
 
-function asksForProtection(spec: unknown): boolean {
-  if (!isObject(spec)) return false
-  return guards(spec) || (Array.isArray(spec['rules']) && spec['rules'].some(guards))
+function asked(spec: unknown): NonNullable<Examined['asks']> {
+  const rules: readonly unknown[] = isObject(spec) && Array.isArray(spec['rules']) ? spec['rules'] : []
+  return { ...asksOf(spec), rules: new Map(rules.map((rule) => [nameOf(rule), asksOf(rule)])) }
 }
+
+const nameOf = (rule: unknown) => (isObject(rule) && typeof rule['name'] === 'string' ? rule['name'] : '')
 
 /**
  * Undefined where taking rules out does not help: a fault lies outside of them or in the name of one, none would be
@@ -52,9 +58,8 @@ function withoutBrokenRules(
     if (at < 0) return undefined
     byRule.set(at, [...(byRule.get(at) ?? []), problem])
   }
-  const nameOf = (rule: unknown) => (isObject(rule) && typeof rule['name'] === 'string' ? rule['name'] : '')
   const broken = [...byRule].map(([at, found]) => (
-    { at, name: nameOf(rules[at]), guarded: guards(rules[at]), problems: found }
+    { at, name: nameOf(rules[at]), asks: asksOf(rules[at]), problems: found }
   ))
   const sound = rules.filter((_, at) => !byRule.has(at))
   const names = new Set(sound.map(nameOf))

@@ -33,17 +33,19 @@ export type Resource<T> = Readonly<{
   object?: T
   /** Rules of a route that do not satisfy the schema, where the rest of it does. */
   broken?: readonly BrokenRule[]
-  /** What was written asks for authentication or authorization, whatever else is wrong with it. */
-  guarded?: boolean
+  /** What was written asks of callers, where something else is wrong with it. */
+  asks?: Asks & Readonly<{ rules: ReadonlyMap<string, Asks> }>
   problems: readonly Problem[]
 }>
+
+/** Authentication and authorization, as they were written. */
+export type Asks = Readonly<{ auth?: unknown; authorization?: unknown }>
 
 export type BrokenRule = Readonly<{
   /** Its place among the rules as they were written. */
   at: number
   name: string
-  /** It asks for authentication or authorization. */
-  guarded: boolean
+  asks: Asks
   problems: readonly Problem[]
 }>
 
