@@ -1,5 +1,6 @@
 import type { Decision, Limiter, Take, Verdict } from './limiter.ts'
 import { createProcessStore, type ProcessStore, type ProcessStoreOptions } from './process.ts'
+import { Queues } from './queue.ts'
 import { createStore, type Store, type StoreOptions } from './redis/store.ts'
 import type { RedisUrl } from './redis/url.ts'
 
@@ -35,15 +36,27 @@ export async function connectLimiter({ redis, fleet, say }: SharedOptions): Prom
 }
 
 function limiterOf(own: ProcessStore, store: Store | undefined): Limiter {
-  return {
+  const counts: Pick<Limiter, 'take' | 'settle'> = {
     take(tenant, takes) {
       if (store === undefined) return own.take(takes)
       const global = takes.filter(({ scope }) => scope === 'Global')
       if (global.length === takes.length) return store.take(tenant, takes)
       return global.length === 0 ? own.take(takes) : mixed(own, store, tenant, takes, global)
     },
-    settle: ({ held }, units) => held?.settle(units),
-    close: () => store?.close() ?? Promise.resolve(),
+    settle({ held }, units) {
+      if (held === undefined) return
+      held.settle(units)
+      if (queues.size > 0) queues.poke(held.keys)
+    },
+  }
+  const queues = new Queues(counts)
+  return {
+    ...counts,
+    wait: (wish) => queues.take(wish),
+    async close() {
+      queues.close()
+      await store?.close()
+    },
   }
 }
 
@@ -59,6 +72,7 @@ async function mixed(own: ProcessStore, store: Store, tenant: string, takes: rea
   const allowed = theirs?.allowed === true
   if (!allowed) mine.held?.settle(undefined)
   const held = allowed && takes.some(({ hold }) => hold) ? {
+    keys: takes.map(({ key }) => key),
     settle(units: readonly number[] | undefined) {
       const of = (scope: Take['scope']) => takes.flatMap((take, i) => (take.scope === scope ? [take.hold ? units?.[i] ?? 0 : take.units] : []))
       mine.held?.settle(of('Local'))

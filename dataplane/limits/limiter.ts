@@ -1,4 +1,5 @@
 import type { Limit } from '../../table/limits.ts'
+import type { Wish, Waited } from './queue.ts'
 
 /** What one limit asks of one request. The keys of one request are all different (`key.ts` makes them). */
 export type Take = Readonly<{
@@ -43,13 +44,15 @@ export type Decision = Readonly<{
   held: Held | undefined
 }>
 
-/** Ends the reservations of one decision. Called once; `units` as in `Limiter.settle`. */
-export type Held = Readonly<{ settle(units: readonly number[] | undefined): void }>
+/** Ends the reservations of one decision. Called once; `units` as in `Limiter.settle`. `keys`: of their counts. */
+export type Held = Readonly<{ keys: readonly string[]; settle(units: readonly number[] | undefined): void }>
 
 /** Decides in one atomic step. In the process at once, over a shared store as a promise that never rejects. */
 export type Limiter = Readonly<{
   /** @param tenant whose counts these are: over Redis Cluster, all of a tenant's are on one node */
   take(tenant: string, takes: readonly Take[]): Decision | Promise<Decision>
+  /** The same for a request that may wait for what it asks. */
+  wait(wish: Wish): Waited | Promise<Waited>
   /**
    * Says what a request came to, once, for the takes that hold, in their order among all takes (the others are not
    * looked at): the difference is charged or given back. Without units all is given back. Concurrency ends in any case.

@@ -87,6 +87,7 @@ export function createProcessStore({ now = Date.now, most = 1 << 20 }: ProcessSt
 
   function settler(holds: readonly Hold[]): Held {
     return {
+      keys: holds.map(({ take }) => take.key),
       settle(units) {
         const time = now()
         for (const { take, part, slot, key, where, position } of holds) {

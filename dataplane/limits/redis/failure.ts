@@ -149,6 +149,7 @@ function unlimited(take: Take): Take {
 export class LocalHold implements Held {
   /** Whether the request itself reserves something, and is to settle it. */
   readonly reserves: boolean
+  readonly keys: readonly string[]
   settled: () => void = () => {}
   readonly #tenant: string
   readonly #takes: readonly Take[]
@@ -161,6 +162,7 @@ export class LocalHold implements Held {
 
   constructor(tenant: string, takes: readonly Take[], verdicts: readonly Verdict[], own: Held, deps: FailureDeps) {
     this.reserves = takes.some(({ hold }, i) => hold && verdicts[i]?.allows === true)
+    this.keys = takes.map(({ key }) => key)
     this.#tenant = tenant
     this.#takes = takes
     this.#verdicts = verdicts

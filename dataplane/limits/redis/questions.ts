@@ -143,6 +143,7 @@ export class Questions {
     const ours = allowed ? this.#reserved(asked, taken) : []
     const { reservations } = this.#deps
     const held: Held | undefined = ours.every((one) => one === undefined) ? undefined : {
+      keys: ours.flatMap((one) => (one === undefined ? [] : [one.key])),
       settle(units) {
         for (const [i, one] of ours.entries()) if (one !== undefined) reservations.settle(one, units?.[i] ?? 0)
       },
