@@ -1,7 +1,7 @@
 import type { Refusal } from '../table/messages.ts'
 import type { Route } from '../table/route.ts'
 import { buildRoute, type Built, type RouteState } from './pipeline/route.ts'
-import { createIndex, findMatch, methodsServed, type Index } from './pipeline/lookup.ts'
+import { createIndex, findMatch, findShared, methodsServed, type Index } from './pipeline/lookup.ts'
 import type { Candidate, Matchable } from './pipeline/match.ts'
 import { createPatterns } from './pipeline/patterns.ts'
 import type { BuiltRule } from './pipeline/rule.ts'
@@ -25,6 +25,8 @@ export type Table = Readonly<{
   source: Active
   find(request: Matchable): Found | undefined
   methods(request: Matchable): readonly string[]
+  /** For a preflight that asks about this method. */
+  shared(request: Matchable, method: string): Found | undefined
   /** Every route in force, for who asks why. */
   routes(): Iterable<Built>
 }>
@@ -134,6 +136,11 @@ function createTable(source: Active, { index, rules }: Layout, built: readonly B
       return rule && { rule, candidate: found.candidate }
     },
     routes: () => built,
+    shared(request, method) {
+      const found = findShared(index, request, method)
+      const rule = found && rules[found.slot]
+      return rule && { rule, candidate: found.candidate }
+    },
     methods: (request) => methodsServed(index, request),
   }
 }

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { Cors } from './cors.ts'
 import { Limit } from './limits.ts'
 import { Auth, Authorization, PrincipalMatch } from './principal.ts'
 
@@ -102,6 +103,8 @@ const Rule = v.pipe(
     auth: v.exactOptional(Auth),
     /** Absent: whoever may call may do everything. */
     authorization: v.exactOptional(Authorization),
+    /** Absent: nothing is said to web pages, and their preflights are requests like others. */
+    cors: v.exactOptional(Cors),
     variants: list(Variant),
     /** The first that holds chooses the variant, past the weights. `header` is lower case. */
     overrides: list(v.pipe(v.strictObject({ header: text, value: v.string(), variant: text }), v.readonly())),

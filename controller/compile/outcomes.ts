@@ -48,6 +48,7 @@ export function settle(draft: RouteDraft, losses: readonly Loss[], policies: rea
       matches: matches.map(({ match }) => match),
       ...(rest.auth && { auth: rest.auth }),
       ...(rest.authorization && { authorization: rest.authorization }),
+      ...(rest.cors && { cors: rest.cors }),
       variants: rest.variants,
       overrides: rest.overrides,
       balance: rest.balance,

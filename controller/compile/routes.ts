@@ -72,7 +72,7 @@ function closed(spec: RouteSpec | undefined, context: RuleContext): readonly Rul
 function fromManifest(id: string, resource: Resource<ModelRoute>, spec: RouteSpec, context: RouteContext): RouteDraft {
   const inner = rulesContext(resource, spec, context)
   const good = lastGood(id, context)
-  const olderRules = rulesContext(resource, good, context)
+  const olderRules = rulesContext(resource, spec, context)
   const problems: Problem[] = [...resource.problems]
   const rules: RuleDraft[] = []
   const holding: RuleSpec[] = []
@@ -87,11 +87,12 @@ function fromManifest(id: string, resource: Resource<ModelRoute>, spec: RouteSpe
       continue
     }
     const wanted = asksOf(rule ?? broken?.asks, spec)
-    const older = good?.rules.find((each) => each.name === name && mayStandIn(asksOf(each, good), wanted))
+    const stored = good?.rules.find((each) => each.name === name && mayStandIn(asksOf(each, good), wanted))
+    const older = good && stored && takeAlong(stored, good)
     const fallback = older && compileRule(older, place, olderRules)
-    if (good && older && fallback?.draft) {
+    if (older && fallback?.draft) {
       rules.push({ ...fallback.draft, matches: fallback.draft.matches.map((match) => ({ ...match, place })) })
-      holding.push(takeAlong(older, good))
+      holding.push(older)
       problems.push(...fallback.problems.map((problem) => ofLastGood(problem, place)))
     }
     const closed = rule && !fallback?.draft && !isOpen(wanted) ? closeRule(rule, place, inner) : undefined
@@ -99,9 +100,10 @@ function fromManifest(id: string, resource: Resource<ModelRoute>, spec: RouteSpe
     failed.push({ name, kept: fallback?.draft !== undefined, closed: closed !== undefined, problems: errorsOf(broken?.problems ?? result.problems) })
   }
   problems.push(...shadowed(rules))
-  const inForce = failed.length === 0 ? spec : { ...spec, rules: holding }
+  // Of rules that are only closed nothing is in force, and what was before stays the last good version.
+  const inForce = failed.length === 0 ? spec : holding.length > 0 ? { ...spec, rules: holding } : undefined
   const where = reach(spec, inner, problems)
-  return { id, resource, ...where, rules, failed, problems: once(problems), inForce }
+  return { id, resource, ...where, rules, failed, problems: once(problems), ...(inForce && { inForce }) }
 }
 
 type Written = Readonly<{ place: string; name: string; rule?: RuleSpec; broken?: BrokenRule }>

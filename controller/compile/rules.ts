@@ -3,6 +3,7 @@ import type { Problem } from '../sources/snapshot.ts'
 import { compileAuth } from './auth.ts'
 import { asksWho, compileAuthorization } from './authorization.ts'
 import { compileBackend } from './backends.ts'
+import { compileCors } from './cors.ts'
 import { composeFaults } from './compose.ts'
 import { compileMatches, type PlacedMatch } from './matches.ts'
 import { type Needs, noNeeds } from './needs.ts'
@@ -29,7 +30,7 @@ export type RuleResult = Readonly<{
 }>
 
 /** `route`: of the spec that the rule is in; what it says of protection holds for a rule that says nothing itself. */
-export type RuleContext = BackendContext & Readonly<{ checkRegex: CheckRegex; route: Pick<RouteSpec, 'auth' | 'authorization'> }>
+export type RuleContext = BackendContext & Readonly<{ checkRegex: CheckRegex; route: Pick<RouteSpec, 'auth' | 'authorization' | 'cors'> }>
 
 export function compileRule(spec: RuleSpec, place: string, context: RuleContext): RuleResult {
   const problems: Problem[] = [...unsupportedInRule(spec, place)]
@@ -49,13 +50,14 @@ export function compileRule(spec: RuleSpec, place: string, context: RuleContext)
   const timeouts = compileTimeouts(spec.timeouts, `${place}.timeouts`, problems)
   const sizeLimits = compileSizeLimits(spec.sizeLimits, `${place}.sizeLimits`, problems)
   const protection = compileProtection(spec, place, context, needs, problems)
+  const cors = context.route.cors && compileCors(context.route.cors, problems)
   const policy = spec.loadBalancing?.policy
   const audit = spec.logging?.audit
 
   if (problems.some(breaksRule)) return { problems }
   const balance = policy === 'RoundRobin' ? 'RoundRobin' : 'LeastRequest'
   const rest = {
-    name: spec.name, ...protection, variants, overrides, balance, timeouts, ...(sizeLimits && { sizeLimits }), ...(audit && { audit }),
+    name: spec.name, ...protection, ...(cors && { cors }), variants, overrides, balance, timeouts, ...(sizeLimits && { sizeLimits }), ...(audit && { audit }),
   } as const
   return { draft: { matches, rest, needs }, problems }
 }

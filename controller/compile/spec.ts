@@ -13,6 +13,7 @@ export type ComposeSpec = NonNullable<RuleSpec['compose']>
 export type AuthSpec = NonNullable<RuleSpec['auth']>
 export type CredentialSpec = NonNullable<AuthSpec['anyOf']>[number]
 export type AuthorizationSpec = NonNullable<RuleSpec['authorization']>
+export type CorsSpec = NonNullable<RouteSpec['cors']>
 export type PrincipalSpec = NonNullable<MatchSpec['principal']>
 
 export type CompileOptions = Readonly<{

@@ -48,6 +48,7 @@ const supported = [
   'hostnames',
   ...['name', 'namespace'].map((field) => `tls.certificateRefs[].${field}`),
   'rules[].name',
+  ...['allowOrigins[]', 'allowMethods[]', 'allowHeaders[]', 'exposeHeaders[]', 'allowCredentials', 'maxAge'].map((field) => `cors.${field}`),
   ...['', 'rules[].'].flatMap((of) => [
     `${of}auth.anonymous`,
     ...['in', 'name', 'selector.matchLabels'].map((field) => `${of}auth.anyOf[].apiKey.${field}`),

@@ -8,7 +8,6 @@ import { quote, unsupported } from './problems.ts'
  */
 export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy', readonly UnsupportedField[]>> = {
   ModelRoute: [
-    { path: 'spec.cors' },
     { path: 'spec.rules[].matches[].model.type', admits: ['Exact'] },
     { path: 'spec.rules[].matches[].body' },
     { path: 'spec.rules[].matches[].countries' },

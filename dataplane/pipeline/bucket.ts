@@ -8,6 +8,8 @@ export type Bucket = Readonly<{
   rest: readonly Ranked[]
   byModel: ReadonlyMap<string, readonly Ranked[]>
   byHeader: ReadonlyMap<string, ReadonlyMap<string, readonly Ranked[]>>
+  /** Those of routes that web pages of other origins may call. */
+  shared: readonly Ranked[]
 }>
 
 /** `slot`: which of the table's rules it chooses. */
@@ -15,13 +17,16 @@ export type Ranked = Readonly<{ candidate: Candidate; slot: number; rank: number
 
 export function createBucket(entries: readonly Readonly<{ candidate: Candidate; slot: number }>[]): Bucket {
   const rest: Ranked[] = []
+  const shared: Ranked[] = []
   const byModel = new Map<string, Ranked[]>()
   const byHeader = new Map<string, Map<string, Ranked[]>>()
   const sorted = [...entries].sort((a, b) => comparePrecedence(a.candidate, b.candidate))
   for (const [rank, { candidate, slot }] of sorted.entries()) {
-    listFor(candidate).push({ candidate, slot, rank })
+    const ranked = { candidate, slot, rank }
+    listFor(candidate).push(ranked)
+    if (candidate.cors) shared.push(ranked)
   }
-  return { rest, byModel, byHeader }
+  return { rest, byModel, byHeader, shared }
 
   function listFor({ model, headers }: Candidate): Ranked[] {
     if (model !== undefined) return entry(byModel, model.name, () => [])
@@ -45,6 +50,12 @@ export function searchBucket(bucket: Bucket, request: Matchable, accept: Accept)
   return best
 }
 
+/** The same among those that web pages may call; none is found by a header, which a preflight does not have. */
+export function searchShared(bucket: Bucket, request: Matchable, accept: Accept): Ranked | undefined {
+  return searchList(bucket.shared, request, accept, undefined)
+}
+
+export type Search = typeof searchBucket
 export type Accept = (candidate: Candidate, request: Matchable) => boolean
 
 function searchList(

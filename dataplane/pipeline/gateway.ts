@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { answerPreflight, isPreflight } from '../filters/cors/preflight.ts'
 import { requestIdOf } from '../filters/request_id/request_id.ts'
 import { protocolOf, renameModel } from '../protocols/path.ts'
 import type { Outcome } from '../filters/filter.ts'
@@ -139,10 +140,22 @@ type Table = NonNullable<ReturnType<Runtime['table']>>
 function serve(exchange: Exchange, table: Table, opened: Opened | undefined): Way | Failure | Promise<Way | Failure> {
   const fault = opened && tunnelFault(exchange)
   if (fault !== undefined) return fault
+  if (isPreflight(exchange)) {
+    const shared = preflight(exchange, table)
+    if (shared !== undefined) return shared
+  }
   const found = findKnown(exchange, table)
   return found instanceof Promise
     ? found.then((settled) => enter(exchange, table, settled, opened))
     : enter(exchange, table, found, opened)
+}
+
+function preflight(exchange: Exchange, table: Table): Way | undefined {
+  const found = table.shared(exchange, exchange.header('access-control-request-method') ?? '')
+  if (found?.rule.cors === undefined) return undefined
+  exchange.rule = found.rule
+  exchange.series = found.rule.series(found.candidate.model, undefined)
+  return answerPreflight(exchange, found.rule.cors)
 }
 
 type Found = ReturnType<Table['find']>

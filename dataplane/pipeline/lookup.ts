@@ -1,5 +1,5 @@
-import { createBucket, entry, searchBucket, type Accept, type Bucket, type Ranked } from './bucket.ts'
-import { restHolds, type Candidate, type Matchable } from './match.ts'
+import { createBucket, entry, searchBucket, searchShared, type Accept, type Bucket, type Ranked, type Search } from './bucket.ts'
+import { modelHolds, restHolds, type Candidate, type Matchable } from './match.ts'
 
 /**
  * Every match of every route, arranged so that a request meets few of them: by host, then exact paths in a map,
@@ -96,6 +96,17 @@ export function methodsServed(index: Index, request: Matchable): readonly string
   return [...methods].sort()
 }
 
+/**
+ * The match by which web pages are told what they may do: by host, path, model and the method that they ask about. What
+ * else it asks for, a preflight cannot have.
+ */
+export function findShared(index: Index, request: Matchable, method: string): Ranked | undefined {
+  const accept: Accept = (candidate) => (candidate.method === undefined || candidate.method === method)
+    && modelHolds(candidate, request)
+    && pathHolds(candidate, request)
+  return search(index, request, accept, searchShared)
+}
+
 function accepts(candidate: Candidate, request: Matchable): boolean {
   return (candidate.method === undefined || candidate.method === request.method)
     && restHolds(candidate, request)
@@ -106,25 +117,25 @@ function pathHolds(candidate: Candidate, request: Matchable): boolean {
   return candidate.pathType !== 'Regex' || candidate.pathHolds(request.path)
 }
 
-function search(index: Index, request: Matchable, accept: Accept): Ranked | undefined {
+function search(index: Index, request: Matchable, accept: Accept, look: Search = searchBucket): Ranked | undefined {
   const { host } = request
   let admits = accept
   if (host !== '') {
     const exact = index.exact.get(host)
-    const found = exact && searchHost(exact, request, accept)
+    const found = exact && searchHost(exact, request, accept, look)
     if (found) return found
     if (exact) admits = ofTenants(exact.tenants, accept)
     if (index.wildcard.size > 0) {
       // The longest suffix first: `*.b.example.com` before `*.example.com`.
       for (let dot = host.indexOf('.'); dot > 0; dot = host.indexOf('.', dot + 1)) {
         const wildcard = index.wildcard.get(host.slice(dot))
-        const below = wildcard && searchHost(wildcard, request, admits)
+        const below = wildcard && searchHost(wildcard, request, admits, look)
         if (below) return below
         if (wildcard && admits === accept) admits = ofTenants(wildcard.tenants, accept)
       }
     }
   }
-  return index.any && searchHost(index.any, request, admits)
+  return index.any && searchHost(index.any, request, admits, look)
 }
 
 /** The most specific hostname says whose the host is: what falls through from there stays with them. */
@@ -132,23 +143,23 @@ function ofTenants(tenants: ReadonlySet<string>, accept: Accept): Accept {
   return (candidate, request) => tenants.has(candidate.tenant) && accept(candidate, request)
 }
 
-function searchHost(host: HostIndex, request: Matchable, accept: Accept): Ranked | undefined {
+function searchHost(host: HostIndex, request: Matchable, accept: Accept, look: Search): Ranked | undefined {
   const exact = host.exact.get(request.path)
-  return (exact && searchBucket(exact, request, accept))
-    ?? (host.regex && searchBucket(host.regex, request, accept))
-    ?? searchPrefixes(host.prefixes, request, accept, 1)
+  return (exact && look(exact, request, accept))
+    ?? (host.regex && look(host.regex, request, accept))
+    ?? searchPrefixes(host.prefixes, request, accept, look, 1)
 }
 
 /** The deepest node first: the longest prefix wins. `from` is where the next path element begins. */
-function searchPrefixes(node: PrefixNode, request: Matchable, accept: Accept, from: number): Ranked | undefined {
+function searchPrefixes(node: PrefixNode, request: Matchable, accept: Accept, look: Search, from: number): Ranked | undefined {
   if (node.children.size > 0) {
     const { path } = request
     const slash = path.indexOf('/', from)
     const child = node.children.get(slash === -1 ? path.slice(from) : path.slice(from, slash))
     if (child !== undefined) {
-      const found = searchPrefixes(child, request, accept, slash === -1 ? path.length + 1 : slash + 1)
+      const found = searchPrefixes(child, request, accept, look, slash === -1 ? path.length + 1 : slash + 1)
       if (found !== undefined) return found
     }
   }
-  return node.bucket && searchBucket(node.bucket, request, accept)
+  return node.bucket && look(node.bucket, request, accept)
 }

@@ -38,6 +38,8 @@ export type Candidate = Readonly<{
   query: readonly Test[]
   model: Match['model']
   sources: Networks | undefined
+  /** Preflights are answered for it. */
+  cors: boolean
   /** Who must call, and how that is found out. */
   caller: Readonly<{ match: PrincipalMatch; authenticate: Authenticate | undefined }> | undefined
 }>
@@ -45,13 +47,13 @@ export type Candidate = Readonly<{
 /** The candidates of a route, in order of rule and match; or why one of them cannot run. */
 export function compileMatches(route: Route, patterns: Patterns, authenticators: Authenticators): readonly Candidate[] | string {
   const candidates: Candidate[] = []
-  for (const [rule, { name, matches, auth }] of route.rules.entries()) {
+  for (const [rule, { name, matches, auth, cors }] of route.rules.entries()) {
     const authenticate = auth && authenticators(route.tenant, auth)
     for (const [match, source] of matches.entries()) {
       const compiled = compileMatch(source, patterns)
       if (typeof compiled === 'string') return `rule ${name}, match ${match}: ${compiled}`
       const caller = source.principal && { match: source.principal, authenticate }
-      candidates.push({ ...compiled, caller, route: route.id, tenant: route.tenant, created: route.created, rule, match })
+      candidates.push({ ...compiled, caller, cors: cors !== undefined, route: route.id, tenant: route.tenant, created: route.created, rule, match })
     }
   }
   return candidates
@@ -104,11 +106,8 @@ function compileTest(source: StringMatch, patterns: Patterns): Pattern | string 
  * calls, that is taken to hold: whoever chooses such a candidate finds out, and looks again.
  */
 export function restHolds(candidate: Candidate, request: Matchable): boolean {
-  const { model, headers, query, sources, caller } = candidate
-  if (model !== undefined) {
-    const named = request.model()
-    if (named?.name !== model.name || (model.version !== undefined && named.version !== model.version)) return false
-  }
+  const { headers, query, sources, caller } = candidate
+  if (!modelHolds(candidate, request)) return false
   for (const test of headers) {
     const value = request.header(test.name)
     if (value === undefined || !test.holds(value)) return false
@@ -119,6 +118,12 @@ export function restHolds(candidate: Candidate, request: Matchable): boolean {
   }
   if (sources !== undefined && !sources(request.clientAddress)) return false
   return caller === undefined || callerHolds(caller, request)
+}
+
+export function modelHolds({ model }: Candidate, request: Matchable): boolean {
+  if (model === undefined) return true
+  const named = request.model()
+  return named?.name === model.name && (model.version === undefined || named.version === model.version)
 }
 
 function callerHolds({ match, authenticate }: NonNullable<Candidate['caller']>, request: Matchable): boolean {

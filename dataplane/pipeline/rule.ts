@@ -1,4 +1,5 @@
 import type { Match, Route, Rule, Variant } from '../../table/route.ts'
+import { createCors, type CorsPolicy } from '../filters/cors/policy.ts'
 import { filters } from '../filters/index.ts'
 import type { FilterDeps, FilterFunction } from '../filters/filter.ts'
 import type { Series, SeriesSet } from '../telemetry/series.ts'
@@ -32,6 +33,8 @@ export type BuiltRule = Readonly<{
   tick: number | undefined
   /** `dry`: without taking a turn. */
   choose(headers: FlatHeaders, dry: boolean): BuiltVariant | undefined
+  /** What is said to web pages. */
+  cors: CorsPolicy | undefined
   /** Undefined: nobody is asked who calls, and nothing is said of an audit. */
   audited: Rule['audit']
   /** What must have happened before an answer goes out. */
@@ -83,6 +86,7 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
       const position = split(dry)
       return position === undefined ? undefined : variants[position]
     },
+    cors: rule.cors && createCors(rule.cors),
     audited: rule.audit ?? (rule.auth && 'Buffered'),
     commit: rule.audit === 'Strict' ? deps.filterDeps.audit.commit : undefined,
     series: seriesOf,
