@@ -1,5 +1,5 @@
 import type { Exchange } from '../../pipeline/exchange.ts'
-import type { Verdict } from '../../pipeline/principal.ts'
+import type { Principal, Verdict } from '../../pipeline/principal.ts'
 import type { Filter, Outcome } from '../filter.ts'
 import { stripOf } from './strip.ts'
 
@@ -24,12 +24,25 @@ function introduce(exchange: Exchange, verdict: Verdict, strip: (exchange: Excha
   }
   strip(exchange)
   exchange.principal = verdict
-  const { headers } = exchange.received
-  if (verdict.via === 'anonymous') return undefined
-  headers.push('x-modelroute-consumer', inHeader(verdict.consumer))
-  if (verdict.groups.length > 0) headers.push('x-modelroute-groups', verdict.groups.map(inHeader).join(','))
-  if (verdict.tier !== undefined) headers.push('x-modelroute-tier', inHeader(verdict.tier))
+  if (verdict.via !== 'anonymous') exchange.received.headers.push(...introductionOf(verdict))
   return undefined
+}
+
+/** A caller who is known is one object, request after request. */
+const introductions = new WeakMap<Principal, readonly string[]>()
+
+function introductionOf(principal: Principal): readonly string[] {
+  let headers = introductions.get(principal)
+  if (headers === undefined) {
+    const { consumer, groups, tier } = principal
+    headers = [
+      'x-modelroute-consumer', inHeader(consumer),
+      ...(groups.length > 0 ? ['x-modelroute-groups', groups.map(inHeader).join(',')] : []),
+      ...(tier === undefined ? [] : ['x-modelroute-tier', inHeader(tier)]),
+    ]
+    introductions.set(principal, headers)
+  }
+  return headers
 }
 
 /** Whatever could end the value, or the list that it stands in, is percent-encoded. */

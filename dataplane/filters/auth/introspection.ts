@@ -1,7 +1,7 @@
 import type { Credential } from '../../../table/principal.ts'
 import type { Answered, Outgoing, Unanswered } from '../../outgoing.ts'
 import type { Verdict } from '../../pipeline/principal.ts'
-import { bearerOf } from './bearer.ts'
+import { bearerOf, isToken } from './bearer.ts'
 import { identify } from './identity.ts'
 import { parseObject } from './strict_json.ts'
 import { timeOf } from './times.ts'
@@ -80,6 +80,7 @@ export function createIntrospectionVerifier(terms: IntrospectionTerms, { outgoin
     const time = now()
     const known = verified.get(key, time) ?? inactive.get(key, time) ?? asking.get(key)
     if (known !== undefined) return known
+    if (!isToken(token)) return rejected('it is not one token')
     if (time < quietUntil) return untold('introspection failed just now')
     // After a failure one question at a time, until one is answered.
     if (asking.size >= (failures > 0 ? 1 : askingMax)) return untold('introspection is under way for too many tokens')

@@ -84,7 +84,7 @@ function parseToken(token: string): Token | undefined {
   return ofHeader && ofClaims ? { header: ofHeader, claims: ofClaims } : undefined
 }
 
-/** Only the one spelling that base64url has for some bytes (RFC 7515 section 2), and only text that is UTF-8. */
+/** Only base64url, in the one spelling that it has for some bytes (RFC 7515 section 2), and only text that is UTF-8. */
 function decode(part: string): string | undefined {
   const bytes = Buffer.from(part, 'base64url')
   return bytes.toString('base64url') === part && isUtf8(bytes) ? bytes.toString() : undefined

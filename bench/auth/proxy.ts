@@ -1,0 +1,53 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { createInterface } from 'node:readline'
+import { startProxy } from '../../dataplane/proxy.ts'
+import { createLog } from '../../dataplane/telemetry/log.ts'
+import { keySet, withKeys } from '../../test/dataplane/keys.ts'
+import { active, match, route, rule } from '../../test/dataplane/table.ts'
+import type { Auth } from '../../table/principal.ts'
+
+/** `BACKEND JWKS`: a proxy with one rule for each way of finding out who calls, and the issuer whose keys it fetches. */
+const [backend = '', jwks = ''] = process.argv.slice(2)
+let fetches = 0
+const issuer = createServer((_request, response) => {
+  fetches++
+  response.end(jwks)
+}).listen(0, '127.0.0.1')
+await once(issuer, 'listening')
+const address = issuer.address()
+const port = typeof address === 'object' ? address?.port : undefined
+
+const terms: Readonly<Record<string, Auth['anyOf'][number]>> = {
+  token: {
+    kind: 'jwt', issuer: 'bench', audiences: ['bench'], algorithms: ['RS256'], leeway: 30_000,
+    keys: { from: 'uri', url: `http://127.0.0.1:${port}/jwks`, loopback: true },
+    claims: { consumer: 'sub', groups: 'groups', tier: 'tier', scopes: 'scope' },
+  },
+  key: { kind: 'apiKey', in: 'Header', name: 'x-api-key', set: 'ml' },
+}
+const rules = [
+  rule({ name: 'open', matches: [match('/open')] }),
+  ...Object.entries(terms).map(([name, one]) => rule({ name, matches: [match(`/${name}`)], auth: { anyOf: [one], anonymous: false } })),
+]
+const table = withKeys(active('1', [route({ rules })], { 'ml/s:80': [Number(backend)] }), keySet('ml', { 'bench-key': { groups: ['research'], tier: 'pro' } }))
+const loopback = { host: '127.0.0.1', port: 0 }
+const proxy = await startProxy({
+  // Whether anybody authenticates or not, each request has its record.
+  http: loopback, audit: '/dev/null', log: createLog({ level: 'warn' }), tableAge: () => 0,
+  boot: (activate) => {
+    activate(table)
+    return Promise.resolve()
+  },
+})
+console.log(JSON.stringify({ port: Number(new URL(proxy.urls.http).port) }))
+
+const delay = monitorEventLoopDelay({ resolution: 1 })
+delay.enable()
+/** Asked by a line, it says what came of the time since the last. */
+createInterface({ input: process.stdin }).on('line', () => {
+  // The sampler itself sleeps for a millisecond.
+  console.log(JSON.stringify({ lagP99: delay.percentile(99) / 1e6 - 1, lagMax: delay.max / 1e6 - 1, fetches }))
+  delay.reset()
+}).on('close', () => process.exit())
