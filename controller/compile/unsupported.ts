@@ -40,10 +40,7 @@ export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy'
     { path: 'spec.rules[].plugins' },
     { path: 'spec.rules[].logging.predictions' },
   ],
-  RateLimitPolicy: [
-    { path: 'spec.limits[].onLimit', admits: ['Reject'] },
-    { path: 'spec.limits[].queue' },
-  ],
+  RateLimitPolicy: [],
 }
 
 export type UnsupportedField = Readonly<{ path: string; admits?: readonly (string | number)[] }>

@@ -2,7 +2,7 @@ import type { Limit } from '../../table/limits.ts'
 import type { Limiter, Take } from '../limits/limiter.ts'
 
 /** How a limit decided. `unavailable`: it could not, and refuses then. */
-export type LimitDecision = 'allowed' | 'rejected' | 'shadow_rejected' | 'unavailable'
+export type LimitDecision = 'allowed' | 'rejected' | 'shadow_rejected' | 'unavailable' | 'queue_full' | 'queue_timeout'
 
 type Counted = { policy: string; limit: string; counts: Map<LimitDecision, number> }
 

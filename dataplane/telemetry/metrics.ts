@@ -80,7 +80,7 @@ export function createMetrics({ series, limits, table, tableAge, others }: Metri
   })
   const decisions = new Counter({
     name: 'modelroute_ratelimit_decisions_total',
-    help: 'What each limit of each RateLimitPolicy decided: allowed, rejected, shadow_rejected, or unavailable where the counts could not be reached.',
+    help: 'What each limit of each RateLimitPolicy decided: allowed, rejected, shadow_rejected, queue_full, queue_timeout, or unavailable where the counts could not be reached.',
     labelNames: ['policy', 'limit', 'decision'],
     registers,
     collect() {

@@ -196,3 +196,47 @@ test('a limit on one match leaves the others alone', async (t) => {
   const statusOf = async (path: string) => (await fetch(new URL(path, url))).status
   assert.deepEqual([await statusOf('/a'), await statusOf('/a'), await statusOf('/b'), await statusOf('/b')], [200, 429, 200, 200])
 })
+
+async function queued(t: TestContext, queue: NonNullable<Limit['queue']>) {
+  const held: (() => void)[] = []
+  const port = await httpUpstream(t, (_, response) => { held.push(() => response.end('served')) })
+  const running = limit('running', 1, { algorithm: { type: 'Concurrency' }, queue })
+  const proxy = await testProxy(t, active('1', [route({ rules: [rule({ limits: [running] })] })], { 'ml/s:80': [port] }))
+  return { proxy, held, get: (signal?: AbortSignal) => fetch(proxy.url, signal ? { signal } : {}) }
+}
+
+test('a request waits for its turn where the limit lets it, and one whose client leaves makes room', async (t) => {
+  const { proxy, held, get } = await queued(t, { maxWait: 20_000, maxDepth: 2 })
+  const first = get()
+  await eventually(() => held.length === 1)
+  const others = Array.from({ length: 3 }, () => {
+    const leaving = new AbortController()
+    const answer = get(leaving.signal).catch(() => undefined)
+    return { leaving, answer }
+  })
+  // Two of them find room.
+  const refused = await Promise.race(others.map(async (one) => ({ one, answer: await one.answer })))
+  assert.deepEqual([refused.answer?.status, refused.answer?.headers.get('x-modelroute-error')], [429, 'queue_timeout'])
+  const [left, last] = others.filter((one) => one !== refused.one)
+  left?.leaving.abort()
+  await left?.answer
+  await eventually(() => proxy.lines().some(({ code }) => code === 'client_closed'))
+  held[0]?.()
+  assert.equal((await first).status, 200)
+  await eventually(() => held.length === 2)
+  held[1]?.()
+  assert.equal((await last?.answer)?.status, 200)
+})
+
+test('a request that waits too long is told so', async (t) => {
+  const { proxy, held, get } = await queued(t, { maxWait: 60, maxDepth: 2 })
+  const first = get()
+  await eventually(() => held.length === 1)
+  const late = await get()
+  assert.deepEqual([late.status, late.headers.get('x-modelroute-error')], [429, 'queue_timeout'])
+  assert.ok(Number(late.headers.get('retry-after')) >= 1)
+  held[0]?.()
+  await first
+  const metrics = await (await fetch(new URL('/metrics', proxy.urls.admin))).text()
+  assert.match(metrics, /limit="running",decision="queue_timeout"\} 1/)
+})

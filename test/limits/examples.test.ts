@@ -43,7 +43,7 @@ endpoints: [{addresses: [127.0.0.1]}]
   await writeFile(join(dir, 'services.yaml'), services.join('---\n'))
   const { snapshot, problems } = await readManifests([join(folder, `${example}.yaml`), join(dir, 'services.yaml')])
   assert.deepEqual(problems, [])
-  const compiled = createCompiler({ allowUrls: [], allowLoopback: true, allowUnmanagedEndpointSlices: true })(snapshot)
+  const compiled = createCompiler({ allowUrls: ['login.example.com'], allowLoopback: true, allowUnmanagedEndpointSlices: true })(snapshot)
   for (const { accepted, targets } of compiled.policies.values()) {
     assert.deepEqual([accepted.status, ...targets.map(({ reason }) => reason)], ['True', 'Accepted'], accepted.message)
   }

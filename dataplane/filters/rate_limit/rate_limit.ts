@@ -36,9 +36,27 @@ function decide(subject: Subject, limits: readonly BuiltLimit[], deps: Deps): Ou
   if ('code' in asked) return asked
   if (asked.takes.length === 0) return undefined
   if (subject.exchange.explaining !== undefined) return imagine(asked, deps)
+  if (asked.of.some(({ limit: { queue } }) => queue !== undefined)) return waitInLine(asked, deps)
   const decision = deps.limiter.take(deps.tenant, asked.takes)
-  return decision instanceof Promise ? decision.then((settled) => conclude(asked, settled, deps)) : conclude(asked, decision, deps)
+  return decision instanceof Promise ? decision.then((settled) => conclude(asked, settled, undefined, deps)) : conclude(asked, decision, undefined, deps)
 }
+
+/** Waits where a limit lets requests wait: not beyond the time that the whole request has, and not for a client that has left. */
+async function waitInLine(asked: Asked, deps: Deps): Promise<Outcome> {
+  const { subject: { exchange }, takes, of } = asked
+  const { request } = exchange.rule?.timeouts ?? {}
+  const { decision, queue } = await deps.limiter.wait({
+    tenant: deps.tenant,
+    takes,
+    queues: of.map(({ limit }) => limit.queue),
+    principal: callerOf(exchange),
+    deadline: request === undefined ? undefined : exchange.startedAt + request,
+    onLeave: (leave) => exchange.onEnd(leave),
+  })
+  return queue === 'left' ? gone : conclude(asked, decision, queue, deps)
+}
+
+const gone = failure('client_closed', 'The client left while its request waited for a limit.')
 
 const priceless = failure('invalid_request', 'What the request costs cannot be told from what it says.')
 
@@ -59,13 +77,13 @@ function ask(limits: readonly BuiltLimit[], subject: Subject): Asked | Failure {
   return { subject, takes, of }
 }
 
-function conclude(asked: Asked, decision: Decision, { tenant, readsUsage, limiter, limitTally }: Deps): Outcome {
+function conclude(asked: Asked, decision: Decision, queue: 'full' | 'timeout' | undefined, { tenant, readsUsage, limiter, limitTally }: Deps): Outcome {
   const { subject: { exchange } } = asked
-  count(asked, decision, limitTally)
+  count(asked, decision, queue, limitTally)
   const told = tell(asked, decision)
   if (told.length > 0) (exchange.headTaps ??= []).push((_, headers) => announce(headers, told))
   if (!decision.allowed) {
-    return decision.unavailable ? storeUnavailable : refusal(exchange, told.filter(({ verdict }) => !verdict.allows))
+    return decision.unavailable ? storeUnavailable : refusal(exchange, told.filter(({ verdict }) => !verdict.allows), queue)
   }
   limitTally.admitted(tenant, callerOf(exchange), asked)
   if (decision.held !== undefined) holdOn(asked, decision, { tenant, readsUsage, limiter, limitTally })
@@ -91,11 +109,12 @@ function holdOn({ subject, takes, of }: Asked, decision: Decision, { tenant, rea
   })
 }
 
-function count({ takes, of }: Asked, { allowed, unavailable, verdicts }: Decision, tally: LimitTally): void {
-  for (const [i, { limit: { policy, name, shadow } }] of of.entries()) {
+function count({ takes, of }: Asked, { allowed, unavailable, verdicts }: Decision, queue: 'full' | 'timeout' | undefined, tally: LimitTally): void {
+  for (const [i, { limit: { policy, name, shadow, queue: waits } }] of of.entries()) {
     if (verdicts[i]?.allows === true) {
       if (allowed) tally.decided(policy, name, 'allowed')
     } else if (shadow) tally.decided(policy, name, 'shadow_rejected')
+    else if (queue !== undefined && waits !== undefined) tally.decided(policy, name, `queue_${queue}`)
     else tally.decided(policy, name, unavailable && takes[i]?.onStoreFailure === 'Deny' ? 'unavailable' : 'rejected')
   }
 }

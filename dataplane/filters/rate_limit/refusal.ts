@@ -8,12 +8,15 @@ const openAIPatience = 60_000
 
 export const storeUnavailable = failure('limit_store_unavailable', 'The counts of the limits cannot be reached at present.')
 
-/** @param refusing the limits that do, at least one */
-export function refusal({ protocol }: Exchange, refusing: readonly Told[]): Failure {
+/**
+ * @param refusing the limits that do, at least one
+ * @param queue why it waited no longer, where it was let wait
+ */
+export function refusal({ protocol }: Exchange, refusing: readonly Told[], queue?: 'full' | 'timeout'): Failure {
   const [longest] = refusing.toSorted((a, b) => b.verdict.retryAfter - a.verdict.retryAfter)
   if (longest === undefined) return storeUnavailable
   const { limit, verdict: { retryAfter } } = longest
-  const code = limit.unit === 'requests' ? 'rate_limited' : 'quota_exhausted'
+  const code = queue !== undefined ? 'queue_timeout' : limit.unit === 'requests' ? 'rate_limited' : 'quota_exhausted'
   const what = `The limit ${limit.name} (${describe(limit)})`
   const openAI = protocol === 'OpenAI'
   if (!Number.isFinite(retryAfter)) {
@@ -22,7 +25,8 @@ export function refusal({ protocol }: Exchange, refusing: readonly Told[]): Fail
   }
   const wait = seconds(retryAfter)
   const headers = ['retry-after', String(wait), ...(openAI && retryAfter > openAIPatience ? ['x-should-retry', 'false'] : [])]
-  return { code, detail: `${what} is reached. Try again in ${wait} s.`, headers }
+  const why = queue === undefined ? 'is reached' : queue === 'full' ? 'is reached, and as many wait for it as may' : 'was not free in time'
+  return { code, detail: `${what} ${why}. Try again in ${wait} s.`, headers }
 }
 
 function describe({ amount, unit, algorithm }: Limit): string {
