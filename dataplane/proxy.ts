@@ -6,6 +6,7 @@ import { createServedCertificates, type ServedCertificates } from './door/served
 import { createPace, type PaceLimits } from './door/pace.ts'
 import { createDrain, type DrainOptions } from './drain.ts'
 import { authenticatorsOf } from './filters/auth/create.ts'
+import { createBackendTokens } from './filters/backend_credentials/tokens.ts'
 import type { FilterDeps } from './filters/filter.ts'
 import { createLimiter } from './limits/create.ts'
 import type { Limiter } from './limits/limiter.ts'
@@ -83,16 +84,17 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const vault = options.vault ?? new Vault()
   /** What the gateway calls is never itself. */
   const own: number[] = []
+  const outgoing = createOutgoing({ closed: ownPorts(() => own) })
   const authenticators = authenticatorsOf(vault, {
-    outgoing: createOutgoing({ closed: ownPorts(() => own) }),
+    outgoing,
     log: (level, message, fields) => log.write(level, message, fields),
   })
   const { limiter = createLimiter() } = options
   const limitTally = new LimitTally()
   const runtime = createRuntime({
-    upstreams: new Upstreams(options.limits),
+    upstreams: new Upstreams(options.limits, vault),
     vault,
-    filterDeps: { authenticators, limiter, limitTally, ...options.filterDeps, audit },
+    filterDeps: { authenticators, backendTokens: createBackendTokens({ outgoing, vault }), limiter, limitTally, ...options.filterDeps, audit },
   })
   const metrics = createMetrics({
     series: runtime.series, limits: limitTally, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: workers.metrics }),

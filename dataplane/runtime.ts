@@ -6,6 +6,7 @@ import type { Candidate, Matchable } from './pipeline/match.ts'
 import { createPatterns } from './pipeline/patterns.ts'
 import type { BuiltRule } from './pipeline/rule.ts'
 import { refuseAll } from './pipeline/principal.ts'
+import { noTokens } from './filters/backend_credentials/tokens.ts'
 import type { FilterDeps } from './filters/filter.ts'
 import { createLimiter } from './limits/create.ts'
 import type { Active } from './store.ts'
@@ -48,8 +49,10 @@ type Layout = Readonly<{ index: Index; first: ReadonlyMap<string, number>; rules
 
 export type RuntimeDeps = Readonly<{ upstreams?: Upstreams; vault?: Vault; filterDeps?: Partial<FilterDeps> }>
 
-export function createRuntime({ upstreams = new Upstreams(), vault = new Vault(), filterDeps: given }: RuntimeDeps = {}): Runtime {
+export function createRuntime({ vault = new Vault(), upstreams = new Upstreams(undefined, vault), filterDeps: given }: RuntimeDeps = {}): Runtime {
   const filterDeps: FilterDeps = {
+    vault,
+    backendTokens: noTokens,
     authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), ...given,
   }
   const patterns = createPatterns()

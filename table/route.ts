@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { BackendCredentials, BackendTls } from './backend.ts'
 import { Cors } from './cors.ts'
 import { Limit } from './limits.ts'
 import { Auth, Authorization, PrincipalMatch } from './principal.ts'
@@ -52,10 +53,19 @@ const Match = v.pipe(
 /** Where a variant's requests go. */
 const Target = v.pipe(
   v.variant('kind', [
-    /** The endpoint set with this id, pushed apart from the routes. `host`: the Host to send when it is not the caller's. */
-    v.strictObject({ kind: v.literal('endpoints'), set: text, host: v.exactOptional(text) }),
+    /**
+     * The endpoint set with this id, pushed apart from the routes. `host`: the Host to send when it is not the caller's.
+     * `tls`: plain without it. `http2`: all is sent over HTTP/2, by prior knowledge where it is plain.
+     */
+    v.strictObject({
+      kind: v.literal('endpoints'),
+      set: text,
+      host: v.exactOptional(text),
+      tls: v.exactOptional(BackendTls),
+      http2: v.exactOptional(v.literal(true)),
+    }),
     /** An origin resolved by DNS. `loopback`: may resolve to this machine (files only; a cluster never says so). */
-    v.strictObject({ kind: v.literal('url'), url: text, loopback: v.boolean() }),
+    v.strictObject({ kind: v.literal('url'), url: text, loopback: v.boolean(), tls: v.exactOptional(BackendTls) }),
     /** Answers 500 for its share, so that a broken reference shows at its weight instead of moving the load. */
     v.strictObject({ kind: v.literal('unresolved'), why: text }),
   ]),
@@ -70,6 +80,7 @@ const Variant = v.pipe(
     /** Higher is a fallback. */
     priority: v.pipe(v.number(), v.integer(), v.minValue(0)),
     target: Target,
+    credentials: v.exactOptional(BackendCredentials),
     /** What to ask the server for, where it differs from what the request named. */
     model: v.exactOptional(v.pipe(v.strictObject({ name: v.exactOptional(text), version: v.exactOptional(text) }), v.readonly())),
   }),

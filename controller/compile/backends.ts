@@ -1,12 +1,43 @@
 import type { Problem, Service } from '../sources/snapshot.ts'
+import { compileTls } from './backend-access.ts'
 import { resolveInferenceService } from './inference.ts'
+import type { Needs } from './needs.ts'
 import { invalid, unresolved } from './problems.ts'
 import { tcp } from './services.ts'
 import type { BackendRef } from './spec.ts'
 import { type Backend, type BackendContext, endpointsOf, type Unresolved } from './targets.ts'
 import { compileUrl } from './urls.ts'
 
-export function compileBackend(ref: BackendRef, place: string, context: BackendContext, problems: Problem[]): Backend {
+export type BackendFound = Readonly<{ needs: Needs; problems: Problem[] }>
+
+export function compileBackend(ref: BackendRef, place: string, context: BackendContext, found: BackendFound): Backend {
+  const backend = findBackend(ref, place, context, found.problems)
+  return ref.tls ? withTls(backend, ref, ref.tls, place, context, found) : backend
+}
+
+function withTls(
+  backend: Backend,
+  ref: BackendRef,
+  tls: NonNullable<BackendRef['tls']>,
+  place: string,
+  context: BackendContext,
+  found: BackendFound,
+): Backend {
+  const { target } = backend
+  if (target.kind === 'unresolved') return backend
+  const url = target.kind === 'url' ? new URL(target.url) : undefined
+  if (url && url.protocol !== 'https:') {
+    found.problems.push(invalid(`${place}.tls`, 'the URL is plain; write https: in it'))
+    return { target: { kind: 'unresolved', why: 'tls on a plain URL' } }
+  }
+  const own = target.kind === 'endpoints' ? target.tls?.serverName : undefined
+  const host = url?.hostname ?? own ?? `${ref.name ?? ''}.${ref.namespace ?? context.namespace}.svc`
+  const access = compileTls(tls, host, `${place}.tls`, context, found)
+  if ('why' in access) return { target: { kind: 'unresolved', why: `RefNotPermitted: ${access.why}` } }
+  return { ...backend, target: { ...target, tls: access.value } }
+}
+
+function findBackend(ref: BackendRef, place: string, context: BackendContext, problems: Problem[]): Backend {
   if (ref.kind === 'URL') return compileUrl(ref.url ?? '', `${place}.url`, context.options, problems)
   const found = resolve(ref, place, context, problems)
   if (!('reason' in found)) return found

@@ -1,7 +1,8 @@
-import type { Rule, Variant } from '../../table/route.ts'
+import type { Rule, Target, Variant } from '../../table/route.ts'
 import type { Problem } from '../sources/snapshot.ts'
 import { compileAuth } from './auth.ts'
 import { asksWho, compileAuthorization } from './authorization.ts'
+import { compileCredentials } from './backend-access.ts'
 import { compileBackend } from './backends.ts'
 import { compileCors } from './cors.ts'
 import { composeFaults } from './compose.ts'
@@ -118,8 +119,13 @@ function compileVariants(
   }
   return refs.map((ref, at) => {
     const here = `${place}[${at}]`
-    const { target, source } = compileBackend(ref, here, context, problems)
+    const found = { needs, problems }
+    const { target: resolved, source } = compileBackend(ref, here, context, found)
     if (source) needs.sets.push({ source, place: here })
+    const credentials = ref.credentials && compileCredentials(ref.credentials, `${here}.credentials`, context, found)
+    // A backend that wants a credential must not get the request without it.
+    const target: Target =
+      credentials && 'why' in credentials ? { kind: 'unresolved', why: `RefNotPermitted: ${credentials.why}` } : resolved
     for (const part of ['name', 'version'] as const) {
       // It becomes an element of the path that is asked for.
       if (/^\.{1,2}$/.test(ref.model?.[part] ?? '')) {
@@ -131,6 +137,7 @@ function compileVariants(
       weight: weights?.[at] ?? 0,
       priority: 0,
       target,
+      ...(credentials && 'value' in credentials && { credentials: credentials.value }),
       ...(ref.model === undefined ? {} : { model: modelOf(ref.model) }),
     }
   })

@@ -1,7 +1,7 @@
 import type { Target } from '../../table/route.ts'
 import type { Service } from '../sources/snapshot.ts'
 import type { ReferenceReason } from './problems.ts'
-import { clusterIP } from './services.ts'
+import { clusterIP, tcp } from './services.ts'
 import type { BackendRef, CompileOptions } from './spec.ts'
 import type { World } from './world.ts'
 
@@ -45,5 +45,16 @@ export function endpointsOf(
     return { reason: 'InvalidKind', why }
   }
   const source = setOf(key, port, ref.endpointMode ?? 'Pods', inferenceService)
-  return { target: { kind: 'endpoints', set: source.id }, source }
+  const protocol = service.spec.ports?.find((candidate) => tcp(candidate) && candidate.port === port)?.appProtocol
+  // The name in the certificate of a Service: what its clients call it by.
+  const name = key.split('/').reverse().join('.')
+  return {
+    target: {
+      kind: 'endpoints',
+      set: source.id,
+      ...(protocol === 'https' && { tls: { serverName: `${name}.svc` } }),
+      ...(protocol === 'kubernetes.io/h2c' && { http2: true }),
+    },
+    source,
+  }
 }

@@ -81,6 +81,13 @@ const supported = [
     'protocol',
   ].map((field) => `rules[].backendRefs[].${field}`),
   ...['name', 'version'].map((field) => `rules[].backendRefs[].model.${field}`),
+  ...['serverName', 'caRef.name', 'caRef.namespace', 'caRef.key', 'clientCertificateRef.name', 'clientCertificateRef.namespace'].map(
+    (field) => `rules[].backendRefs[].tls.${field}`,
+  ),
+  ...[
+    'header', 'scheme', 'secretRef.name', 'secretRef.namespace', 'secretRef.key',
+    'oauth2.tokenUrl', 'oauth2.clientSecretRef.name', 'oauth2.clientSecretRef.namespace', 'oauth2.scopes[]',
+  ].map((field) => `rules[].backendRefs[].credentials.${field}`),
   'rules[].split.by',
   ...['header', 'value', 'variant'].map((field) => `rules[].overrides[].${field}`),
   ...['request', 'backendRequest', 'connect', 'firstByte', 'streamIdle'].map((field) => `rules[].timeouts.${field}`),

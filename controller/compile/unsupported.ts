@@ -14,8 +14,6 @@ export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy'
     { path: 'spec.rules[].matches[].when' },
     { path: 'spec.rules[].backendRefs[].priority', admits: [0] },
     { path: 'spec.rules[].backendRefs[].protocol', admits: ['Passthrough'] },
-    { path: 'spec.rules[].backendRefs[].tls' },
-    { path: 'spec.rules[].backendRefs[].credentials' },
     { path: 'spec.rules[].split.by', admits: ['Random'] },
     { path: 'spec.rules[].split.name' },
     { path: 'spec.rules[].rollout' },

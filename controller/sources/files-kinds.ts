@@ -81,6 +81,7 @@ export const Service = v.object({
             port,
             targetPort: v.exactOptional(v.union([port, v.string()])),
             protocol: v.exactOptional(v.string()),
+            appProtocol: v.exactOptional(v.string()),
           }),
         ),
       ),

@@ -83,6 +83,7 @@ const ServiceSchema = v.object({
       port: v.number(),
       targetPort: v.exactOptional(v.union([v.number(), v.string()])),
       protocol: text,
+      appProtocol: text,
     })),
   }),
 })

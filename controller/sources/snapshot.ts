@@ -75,7 +75,7 @@ export type Service = Readonly<{
     type?: string
     clusterIP?: string
     externalName?: string
-    ports?: readonly Readonly<{ name?: string; port: number; targetPort?: number | string; protocol?: string }>[]
+    ports?: readonly Readonly<{ name?: string; port: number; targetPort?: number | string; protocol?: string; appProtocol?: string }>[]
   }>
 }>
 

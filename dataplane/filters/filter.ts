@@ -5,6 +5,8 @@ import type { Exchange } from '../pipeline/exchange.ts'
 import type { Authenticators } from '../pipeline/principal.ts'
 import type { Audit } from '../telemetry/audit.ts'
 import type { LimitTally } from '../telemetry/limits.ts'
+import type { Vault } from '../vault.ts'
+import type { BackendTokens } from './backend_credentials/tokens.ts'
 
 /** Undefined lets it pass. */
 export type Outcome = Failure | undefined
@@ -21,6 +23,8 @@ export type FilterDeps = Readonly<{
   audit: Pick<Audit, 'commit' | 'failing'>
   limiter: Limiter
   limitTally: LimitTally
+  vault: Vault
+  backendTokens: BackendTokens
 }>
 
 /**

@@ -8,6 +8,8 @@ export type Destination = Readonly<{
   rule: BuiltRule
   variant: BuiltVariant
   group: Group
+  /** All is sent over HTTP/2, and not only gRPC. */
+  http2: boolean
   path: string
   headers: FlatHeaders
 }>

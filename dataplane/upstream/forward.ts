@@ -88,7 +88,7 @@ export class Forwarding implements Handler, Way {
   }
 
   #dispatch(except: Upstream | undefined): void {
-    const { rule, variant, group, path, headers } = this.#to
+    const { rule, variant, group, http2, path, headers } = this.#to
     const upstream = variant.pick(group.members, except)
     if (upstream === undefined) {
       this.#fail(failure('no_endpoints', 'The backend has no ready endpoint.'), '')
@@ -108,7 +108,7 @@ export class Forwarding implements Handler, Way {
     if (this.#until < Number.POSITIVE_INFINITY) shrinkPatience(headers, this.#until - performance.now())
     const { connect } = rule.timeouts
     const handler = rule.commit === undefined ? this : new Recorded(this, exchange, rule.commit)
-    const pool = this.#grpc ? upstream.http2(connect) : upstream.pool(connect)
+    const pool = this.#grpc || http2 ? upstream.http2(connect) : upstream.pool(connect)
     pool.dispatch({ path, method: exchange.method, headers, body: this.#bodyOfTry() }, handler)
   }
 

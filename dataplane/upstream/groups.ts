@@ -1,19 +1,29 @@
 import { isIP, isIPv6 } from 'node:net'
+import type { BackendTls } from '../../table/backend.ts'
 import type { EndpointSet } from '../../table/endpoints.ts'
 import type { Variant } from '../../table/route.ts'
 import type { Upstream, Upstreams } from './pool.ts'
+import { tlsTerms } from './tls.ts'
 
 /** The ready endpoints behind one target, replaced as they come and go. No route is rebuilt for it. */
 export type Group = { members: readonly Upstream[] }
 
 export type BuiltTarget =
-  | Readonly<{ kind: 'group'; group: Group; host: string | undefined }>
+  | Readonly<{
+      kind: 'group'
+      group: Group
+      host: string | undefined
+      /** All is sent over HTTP/2. */
+      http2: boolean
+      /** Some secret that a connection there is made with has not arrived; undefined: it takes none. */
+      lacks: (() => boolean) | undefined
+    }>
   | Readonly<{ kind: 'unresolved'; why: string }>
 
 const hostName = /^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*$/
 
 /** `set`: the endpoint set it follows, last read as `from`; a URL follows none. `holders`: the targets that lead here. */
-type Known = { group: Group; key: string; tenant: string; set: string | undefined; from: EndpointSet | undefined; holders: number }
+type Known = { group: Group; key: string; tenant: string; set: string | undefined; tls: BackendTls | undefined; from: EndpointSet | undefined; holders: number }
 
 /** The endpoint groups in use, by tenant and what they point at. */
 export class Groups {
@@ -34,9 +44,12 @@ export class Groups {
   /** Where a variant leads, held until it is released. */
   hold(tenant: string, target: Variant['target']): BuiltTarget {
     if (target.kind === 'unresolved') return target
+    const { tls } = target
+    const { vault } = this.#upstreams
+    const lacks = tls && (tls.ca || tls.client !== undefined) ? () => tlsTerms(tls, vault) === undefined : undefined
     return target.kind === 'url'
-      ? { kind: 'group', group: this.#urlGroup(tenant, target), host: new URL(target.url).host }
-      : { kind: 'group', group: this.#setGroup(tenant, target.set), host: target.host }
+      ? { kind: 'group', group: this.#urlGroup(tenant, target), host: new URL(target.url).host, http2: false, lacks }
+      : { kind: 'group', group: this.#setGroup(tenant, target), host: target.host, http2: target.http2 === true, lacks }
   }
 
   /**
@@ -56,23 +69,23 @@ export class Groups {
     for (const known of this.#byKey.values()) this.#fill(known)
   }
 
-  #setGroup(tenant: string, set: string): Group {
-    const known = this.#known(`${tenant} set ${set}`, tenant, set)
+  #setGroup(tenant: string, { set, tls }: Readonly<{ set: string; tls?: BackendTls | undefined }>): Group {
+    const known = this.#known(`${tenant} set ${set}${termsKey(tls)}`, tenant, set, tls)
     if (known.holders === 1) this.#fill(known)
     return known.group
   }
 
-  #urlGroup(tenant: string, { url, loopback }: Readonly<{ url: string; loopback: boolean }>): Group {
+  #urlGroup(tenant: string, { url, loopback, tls }: Readonly<{ url: string; loopback: boolean; tls?: BackendTls | undefined }>): Group {
     const { origin } = new URL(url)
-    const known = this.#known(`${tenant} url ${origin} ${loopback}`, tenant, undefined)
-    if (known.holders === 1) known.group.members = [this.#upstreams.hold(tenant, { origin, guard: { loopback } })]
+    const known = this.#known(`${tenant} url ${origin} ${loopback}${termsKey(tls)}`, tenant, undefined, tls)
+    if (known.holders === 1) known.group.members = [this.#upstreams.hold(tenant, { origin, guard: { loopback }, tls })]
     return known.group
   }
 
-  #known(key: string, tenant: string, set: string | undefined): Known {
+  #known(key: string, tenant: string, set: string | undefined, tls: BackendTls | undefined): Known {
     let known = this.#byKey.get(key)
     if (known === undefined) {
-      known = { group: { members: [] }, key, tenant, set, from: undefined, holders: 0 }
+      known = { group: { members: [] }, key, tenant, set, tls, from: undefined, holders: 0 }
       this.#byKey.set(key, known)
       this.#byGroup.set(known.group, known)
     }
@@ -86,10 +99,16 @@ export class Groups {
     if (from === known.from) return
     known.from = from
     const before = known.group.members
+    const scheme = known.tls === undefined ? 'http' : 'https'
     // What is no address is left out: nobody can be there, and it must not lead anywhere else.
     known.group.members = (from?.endpoints ?? []).filter(({ address }) => isIP(address) !== 0 || hostName.test(address))
-      .map(({ address, port }) => this.#upstreams.hold(known.tenant, { origin: `http://${isIPv6(address) ? `[${address}]` : address}:${port}` }))
+      .map(({ address, port }) => this.#upstreams.hold(known.tenant, { origin: `${scheme}://${isIPv6(address) ? `[${address}]` : address}:${port}`, tls: known.tls }))
     // After the new ones are held, so that one that stays keeps its connections.
     for (const member of before) this.#upstreams.release(member)
   }
+}
+
+/** Groups with other terms are others, with connections of their own. */
+function termsKey(tls: BackendTls | undefined): string {
+  return tls === undefined ? '' : ` ${JSON.stringify(tls)}`
 }

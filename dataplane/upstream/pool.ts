@@ -1,9 +1,12 @@
 import { isIP } from 'node:net'
 import { buildConnector } from 'undici'
+import type { BackendTls } from '../../table/backend.ts'
+import { Vault } from '../vault.ts'
 import { guardedLookup, mayReach, AddressRefused } from './guard.ts'
 import { Http1Pool, intoBuffer } from './http1.ts'
 import { Http2Pool } from './http2.ts'
 import { silence, type Silence } from './silence.ts'
+import { SecretMissing, tlsTerms, type TlsTerms } from './tls.ts'
 import type { Member } from './pick/pick.ts'
 
 /** Bounds of what one endpoint is given at once. */
@@ -33,6 +36,8 @@ export type Address = Readonly<{
   origin: string
   /** Of a URL: its address is checked when connecting. Absent for an endpoint, which is an address already. */
   guard?: Readonly<{ loopback: boolean }>
+  /** Of an endpoint that speaks TLS, and of a URL with terms of its own. */
+  tls?: BackendTls | undefined
 }>
 
 /**
@@ -48,13 +53,15 @@ export class Upstream implements Member {
   readonly label: string
   readonly #address: Address
   readonly #limits: PoolLimits
+  readonly #vault: Vault
   /** By connect timeout, which belongs to the connection and not to the request. Nearly always one. */
   readonly #pools = new Map<number, Http1Pool>()
   readonly #http2 = new Map<number, Http2Pool>()
 
-  constructor(key: string, address: Address, limits: PoolLimits) {
+  constructor(key: string, address: Address, limits: PoolLimits, vault: Vault) {
     this.key = key
     this.#address = address
+    this.#vault = vault
     this.#limits = limits
     this.label = new URL(address.origin).host
   }
@@ -71,9 +78,8 @@ export class Upstream implements Member {
     const timeout = Math.min(connectTimeout ?? connectDefault, connectMax)
     let pool = this.#pools.get(timeout)
     if (pool === undefined) {
-      const { origin, guard } = this.#address
-      const connect = createConnector(timeout, guard, { allowH2: false, onread: intoBuffer })
-      pool = new Http1Pool(origin, this.#limits.connections, connect)
+      const connect = createConnector(timeout, this.#address, this.#vault, { allowH2: false, onread: intoBuffer })
+      pool = new Http1Pool(this.#address.origin, this.#limits.connections, connect)
       this.#pools.set(timeout, pool)
     }
     return pool
@@ -83,11 +89,17 @@ export class Upstream implements Member {
     const timeout = Math.min(connectTimeout ?? connectDefault, connectMax)
     let pool = this.#http2.get(timeout)
     if (pool === undefined) {
-      const { origin, guard } = this.#address
-      pool = new Http2Pool(origin, timeout, this.#limits.connections, this.#limits.silence ?? silence, createConnector(timeout, guard, { allowH2: true }))
+      const connect = createConnector(timeout, this.#address, this.#vault, { allowH2: true })
+      pool = new Http2Pool(this.#address.origin, timeout, this.#limits.connections, this.#limits.silence ?? silence, connect)
       this.#http2.set(timeout, pool)
     }
     return pool
+  }
+
+  /** For connections that are no pool's; undefined where there is nothing special about them. */
+  tlsTerms(): TlsTerms | undefined {
+    const { tls } = this.#address
+    return tls && tlsTerms(tls, this.#vault)
   }
 
   begin(): void {
@@ -129,17 +141,27 @@ export class Upstream implements Member {
   }
 }
 
+type More = Readonly<{ allowH2: boolean; onread?: typeof intoBuffer }>
+
 /** @param more what else every connection begins with */
-function createConnector(timeout: number, guard: Address['guard'], more: Readonly<{ allowH2: boolean; onread?: typeof intoBuffer }>): buildConnector.connector {
+function createConnector(timeout: number, { guard, tls }: Address, vault: Vault, more: More): buildConnector.connector {
   const lookup = guard && guardedLookup(guard.loopback)
-  const connect = buildConnector({ timeout, ...more, ...(lookup ? { lookup } : {}) })
+  const base = { timeout, ...more, ...(lookup ? { lookup } : {}) }
+  const plain = tls === undefined ? buildConnector(base) : undefined
+  /** No session of TLS is resumed: it would go on by a certificate that its authority no longer vouches for. */
+  const connectorOf = (): buildConnector.connector | undefined => {
+    const terms = tls && tlsTerms(tls, vault)
+    return plain ?? (terms && buildConnector({ ...base, ...terms, maxCachedSessions: 0 }))
+  }
   return (options, callback) => {
     const host = options.hostname.replace(/^\[|\]$/g, '')
     if (guard && isIP(host) !== 0 && !mayReach(host, guard.loopback)) {
       callback(new AddressRefused(`${host} is an address that a URL may not lead to`), null)
       return
     }
-    connect(options, callback)
+    const connect = connectorOf()
+    if (connect === undefined) callback(new SecretMissing('a secret of this backend has not arrived'), null)
+    else connect(options, callback)
   }
 }
 
@@ -147,9 +169,11 @@ function createConnector(timeout: number, guard: Address['guard'], more: Readonl
 export class Upstreams {
   readonly #limits: PoolLimits
   readonly #live = new Map<string, { upstream: Upstream; holders: number }>()
+  readonly vault: Vault
 
-  constructor(limits: PoolLimits = poolLimits) {
+  constructor(limits: PoolLimits = poolLimits, vault = new Vault()) {
     this.#limits = limits
+    this.vault = vault
   }
 
   get size(): number {
@@ -158,10 +182,10 @@ export class Upstreams {
 
   /** The endpoint, held until it is released as often. */
   hold(tenant: string, address: Address): Upstream {
-    const key = `${tenant} ${address.origin} ${address.guard ? `url ${address.guard.loopback}` : ''}`
+    const key = `${tenant} ${address.origin} ${address.guard ? `url ${address.guard.loopback}` : ''} ${address.tls ? JSON.stringify(address.tls) : ''}`
     let held = this.#live.get(key)
     if (held === undefined) {
-      held = { upstream: new Upstream(key, address, this.#limits), holders: 0 }
+      held = { upstream: new Upstream(key, address, this.#limits, this.vault), holders: 0 }
       this.#live.set(key, held)
     }
     held.holders++

@@ -14,6 +14,7 @@ import { guardedLookup, mayReach } from './guard.ts'
 import { failureOf } from './outcome.ts'
 import type { Upstream } from './pool.ts'
 import { responseHead } from './response.ts'
+import type { TlsTerms } from './tls.ts'
 
 /** The client's connection once node:http has let go of it, and the bytes that came with the request. */
 export type Opened = Readonly<{ socket: Duplex; head: Buffer }>
@@ -91,6 +92,7 @@ export class Tunnel {
     if (upstream.full) return this.#fail(failure('overloaded', 'The backend has more requests waiting than it can take.'), '')
     const exchange = this.#exchange
     const { origin, guard } = upstream.address
+    const terms = upstream.tlsTerms()
     const { protocol, hostname, port } = new URL(origin)
     const host = hostname.replace(/^\[|\]$/g, '')
     if (guard && isIP(host) !== 0 && !mayReach(host, guard.loopback)) {
@@ -128,7 +130,7 @@ export class Tunnel {
     // It copies options with util._extend, and a warning on stderr is of no use to who runs this.
     process.noDeprecation = true
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- see above
-    proxy.ws(bare as IncomingMessage, gate, this.#opened.head, { target, agent: agentOf(protocol, guard) }, (error) => this.#failed(upstream, error))
+    proxy.ws(bare as IncomingMessage, gate, this.#opened.head, { target, agent: agentOf(protocol, guard, terms) }, (error) => this.#failed(upstream, error))
     process.noDeprecation = noDeprecation ?? false
     // Its own listener would write any other answer to the client as it is.
     this.#request?.removeAllListeners('response').on('response', (answer: IncomingMessage) => this.#relay(answer))
@@ -286,11 +288,12 @@ function headersOf(flat: readonly string[]): Record<string, string | string[]> {
 const agents = new Map<string, Agent>()
 
 /** Never one that keeps connections; a URL's address is checked when connecting. */
-function agentOf(protocol: string, guard: Upstream['address']['guard']): Agent {
+function agentOf(protocol: string, guard: Upstream['address']['guard'], terms: TlsTerms | undefined): Agent {
+  const options = { keepAlive: false, allowHalfOpen: true, ...(guard && { lookup: guardedLookup(guard.loopback) }) }
+  if (terms) return new TlsAgent({ ...options, ...terms, ALPNProtocols: ['http/1.1'], maxCachedSessions: 0 })
   const key = `${protocol} ${guard?.loopback}`
   let agent = agents.get(key)
   if (agent === undefined) {
-    const options = { keepAlive: false, allowHalfOpen: true, ...(guard && { lookup: guardedLookup(guard.loopback) }) }
     agent = protocol === 'https:' ? new TlsAgent(options) : new Agent(options)
     agents.set(key, agent)
   }
