@@ -78,7 +78,9 @@ export class Upstream implements Member {
     const timeout = Math.min(connectTimeout ?? connectDefault, connectMax)
     let pool = this.#pools.get(timeout)
     if (pool === undefined) {
-      const connect = createConnector(timeout, this.#address, this.#vault, { allowH2: false, onread: intoBuffer })
+      // Under TLS it would be given what is encrypted.
+      const plain = this.#address.origin.startsWith('http:')
+      const connect = createConnector(timeout, this.#address, this.#vault, { allowH2: false, ...(plain && { onread: intoBuffer }) })
       pool = new Http1Pool(this.#address.origin, this.#limits.connections, connect)
       this.#pools.set(timeout, pool)
     }
