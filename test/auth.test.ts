@@ -6,6 +6,8 @@ import test, { type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startServing } from '../cli/serve.ts'
 import { httpUpstream } from './dataplane/sockets.ts'
+import { client, identityProvider } from './tokens/oidc.ts'
+import { signer, token } from './tokens/sign.ts'
 
 /** The worked examples of docs/auth.md, over files: from a Secret to an answer. */
 
@@ -134,4 +136,35 @@ test('a rule that asks who calls and does not hold answers 503 where a wider rul
 `)
   await until(async () => await call(url, undefined, '/elsewhere') === 200)
   assert.equal(await call(url), 'auth_unavailable')
+})
+
+test('tokens of a provider by discovery and by introspection, and of keys in a Secret, beside each other', async (t) => {
+  const shared = signer('HS256', 'shared')
+  const idp = await identityProvider(t, signer('RS256', 'one'))
+  const { url } = await gateway(t, `
+  auth:
+    anyOf:
+    - jwt: {issuer: own, algorithms: [HS256], jwks: {secretRef: {name: keys}}}
+    - jwt: {issuer: '${idp.issuer}', audiences: ['urn:models:jwt']}
+    - introspection: {endpoint: '${idp.issuer}/token/introspection', clientSecretRef: {name: idp}, claims: {consumer: client_id}}
+  rules:
+  - name: infer
+    backendRefs: [{variant: stable, name: model, port: 8000}]
+`, {
+    'secrets.yaml': ['keys', JSON.stringify({ jwks: JSON.stringify({ keys: [shared.jwk] }) }), 'idp', JSON.stringify({ ...client, client_id: 'resource server' })]
+      .map((text, i) => i % 2 === 0 ? `apiVersion: v1\nkind: Secret\nmetadata: {name: ${text}, namespace: ml}\n` : `stringData: ${text}\n---\n`).join(''),
+  })
+  const claims = { iss: 'own', sub: 'job', exp: Math.floor(Date.now() / 1000) + 60 }
+  const outcome = async (bearer: string) => {
+    const answer = await fetch(url, { headers: { authorization: `Bearer ${bearer}` } })
+    const body = await answer.json() as { consumer?: string }
+    return answer.headers.get('x-modelroute-error') ?? body.consumer
+  }
+  await until(async () => await outcome(token(shared, claims)) === 'job')
+  assert.equal(await outcome(await idp.token('jwt')), 'gateway')
+  assert.equal(await outcome(await idp.token('opaque')), 'gateway')
+  assert.equal(await outcome(token(shared, { ...claims, exp: 1 })), 'token_expired')
+  // To the provider it is a token of nobody's.
+  assert.equal(await outcome(token(shared, { ...claims, iss: 'else' })), 'unauthenticated')
+  assert.equal(await outcome('made-up'), 'unauthenticated')
 })

@@ -23,7 +23,7 @@ function setUp(more: Partial<IntrospectionTerms> = {}) {
     const { reply } = server
     if (reply instanceof Error) return { failed: 'timeout', why: reply.message }
     const answer: Answered = {
-      status: typeof reply === 'number' ? reply : 200, header: () => undefined,
+      status: typeof reply === 'number' ? reply : typeof reply === 'object' && 'error' in reply ? 400 : 200, header: () => undefined,
       body: Buffer.from(typeof reply === 'object' ? JSON.stringify(reply) : String(reply)),
     }
     return answer
@@ -129,6 +129,15 @@ test('a token that its server chokes on keeps no other out', async () => {
   assert.equal(await outcome('strange'), 'auth_unavailable')
   server.reply = active
   assert.equal(await outcome('usual'), 'ann')
+})
+
+test('a token that its server says is none of its own is refused, and not asked about again at once', async () => {
+  const { server, outcome } = setUp()
+  server.reply = { error: 'unsupported_token_type' }
+  for (let i = 0; i < 10; i++) assert.equal(await outcome('t'), 'unauthenticated')
+  assert.equal(server.calls.length, 1)
+  server.reply = { error: 'invalid_client' }
+  assert.equal(await outcome('u'), 'auth_unavailable')
 })
 
 test('without the secret of the client nobody can tell, and nobody is asked', async () => {

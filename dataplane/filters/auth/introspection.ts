@@ -98,9 +98,13 @@ function basic(client: string, password: string): string {
   return `Basic ${Buffer.from(`${form(client)}:${form(password)}`).toString('base64')}`
 }
 
+/** What a server says of a token that is none of its own (RFC 7009 section 2.2.1, RFC 6750 section 3.1). */
+const notItsOwn: readonly unknown[] = ['unsupported_token_type', 'invalid_token']
+
 /** The members of an answer that is one; or what is wrong with it. */
 function claimsOf(answer: Answered | Unanswered): ReadonlyMap<string, unknown> | string {
   if ('failed' in answer) return `${answer.failed}, ${answer.why}`
+  if (answer.status === 400 && notItsOwn.includes(parseObject(answer.body.toString())?.get('error'))) return new Map([['active', false]])
   if (answer.status !== 200) return `status ${answer.status}`
   const claims = parseObject(answer.body.toString())
   return typeof claims?.get('active') === 'boolean' ? claims : 'the answer is not one of RFC 7662'
