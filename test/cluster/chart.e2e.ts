@@ -37,7 +37,8 @@ suite('the chart', { skip: await cannotRun() }, () => {
         metadata: { name: 'gateway', labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
       },
       ...['ml', 'team-a'].map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })),
-      ...['certificates', 'issuers'].map(certManagerKind),
+      ...['certificates', 'issuers'].map((plural) => kindOf(plural, plural === 'issuers' ? 'Issuer' : 'Certificate', 'cert-manager.io')),
+      kindOf('prometheusrules', 'PrometheusRule', 'monitoring.coreos.com'),
     ])
     await cluster.kubectl('wait', '--for=condition=Established', 'crd', '--all')
   })
@@ -103,6 +104,8 @@ suite('the chart', { skip: await cannotRun() }, () => {
     ['certificates.existingSecret.proxy=mine', /give both controller and proxy, or neither/],
     ['gatewayDefaults.service.nodePort=30080', /needs service\.type NodePort or LoadBalancer/],
     ['image.digest=latest', /does not match pattern/],
+    ['redis.url=redis://bob:secret@redis:6379', /does not match pattern/],
+    ['redis.url=redis://redis:6379,redis.existingSecret=redis', /give url or existingSecret, not both/],
   ]
   for (const [set, message] of refused) {
     test(`refuses --set ${set}`, async () => {
@@ -191,13 +194,12 @@ suite('the chart', { skip: await cannotRun() }, () => {
 })
 
 /** Enough of cert-manager's definition for an API server to know the kind. */
-function certManagerKind(plural: string): object {
-  const kind = plural === 'issuers' ? 'Issuer' : 'Certificate'
+function kindOf(plural: string, kind: string, group: string): object {
   return {
     apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition',
-    metadata: { name: `${plural}.cert-manager.io` },
+    metadata: { name: `${plural}.${group}` },
     spec: {
-      group: 'cert-manager.io', scope: 'Namespaced', names: { kind, plural, singular: kind.toLowerCase() },
+      group, scope: 'Namespaced', names: { kind, plural, singular: kind.toLowerCase() },
       versions: [{
         name: 'v1', served: true, storage: true,
         schema: { openAPIV3Schema: { type: 'object', properties: { spec: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } } } },
