@@ -5,6 +5,7 @@ export const commands = {
   dataplane: 'one proxy, fed by a controller',
   check: 'parse, validate and compile manifests; a line a problem',
   explain: 'what the gateway would do with a request, and why, consuming nothing',
+  key: 'make, replace, revoke and list API keys; a key is shown once, and its digest kept',
   start: 'the quickstart: `serve` over examples/quickstart, with its model servers',
 } as const
 
@@ -13,6 +14,7 @@ export type Command = keyof typeof commands
 /** What a command takes besides flags, in order; a name in brackets may be left out. */
 const operands = {
   explain: ['METHOD', 'URL'],
+  key: ['ACTION'],
 } as const satisfies Partial<Record<Command, readonly string[]>>
 
 export type WithOperands = keyof typeof operands

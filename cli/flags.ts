@@ -1,6 +1,7 @@
 import { channelFlags } from './channel-flags.ts'
 import type { Command, WithOperands } from './commands.ts'
 import { define, type Flag } from './flag.ts'
+import { keyFlags } from './key-flags.ts'
 
 /**
  * Every flag there is, in one place: which commands take it, what it means and what holds without it. Help, environment
@@ -141,6 +142,7 @@ export const flags = define([
     help: 'where proxies share the counts of limits (docs/limits.md); a password in it is better set by the variable',
   },
   ...channelFlags,
+  ...keyFlags,
   {
     name: 'allow-url',
     type: 'list',
@@ -210,16 +212,16 @@ export const flags = define([
     name: 'kubeconfig',
     type: 'text',
     value: 'FILE',
-    of: { controller: null },
-    help: 'how to reach the cluster (default: the service account of its own pod)',
+    of: { controller: null, key: null },
+    help: "how to reach the cluster (default: the service account of its own pod; of key, kubectl's)",
   },
   {
     name: 'namespace',
     short: 'n',
     type: 'list',
     value: 'NAME',
-    of: { controller: null },
-    help: 'read these namespaces only (default: all)',
+    of: { controller: null, key: null },
+    help: 'read these namespaces only (default: all); of key, the one that its Secrets are in',
   },
   {
     name: 'secret-namespace',

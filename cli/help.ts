@@ -30,6 +30,7 @@ const usage: Readonly<Record<Command, string>> = {
   dataplane: '--controller URL… [FLAGS]',
   check: '-f PATH… [-o json]',
   explain: "-f PATH… METHOD URL [-H 'NAME: VALUE']… [-d BODY] [--as CONSUMER]",
+  key: 'create|rotate|revoke|list --consumer NAME [-n NS] [-o FILE | --apply]',
   start: '[FLAGS]',
 }
 

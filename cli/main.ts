@@ -35,6 +35,7 @@ const run: { readonly [C in Command]: Run } = {
   dataplane: command('dataplane', async (options) => (await import('./dataplane.ts')).dataplane(options)),
   check: command('check', async (options) => (await import('./check.ts')).check(options, { stdout, stderr })),
   explain: command('explain', async (options) => (await import('./explain.ts')).explain(options, stdout)),
+  key: command('key', async (options) => (await import('./key.ts')).key(options, { stdout, stderr })),
   start: command('start', async (options) => (await import('./start.ts')).start(options)),
 }
 

@@ -25,6 +25,14 @@ const rules: { readonly [C in Command]?: (options: Options<C>, given: ReadonlySe
     ...(filename.length === 0 && admin === undefined ? ['-f PATH is required, or --admin URL of a running proxy'] : []),
     ...(filename.length > 0 && admin !== undefined ? ['-f and --admin exclude each other'] : []),
   ],
+  key: ({ operands: [action = ''], consumer, out, apply, namespace }, given) => [
+    ...(['create', 'rotate', 'revoke', 'list'].includes(action) ? [] : [`ACTION is create, rotate, revoke or list, not ${JSON.stringify(action)}`]),
+    ...(consumer === undefined && action !== 'list' ? ['--consumer NAME is required'] : []),
+    ...(out !== undefined && apply ? ['-o and --apply exclude each other'] : []),
+    ...(out === undefined && !apply && action !== 'create' ? ['-o FILE or --apply says where the keys are'] : []),
+    ...(namespace.length > 1 ? ['-n is one namespace here'] : []),
+    ...(given.has('kubeconfig') && !apply ? ['--kubeconfig needs --apply'] : []),
+  ],
   dataplane: (options) => [
     ...(options.controller.length === 0 ? ['--controller URL is required'] : []),
     ...(options.tlsCert === undefined && options.tlsKey === undefined ? [] : pair(options)),

@@ -40,6 +40,15 @@ const shapes: Readonly<Record<string, { test: (text: string) => boolean; message
     test: (text) => typeof parseNetworks([text]) !== 'string',
     message: 'must be a network such as 10.0.0.0/8 or 2001:db8::/32',
   },
+  group: { test: (text) => /^[^,\s](?:[^,]*[^,\s])?$/.test(text), message: 'must be a name without commas' },
+  label: {
+    test: (text) => /^([a-z0-9.-]{1,253}\/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?=([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$/.test(text),
+    message: 'must be KEY=VALUE, as Kubernetes has labels',
+  },
+  expires: {
+    test: (text) => /^[1-9][0-9]{0,4}[dhms]$/.test(text) || (/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/.test(text) && !Number.isNaN(Date.parse(text))),
+    message: 'must be a time from now such as 90d or 12h, or a time of RFC 3339',
+  },
   host: { test: (text) => /^[A-Za-z0-9._:%-]+$/.test(text), message: 'must be an address or a host name' },
   'admin-host': { test: (text) => /^[A-Za-z0-9._:%-]+$/.test(text), message: 'must be an address or a host name' },
 }

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { key as keyCommand } from '../cli/key.ts'
+import { readOptions } from '../cli/options.ts'
 import { startServing } from '../cli/serve.ts'
 import { httpUpstream } from './dataplane/sockets.ts'
 import { client, identityProvider } from './tokens/oidc.ts'
@@ -167,4 +169,29 @@ test('tokens of a provider by discovery and by introspection, and of keys in a S
   // To the provider it is a token of nobody's.
   assert.equal(await outcome(token(shared, { ...claims, iss: 'else' })), 'unauthenticated')
   assert.equal(await outcome('made-up'), 'unauthenticated')
+})
+
+test('a key that the command makes works at once, goes on beside the one that replaces it, and ends when it is revoked', async (t) => {
+  const { url, folder } = await gateway(t, `
+  auth: {anyOf: [{apiKey: {in: Bearer, selector: {matchLabels: {team: risk}}}}]}
+  rules:
+  - name: infer
+    backendRefs: [{variant: stable, name: model, port: 8000}]
+`)
+  const file = join(folder, 'keys.yaml')
+  const run = async (line: string) => {
+    const options = readOptions('key', [...line.split(' '), '-n', 'ml', '-o', file], {})
+    assert.ok(!('usage' in options))
+    let out = ''
+    await keyCommand(options, { stdout: (text) => (out += text), stderr: () => {} })
+    return out.trim()
+  }
+  const status = async (token: string) => (await fetch(url, { headers: { authorization: `Bearer ${token}` } })).status
+  const first = await run('create --consumer ann --label team=risk')
+  await until(async () => await status(first) === 200)
+  const second = await run('rotate --consumer ann --overlap 1h')
+  await until(async () => await status(second) === 200)
+  assert.equal(await status(first), 200)
+  await run('revoke --consumer ann')
+  await until(async () => await status(first) === 401 && await status(second) === 401)
 })

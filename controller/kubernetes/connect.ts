@@ -20,6 +20,15 @@ export function loadConfig(kubeconfig?: string): KubeConfig {
   return config
 }
 
+/** For a command that a person gives: what kubectl would use. Throws when there is none. */
+export function loadUserConfig(kubeconfig?: string): KubeConfig {
+  const config = new KubeConfig()
+  if (kubeconfig === undefined) config.loadFromDefault()
+  else config.loadFromFile(kubeconfig)
+  if (config.getCurrentCluster() === null) throw new Error('the kubeconfig has no current context with a cluster')
+  return config
+}
+
 /** The client library knows how to find and refresh credentials; the requests are our own, with deadlines. */
 export function connect(config: KubeConfig, clock: Clock = systemClock): Api {
   const cluster = config.getCurrentCluster()
