@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -31,4 +34,45 @@ test('explain without what it needs says so', async () => {
   assert.match((await run('-f', quickstart, 'GET')).stderr, /URL is missing: modelroute explain METHOD URL/)
   assert.match((await run('-f', quickstart, 'GET', '/', 'more')).stderr, /unexpected argument more/)
   assert.match((await run('-f', quickstart, 'GET', '/', '-H', 'none')).stderr, /must be 'NAME: VALUE'/)
+})
+
+test('explain knows keys, permissions and limits as the gateway does', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'explain-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const file = join(folder, 'all.yaml')
+  await writeFile(file, `apiVersion: v1
+kind: Secret
+metadata:
+  name: ann
+  namespace: ml
+  labels: {modelroute.io/credential: api-key}
+  annotations: {modelroute.io/consumer: ann, modelroute.io/tier: free}
+stringData: {key: k-ann}
+---
+apiVersion: modelroute.io/v1alpha1
+kind: ModelRoute
+metadata: {name: fraud, namespace: ml}
+spec:
+  auth: {anyOf: [{apiKey: {in: Header, name: x-api-key}}]}
+  authorization: {allow: [{tiers: [free]}]}
+  rules:
+  - name: infer
+    backendRefs: [{variant: stable, kind: URL, url: "http://127.0.0.1:1"}]
+---
+apiVersion: modelroute.io/v1alpha1
+kind: RateLimitPolicy
+metadata: {name: tiers, namespace: ml}
+spec:
+  targetRefs: [{group: modelroute.io, kind: ModelRoute, name: fraud}]
+  limits: [{name: daily, counters: [{type: Principal}], rate: {requests: 3, window: 24h}}]
+`)
+  const verdict = async (...words: string[]) => {
+    const { stdout } = await run('-f', file, 'GET', '/', '-o', 'json', ...words)
+    const { code, variant, steps } = JSON.parse(stdout) as { code?: string; variant?: string; steps: { filter: string; why: string }[] }
+    return [code ?? variant, steps.find(({ filter }) => filter === 'rate_limit')?.why]
+  }
+  assert.deepEqual(await verdict('-H', 'x-api-key: k-ann'), ['stable', 'ml/tiers daily: 3 of 3 left'])
+  assert.deepEqual(await verdict('--as', 'ann'), ['stable', 'ml/tiers daily: 3 of 3 left'])
+  assert.deepEqual(await verdict('-H', 'x-api-key: other'), ['unauthenticated', undefined])
+  assert.deepEqual(await verdict('--as', 'bob'), ['forbidden', undefined])
 })

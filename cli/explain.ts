@@ -1,7 +1,11 @@
+import { randomBytes } from 'node:crypto'
 import { createCompiler } from '../controller/compile/compile.ts'
 import { readManifests } from '../controller/sources/files.ts'
 import { explain as explainRequest, type Explanation, type Question } from '../dataplane/explain/explain.ts'
+import { authenticatorsOf } from '../dataplane/filters/auth/create.ts'
+import { createOutgoing } from '../dataplane/outgoing.ts'
 import { createRuntime } from '../dataplane/runtime.ts'
+import { Vault } from '../dataplane/vault.ts'
 import { perResource, type Share } from '../table/resources.ts'
 import type { Options } from './flags.ts'
 
@@ -24,9 +28,11 @@ function questionOf({ operands: [method = '', url = ''], header, data, as }: Opt
 
 async function fromFiles(paths: readonly string[], allowUrls: readonly string[], question: Question): Promise<Explanation> {
   const { snapshot } = await readManifests(paths)
-  const compile = createCompiler({ allowUrls, allowLoopback: true, allowUnmanagedEndpointSlices: true })
+  const compile = createCompiler({ allowUrls, allowLoopback: true, allowUnmanagedEndpointSlices: true, pepper: randomBytes(32) })
   const share = compile(snapshot).fleets.get('default') ?? perResource<Share>(() => new Map())
-  const runtime = createRuntime()
+  const vault = new Vault()
+  const authenticators = authenticatorsOf(vault, { outgoing: createOutgoing(), log: () => {} })
+  const runtime = createRuntime({ vault, filterDeps: { authenticators } })
   try {
     const refused = runtime.activate({ version: 'files', ...share })
     if (refused[0] !== undefined) throw new Error(`${refused[0].id}: ${refused[0].message}`)

@@ -58,7 +58,7 @@ export async function explain(table: Table, question: Question): Promise<Explana
   if ('code' in received) return { code: received.code, steps: [refusal('screen', received)], considered: [] }
   const exchange = new Exchange(request, response, received, table.version, 'explain', performance.now())
   exchange.explaining = new Map()
-  if (question.as !== undefined) exchange.assumed = { ...anonymous, via: 'apiKey', consumer: question.as }
+  if (question.as !== undefined) exchange.assumed = consumerNamed(question.as, table)
   exchange.body = Buffer.from(question.body ?? '')
   const found = await findKnown(exchange, table)
   const unserved = found === undefined || 'code' in found
@@ -96,6 +96,12 @@ export async function foresee(table: Table, question: Question, caller: Principa
   const { code } = await run(exchange, found.rule)
   exchange.end()
   return { route: found.rule.route, rule: found.rule.name, ...(code !== undefined && { code }), limits: exchange.standings ?? [] }
+}
+
+/** With the groups and the tier of the first key of that consumer; without one, none. */
+function consumerNamed(consumer: string, { source }: Table): Principal {
+  const known = [...source.credentials.values()].flatMap(({ keys }) => keys).find((key) => key.consumer === consumer)
+  return { ...anonymous, via: 'apiKey', consumer, ...(known && { groups: known.groups, tier: known.tier, credential: known.name }) }
 }
 
 async function run(exchange: Exchange, rule: BuiltRule): Promise<Omit<Explanation, 'considered'>> {

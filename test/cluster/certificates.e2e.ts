@@ -278,6 +278,6 @@ suite('the chart with default values', { skip: outsideNamespace() }, () => {
     assert.equal(log.match(/authority of the push channel created/g)?.length, 1)
     assert.doesNotMatch(`${log}${kubelet.logs('modelroute', 'modelroute-gateway')}`, /PRIVATE KEY/)
     const created = await cluster.kubectl('-n', 'modelroute', 'get', 'secrets', '-o', 'name', '-l', 'app.kubernetes.io/managed-by=modelroute-controller')
-    assert.deepEqual(created.trim().split('\n'), ['secret/modelroute-controller-ca', 'secret/modelroute-controller-proxy'])
+    assert.deepEqual(created.trim().split('\n'), ['secret/modelroute-controller-ca', 'secret/modelroute-controller-proxy', 'secret/modelroute-pepper'])
   })
 })
