@@ -1,4 +1,4 @@
-import type { FromController, FromProxy, Link } from '../table/messages.ts'
+import type { FromController, FromProxy, Link, Rotate, Rotated } from '../table/messages.ts'
 import { createCompiler } from './compile/compile.ts'
 import type { HostnameBinding } from './compile/ownership.ts'
 import { listenControl } from './control.ts'
@@ -11,6 +11,7 @@ import { pepperFrom } from './pepper.ts'
 import { Publisher } from './push/publish.ts'
 import { listenPush, type PushServer } from './push/server.ts'
 import type { Log } from './log.ts'
+import { freshKey } from './rotation.ts'
 import type { Snapshot } from './sources/snapshot.ts'
 import { Statuses, type View } from './statuses.ts'
 import { createControllerMetrics } from './telemetry/metrics.ts'
@@ -60,7 +61,13 @@ async function overCluster(options: ClusterOptions, log: Log): Promise<Mode> {
 export async function startController(options: ControllerOptions): Promise<Controller> {
   const { log, source } = options
   const overFiles = 'files' in source
-  const publisher = new Publisher({ log })
+  const publisher = new Publisher({ log, rotate })
+  async function rotate(request: Rotate): Promise<Rotated['outcome']> {
+    const fresh = latest ? freshKey(request, latest.snapshot.secrets, Date.now()) : 'the controller is starting'
+    if (typeof fresh === 'string') return { problem: fresh }
+    const problem = await mode.makeKey(fresh.key)
+    return problem === undefined ? { name: fresh.key.name, until: fresh.until } : { problem }
+  }
   const metrics = createControllerMetrics(() => publisher.counts())
   const given = options.pepper === undefined ? undefined : await pepperFrom(options.pepper)
   const compileOptions = {

@@ -9,6 +9,7 @@ import { startProxy, type Bind, type ProxyOptions } from './proxy.ts'
 import { converse } from './receive/conversation.ts'
 import type { ClientTls } from './receive/dial.ts'
 import { openDisk, type DiskFile } from './receive/disk.ts'
+import type { RotateKey } from './portal/portal.ts'
 import { startReceiver } from './receive/stream.ts'
 import { createStore, type Store } from './store.ts'
 import type { Log } from './telemetry/log.ts'
@@ -64,12 +65,14 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
   const say = (level: 'info' | 'warn' | 'error', message: string, fields?: Readonly<Record<string, unknown>>) =>
     log.write(level, message, fields)
   let hangUp = () => {}
+  let rotate: RotateKey = () => Promise.resolve({ problem: 'no controller is connected' })
   function listenTo(source: Exclude<Feed, { primary: Primary }>, store: Store, settled: Settled): () => void {
     if (!('link' in source)) {
       const receiver = startReceiver({ ...source, store, gateway, node, log: say, settled })
+      rotate = receiver.rotate
       return () => receiver.close()
     }
-    converse(source.link, { store, identity: { node, instance: randomUUID(), gateway }, subscribe: true, log: say, settled })
+    rotate = converse(source.link, { store, identity: { node, instance: randomUUID(), gateway }, subscribe: true, log: say, settled }).rotate
     return () => source.link.close()
   }
 
@@ -88,9 +91,10 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
     vault,
     audit: options.audit,
     portal: options.portal,
+    rotate: (key) => ('primary' in feed ? feed.primary.rotate(key) : rotate(key)),
     log,
     ...('primary' in feed && { announce: () => {} }),
-    workers: options.workers !== undefined && options.workers > 1 ? createWorkers({ count: options.workers, log }) : undefined,
+    workers: options.workers !== undefined && options.workers > 1 ? createWorkers({ count: options.workers, log, rotate: (key) => rotate(key) }) : undefined,
     async boot(activate, settled) {
       if ('primary' in feed) {
         await feed.primary.feed(activate)

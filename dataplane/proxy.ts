@@ -14,7 +14,7 @@ import { createOutgoing, ownPorts } from './outgoing.ts'
 import { startShedding } from './overload.ts'
 import { createGateway } from './pipeline/gateway.ts'
 import { plainAddress, type Networks } from './pipeline/networks.ts'
-import { createPortal } from './portal/portal.ts'
+import { createPortal, type RotateKey } from './portal/portal.ts'
 import { Tally } from './portal/tally.ts'
 import { createRuntime } from './runtime.ts'
 import { createDoor, listen, type Door } from './server.ts'
@@ -62,6 +62,8 @@ export type ProxyOptions = Readonly<{
   audit?: string | undefined
   /** The pages of a key's holder, at /portal. */
   portal?: boolean | undefined
+  /** Gives the holder of a key another one. */
+  rotate?: RotateKey | undefined
   /** They have the public ports, and this process has none. */
   workers?: Workers | undefined
   /** A port is open; absent: it stands in the log. */
@@ -101,7 +103,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   })
   const tally = options.portal === true ? new Tally() : undefined
   const recorder = createRecorder({ log, series: runtime.series, audit, tally })
-  const portal = tally && createPortal({ keys: vault, table: runtime.table, tally })
+  const portal = tally && createPortal({ keys: vault, table: runtime.table, tally, rotate: options.rotate })
   const drain = createDrain()
   const { trusted } = options
   const admission = createAdmission({

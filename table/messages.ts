@@ -9,6 +9,7 @@ import { RESOURCES } from './resources.ts'
  *                                                  answered by ack or resync, and one of a resource under way at a time
  *     proxy → ack                                  in force, less the items it refused (and kept the last good one of)
  *     proxy → resync                               a base or a version did not fit: send a snapshot
+ *     proxy → rotate                               an API key is replaced by its holder; answered by rotated
  *     controller → goodbye                         why it closes the stream
  *
  * A proxy that is up to date gets a delta from its version to itself: an answer, so that it knows how fresh its table
@@ -46,6 +47,26 @@ const Ack = v.strictObject({
 
 const Resync = v.strictObject({ type: v.literal('resync'), resource: Resource, why: v.string() })
 
+/** The holder of an API key, who proved it, made another one: only its SHA-256 is told, in hexadecimal. */
+const Rotate = v.strictObject({
+  type: v.literal('rotate'),
+  /** What the answer is to. */
+  id: text,
+  /** The Secret of the key. */
+  namespace: text,
+  name: text,
+  keySha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+})
+export type Rotate = v.InferOutput<typeof Rotate>
+
+/** The Secret of the new key, and until when (milliseconds since the epoch) the old one works; or why there is none. */
+const Rotated = v.strictObject({
+  type: v.literal('rotated'),
+  id: text,
+  outcome: v.union([v.strictObject({ name: text, until: v.number() }), v.strictObject({ problem: text })]),
+})
+export type Rotated = v.InferOutput<typeof Rotated>
+
 /** Items are parsed one by one by their reader, so that one bad item refuses only itself. */
 const Snapshot = v.strictObject({
   type: v.literal('snapshot'),
@@ -67,8 +88,8 @@ const Delta = v.strictObject({
 
 const Goodbye = v.strictObject({ type: v.literal('goodbye'), why: v.string() })
 
-export const FromProxy = v.variant('type', [Hello, Ack, Resync])
-export const FromController = v.variant('type', [Snapshot, Delta, Goodbye])
+export const FromProxy = v.variant('type', [Hello, Ack, Resync, Rotate])
+export const FromController = v.variant('type', [Snapshot, Delta, Rotated, Goodbye])
 export type FromProxy = v.InferOutput<typeof FromProxy>
 export type FromController = v.InferOutput<typeof FromController>
 export type Hello = v.InferOutput<typeof Hello>

@@ -75,3 +75,17 @@ for (const [what, given, why] of [
 test('without a pepper nothing is a key', () => {
   assert.deepEqual(createKeys(undefined)(secrets(secret('one'))).set(keySetOf('ml', {})).keys, [])
 })
+
+test('a key that another of its consumer replaces ends with that, and only the administrator\'s word lets a holder replace one', () => {
+  const set = (...all: Secret[]) => createKeys(pepper)(secrets(...all)).set(keySetOf('ml', {})).keys
+  const allowed = { 'modelroute.io/self-service-rotation': '24h' }
+  const replaces = { 'modelroute.io/replaces': 'old', 'modelroute.io/replaces-from': '2026-01-02T00:00:00Z' }
+  assert.deepEqual(set(secret('old', { annotations: allowed })).map(({ rotates, expires }) => [rotates, expires]), [[true, undefined]])
+  const both = set(secret('old', { annotations: allowed }), secret('young', { data: { key: 'k2' }, annotations: { ...allowed, ...replaces } }))
+  assert.deepEqual(both.map(({ name, rotates, expires }) => [name, rotates, expires]), [['old', undefined, Date.UTC(2026, 0, 2)], ['young', true, undefined]])
+  const earlier = { 'modelroute.io/expires': '2026-01-01T00:00:00Z' }
+  assert.equal(set(secret('old', { annotations: earlier }), secret('young', { annotations: replaces }))[0]?.expires, Date.UTC(2026, 0, 1))
+  const stranger = { ...replaces, 'modelroute.io/consumer': 'somebody-else' }
+  assert.equal(set(secret('old'), secret('young', { annotations: stranger }))[0]?.expires, undefined, 'a Secret ends no key of another consumer')
+  assert.deepEqual(set(secret('old', { annotations: { 'modelroute.io/self-service-rotation': 'soon' } })), [])
+})

@@ -1,6 +1,7 @@
 import { createHash, createHmac } from 'node:crypto'
 import type { ApiKey, KeySet } from '../../table/credentials.ts'
 import type { Problem, Secret, Snapshot } from '../sources/snapshot.ts'
+import { parseDuration } from './durations.ts'
 import { invalid } from './problems.ts'
 
 /** How a key set is made: the API keys of one namespace that carry these labels. */
@@ -50,10 +51,11 @@ export function createKeys(pepper: Uint8Array | undefined): (secrets: Snapshot['
       else byNamespace.set(namespace, [secret])
     }
     for (const there of byNamespace.values()) there.sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+    const ends = replacements(byNamespace)
     return (keys = {
       set: ({ id, namespace, labels }) => ({
         id,
-        keys: (byNamespace.get(namespace) ?? []).filter((secret) => carries(secret, labels)).flatMap((secret) => read(secret).key ?? []),
+        keys: (byNamespace.get(namespace) ?? []).filter((secret) => carries(secret, labels)).flatMap((secret) => endedBy(read(secret).key, ends.get(secret)) ?? []),
       }),
       problems: new Map([...byNamespace.values()].flat().flatMap((secret) => {
         const { problems } = read(secret)
@@ -62,6 +64,29 @@ export function createKeys(pepper: Uint8Array | undefined): (secrets: Snapshot['
       })),
     })
   }
+}
+
+/** When a key ends because another Secret of its consumer, by `modelroute.io/replaces`, takes its place. */
+function replacements(byNamespace: ReadonlyMap<string, readonly Secret[]>): ReadonlyMap<Secret, number> {
+  const ends = new Map<Secret, number>()
+  for (const there of byNamespace.values()) {
+    const byName = new Map(there.map((secret) => [secret.metadata.name, secret]))
+    for (const { metadata: { annotations = {} } } of there) {
+      const old = byName.get(annotations['modelroute.io/replaces'] ?? '')
+      const from = instant(annotations['modelroute.io/replaces-from'] ?? '')
+      if (old === undefined || from === undefined) continue
+      const consumer = old.metadata.annotations?.['modelroute.io/consumer']
+      if (consumer === annotations['modelroute.io/consumer']) ends.set(old, Math.min(from, ends.get(old) ?? Number.POSITIVE_INFINITY))
+    }
+  }
+  return ends
+}
+
+/** A key that has been replaced ends with that, and is not replaced once more. */
+function endedBy(key: ApiKey | undefined, end: number | undefined): ApiKey | undefined {
+  if (key === undefined || end === undefined) return key
+  const { rotates: _, ...rest } = key
+  return { ...rest, expires: Math.min(end, key.expires ?? end) }
 }
 
 function carries({ metadata }: Secret, labels: Readonly<Record<string, string>>): boolean {
@@ -93,7 +118,12 @@ function readKey(secret: Secret, pepper: Uint8Array | undefined): ReadKey {
   const tier = note('tier')
   const digest = createHmac('sha256', pepper).update(hash).digest('hex')
   const who = { digest, name, consumer, groups: [...new Set(groups)].sort(), ...(tier !== undefined && { tier }) }
-  return { key: { ...who, ...(expires !== undefined && { expires }) }, problems }
+  const overlap = note('self-service-rotation')
+  if (overlap !== undefined && parseDuration(overlap) === null) {
+    const message = 'modelroute.io/self-service-rotation is no duration, such as 24h'
+    return { problems: [invalid('metadata.annotations', message)] }
+  }
+  return { key: { ...who, ...(expires !== undefined && { expires }), ...(overlap !== undefined && { rotates: true }) }, problems }
 }
 
 /** RFC 3339: a date, a time and an offset. Milliseconds since the epoch. */

@@ -1,11 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { selfCertificates } from '../certificates/self.ts'
+import { pathOf } from '../kubernetes/api.ts'
 import { connect, loadConfig } from '../kubernetes/connect.ts'
+import { SECRETS } from '../kubernetes/kinds.ts'
 import { Elector } from '../kubernetes/lease.ts'
 import { Reporter } from '../kubernetes/reporter.ts'
+import { troubleOf } from '../kubernetes/trouble.ts'
 import type { Log } from '../log.ts'
 import { keptPepper } from '../pepper.ts'
+import { manifestOf } from '../rotation.ts'
 import { KubernetesSource } from '../sources/kubernetes.ts'
 import type { Mode } from './mode.ts'
 
@@ -68,6 +72,10 @@ export function clusterMode(options: ClusterOptions, log: Log): Mode {
     },
     pepper: () => keptPepper({ api, log, signal: stopping.signal }),
     problems: () => [],
+    async makeKey(key) {
+      const answer = await api.call({ method: 'POST', path: pathOf(SECRETS, key.namespace), body: manifestOf(key), signal: stopping.signal, deadline: 10_000 })
+      return answer.status === 201 ? undefined : `its Secret cannot be made: ${troubleOf(answer).message}`
+    },
     report: (view) => reporter.report(view),
     credentials,
   }

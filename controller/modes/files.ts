@@ -1,6 +1,8 @@
 import type { Problem } from '../sources/snapshot.ts'
 import type { Log } from '../log.ts'
 import { freshPepper } from '../pepper.ts'
+import { manifestOf } from '../rotation.ts'
+import { addRotated } from '../sources/files-rotated.ts'
 import { FileRevisions } from '../sources/files-revisions.ts'
 import { FileSource } from '../sources/files.ts'
 import type { View } from '../statuses.ts'
@@ -49,6 +51,7 @@ export function fileMode(paths: readonly string[], revisions: string | undefined
     },
     pepper: () => Promise.resolve(freshPepper()),
     problems: () => source.problems(),
+    makeKey: (key) => addRotated(paths, manifestOf(key)),
     report(view) {
       tellOfResources(view)
       const inForce = [...view.compiled.routes].flatMap(([key, { inForce }]) => (inForce ? [[key, inForce] as const] : []))

@@ -1,4 +1,5 @@
 import type { CredentialSource } from '../push/credentials.ts'
+import type { MakeKey } from '../rotation.ts'
 import type { Snapshot } from '../sources/snapshot.ts'
 import type { View } from '../statuses.ts'
 
@@ -11,6 +12,8 @@ export type Mode = Readonly<{
   /** What is wrong and belongs to no resource. */
   problems(): readonly unknown[]
   report(view: View): void
+  /** Makes the Secret of an API key. */
+  makeKey: MakeKey
   /** Certificates of its own making for the push port. */
   credentials?: CredentialSource | undefined
 }>

@@ -1,4 +1,4 @@
-import type { FromController, FromProxy, Link } from '../../table/messages.ts'
+import type { FromController, FromProxy, Link, Rotate, Rotated } from '../../table/messages.ts'
 import { perResource, RESOURCES } from '../../table/resources.ts'
 import type { Hashes } from '../../table/version.ts'
 import type { Compiled } from '../compile/compiled.ts'
@@ -25,6 +25,8 @@ export type PublisherOptions = {
   log?: Log
   /** How long a connection may say nothing before it must have said hello, in milliseconds. */
   helloMs?: number
+  /** Replaces an API key, as a proxy asks for its holder. */
+  rotate?: (request: Rotate) => Promise<Rotated['outcome']>
 }
 
 const EMPTY: ReadonlyMap<string, object> = new Map()
@@ -36,12 +38,14 @@ export class Publisher {
   readonly #listeners: (() => void)[] = []
   readonly #log: Log
   readonly #helloMs: number
+  readonly #rotate: (request: Rotate) => Promise<Rotated['outcome']>
   #published = false
   #closed = false
 
   constructor(options: PublisherOptions = {}) {
     this.#log = options.log ?? (() => {})
     this.#helloMs = options.helloMs ?? 10_000
+    this.#rotate = options.rotate ?? (() => Promise.resolve({ problem: 'this controller replaces no keys' }))
   }
 
   /** Sends each fleet what changed of it since the last call; nothing where nothing did, and then answers false. */
@@ -74,6 +78,7 @@ export class Publisher {
       confided,
       ledgers: (gateway) => (this.#published ? this.#of(gateway) : undefined),
       changed: () => this.#changed(),
+      rotate: this.#rotate,
       log: this.#log,
     })
     if (this.#closed) return session.dismiss('the controller is stopping')

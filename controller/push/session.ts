@@ -1,4 +1,4 @@
-import type { Ack, FromController, FromProxy, Hello, Link, Resync } from '../../table/messages.ts'
+import type { Ack, FromController, FromProxy, Hello, Link, Resync, Rotate, Rotated } from '../../table/messages.ts'
 import { encode, SCHEMA } from '../../table/messages.ts'
 import { confidential, perResource, RESOURCES, type Resource } from '../../table/resources.ts'
 import type { Hashes } from '../../table/version.ts'
@@ -15,6 +15,8 @@ export type Board = {
   /** Nobody else can hear what is said on this link. */
   confided: boolean
   changed(): void
+  /** Replaces an API key. */
+  rotate: (request: Rotate) => Promise<Rotated['outcome']>
   log: Log
 }
 
@@ -71,6 +73,7 @@ export class Session {
   handle(message: FromProxy): void {
     if (message.type === 'hello') return this.#greet(message)
     if (this.hello === undefined) return this.dismiss('a proxy says hello first')
+    if (message.type === 'rotate') return void this.#rotate(message)
     if (message.type === 'ack') this.#acknowledged(message)
     else this.#resync(message)
     this.pump()
@@ -158,6 +161,16 @@ export class Session {
     if (first) this.#board.log('info', 'proxy connected', fields)
     this.pump()
     this.#board.changed()
+  }
+
+  /** Whoever could ask for it on a link that others hear could give themselves a key. */
+  async #rotate(request: Rotate): Promise<void> {
+    const outcome = this.#board.confided ? await this.#board.rotate(request) : { problem: 'the connection to the controller is plain' }
+    const { namespace, name } = request
+    const fields = { node: this.hello?.node, secret: `${namespace}/${name}` }
+    if ('problem' in outcome) this.#board.log('warn', 'key not replaced', { ...fields, why: outcome.problem })
+    else this.#board.log('info', 'key replaced by its holder', { ...fields, by: outcome.name })
+    this.#link.send(encode<FromController>({ type: 'rotated', id: request.id, outcome }))
   }
 
   #acknowledged({ resource, version, refused }: Ack): void {

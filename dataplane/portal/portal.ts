@@ -2,6 +2,7 @@ import { hash, randomBytes } from 'node:crypto'
 import { TLSSocket } from 'node:tls'
 import { readBody } from '../pipeline/body.ts'
 import type { Exchange, Way } from '../pipeline/exchange.ts'
+import type { Conversation } from '../receive/conversation.ts'
 import type { Table } from '../runtime.ts'
 import { digestOf, holderOf, principalOf, type Holder, type Keys } from './holder.ts'
 import { offersOf } from './offers.ts'
@@ -11,13 +12,13 @@ import { style } from './style.ts'
 import type { Tally } from './tally.ts'
 
 /** Gives the holder another key, of which only the digest is told: what it is called, and until when the old one works. */
-export type Rotate = (holder: Holder, keySha256: string) => Promise<Readonly<{ name: string; until: number }> | Readonly<{ problem: string }>>
+export type RotateKey = Conversation['rotate']
 
 export type PortalDeps = Readonly<{
   keys: Keys
   table: () => Table | undefined
   tally: Tally
-  rotate?: Rotate | undefined
+  rotate?: RotateKey | undefined
   now?: () => number
 }>
 
@@ -96,7 +97,7 @@ export function createPortal({ keys, table, tally, rotate, now = Date.now }: Por
     if (!sameToken(form?.get('token') ?? '', visit.token)) return forged(exchange)
     if (rotate === undefined || visit.holder.key.rotates !== true) return { status: 403, body: signInPage('This key is not replaced here.') }
     const key = `mr_${randomBytes(32).toString('base64url')}`
-    const rotated = await rotate(visit.holder, hash('sha256', key, 'hex'))
+    const rotated = await rotate({ namespace: visit.holder.tenant, name: visit.holder.key.name, keySha256: hash('sha256', key, 'hex') })
     if ('problem' in rotated) return show(exchange, `The key was not replaced: ${rotated.problem}`)
     return { status: 200, body: rotatedPage(key, rotated.name, rotated.until, visit.token) }
   }

@@ -1,4 +1,5 @@
-import type { Ack, FromController, FromProxy, Link } from '../../table/messages.ts'
+import { randomUUID } from 'node:crypto'
+import type { Ack, FromController, FromProxy, Link, Rotate, Rotated } from '../../table/messages.ts'
 import { encode, SCHEMA } from '../../table/messages.ts'
 import type { Log, Store } from '../store.ts'
 
@@ -27,7 +28,14 @@ export interface Conversation {
   /** It has sent something since the subscription began. */
   readonly heard: boolean
   tell(ack: Ack): void
+  /** Asks for another key in place of one; resolves in any case. */
+  readonly rotate: (key: KeyToRotate) => Promise<Rotated['outcome']>
 }
+
+export type KeyToRotate = Omit<Rotate, 'type' | 'id'>
+
+/** Milliseconds for an answer: the controller writes to its API server meanwhile. */
+const rotateMax = 20_000
 
 /** Talks to one controller over a link: says what is in force, and feeds the store while subscribed. */
 export function converse(link: Link<FromProxy, FromController>, options: ConversationOptions): Conversation {
@@ -35,6 +43,7 @@ export function converse(link: Link<FromProxy, FromController>, options: Convers
   let subscribed = false
   let heard = false
 
+  const waiting = new Map<string, (outcome: Rotated['outcome']) => void>()
   const send = (message: FromProxy) => link.send(encode(message))
 
   function hello(subscribe: boolean): void {
@@ -47,6 +56,10 @@ export function converse(link: Link<FromProxy, FromController>, options: Convers
     if (message.type === 'goodbye') {
       log('warn', 'the controller closes the stream', { why: message.why })
       link.close(message.why)
+      return
+    }
+    if (message.type === 'rotated') {
+      waiting.get(message.id)?.(message.outcome)
       return
     }
     // From before the subscription ended; another controller feeds the table now.
@@ -66,6 +79,19 @@ export function converse(link: Link<FromProxy, FromController>, options: Convers
   return {
     subscribe: hello,
     tell: send,
+    rotate(key) {
+      const id = randomUUID()
+      return new Promise((resolve) => {
+        const end = (outcome: Rotated['outcome']): void => {
+          clearTimeout(timer)
+          waiting.delete(id)
+          resolve(outcome)
+        }
+        const timer = setTimeout(end, rotateMax, { problem: 'the controller did not answer' })
+        waiting.set(id, end)
+        send({ type: 'rotate', id, ...key })
+      })
+    },
     get subscribed() {
       return subscribed
     },

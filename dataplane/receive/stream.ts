@@ -37,6 +37,8 @@ const TIMING = {
 export type Receiver = {
   /** One entry an address. `feeding`: the one that the table comes from. */
   controllers(): readonly Readonly<{ url: string; address: string; open: boolean; feeding: boolean }>[]
+  /** Asks the controller that feeds the table. */
+  rotate: Conversation['rotate']
   close(): void
 }
 
@@ -185,6 +187,7 @@ export function startReceiver(options: ReceiverOptions): Receiver {
         open: peer.conversation !== undefined,
         feeding: peer === feeder && peer.conversation !== undefined,
       })),
+    rotate: (key) => feeder?.conversation?.rotate(key) ?? Promise.resolve({ problem: 'no controller is connected' }),
     close() {
       closed = true
       clearTimeout(resolver)

@@ -1,4 +1,6 @@
+import type { Rotated } from '../../table/messages.ts'
 import type { DrainOptions } from '../drain.ts'
+import type { KeyToRotate } from '../receive/conversation.ts'
 import type { Snapshots } from '../telemetry/metrics.ts'
 import type { Change } from './change.ts'
 
@@ -14,6 +16,7 @@ export type ToWorker =
   | Readonly<{ type: 'table'; seq: number; change: Change | undefined }>
   | Readonly<{ type: 'metrics'; id: number }>
   | Readonly<{ type: 'drain'; options: DrainOptions }>
+  | Readonly<{ type: 'rotated'; id: number; outcome: Rotated['outcome'] }>
 
 export type ToPrimary =
   | Readonly<{ type: 'hello' }>
@@ -21,5 +24,7 @@ export type ToPrimary =
   /** The table `seq` is in force. */
   | Readonly<{ type: 'active'; seq: number }>
   | Readonly<{ type: 'metrics'; id: number; metrics: Snapshots }>
+  /** The holder of a key asks for another one: the primary talks to the controller. */
+  | Readonly<{ type: 'rotate'; id: number; key: KeyToRotate }>
   /** The last it says. `clean`: nothing had to be cut. */
   | Readonly<{ type: 'drained'; clean: boolean }>

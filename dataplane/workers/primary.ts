@@ -1,5 +1,6 @@
 import cluster, { type Worker } from 'node:cluster'
 import type { DrainOptions } from '../drain.ts'
+import type { RotateKey } from '../portal/portal.ts'
 import type { Active } from '../store.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Snapshots } from '../telemetry/metrics.ts'
@@ -41,7 +42,7 @@ const metricsMax = 1000
 const endMax = 5000
 
 /** Workers are this program again, with the same arguments, which finds out by itself that it is one. */
-export function createWorkers({ count, log }: Readonly<{ count: number; log: Log }>): Workers {
+export function createWorkers({ count, log, rotate }: Readonly<{ count: number; log: Log; rotate?: RotateKey }>): Workers {
   const entries = new Set<Entry>()
   const waiting = new Set<() => void>()
   const restarts = new Set<NodeJS.Timeout>()
@@ -85,7 +86,10 @@ export function createWorkers({ count, log }: Readonly<{ count: number; log: Log
         sendTable(entry)
       } else if (message.type === 'listening') entry.urls = message.urls
       else if (message.type === 'active') entry.seq = message.seq
-      else if (message.type === 'drained') entry.clean = message.clean
+      else if (message.type === 'rotate') {
+        const { id, key } = message
+        void rotate?.(key).then((outcome) => send(entry, { type: 'rotated', id, outcome }))
+      } else if (message.type === 'drained') entry.clean = message.clean
       wake()
     })
     worker.on('error', (error) => log.write('warn', 'a worker cannot be reached', { pid: worker.process.pid, why: error.message }))

@@ -1,5 +1,6 @@
 import cluster from 'node:cluster'
 import type { DrainOptions } from '../drain.ts'
+import type { RotateKey } from '../portal/portal.ts'
 import type { Activate, Active } from '../store.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { changed } from './change.ts'
@@ -11,6 +12,8 @@ export type Primary = Readonly<{
   feed(activate: Activate): Promise<void>
   /** To be called when there is something to ask and to end. */
   serve(urls: PublicUrls, metrics: Metrics, drain: (options: DrainOptions) => Promise<boolean>): void
+  /** Has it ask the controller. */
+  rotate: RotateKey
   /** Resolves when it has had this process drained. */
   ended: Promise<void>
 }>
@@ -27,8 +30,21 @@ export function primaryOf(): Primary | undefined {
   const send = (message: ToPrimary, done?: () => void): void => {
     process.send?.(message, undefined, undefined, done)
   }
+  let asked = 0
   return {
     ended: ended.promise,
+    rotate(key) {
+      const id = asked++
+      return new Promise((resolve) => {
+        const listen = (message: ToWorker): void => {
+          if (message.type !== 'rotated' || message.id !== id) return
+          listeners.delete(listen)
+          resolve(message.outcome)
+        }
+        listeners.add(listen)
+        send({ type: 'rotate', id, key })
+      })
+    },
     feed(activate) {
       let held: Active | undefined
       const told = Promise.withResolvers<void>()

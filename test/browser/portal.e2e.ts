@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test, type TestContext } from 'node:test'
@@ -45,7 +45,7 @@ metadata:
   name: ann-key
   namespace: ml
   labels: {modelroute.io/credential: api-key, team: a}
-  annotations: {modelroute.io/consumer: ann, modelroute.io/tier: pro}
+  annotations: {modelroute.io/consumer: ann, modelroute.io/tier: pro, modelroute.io/self-service-rotation: 24h}
 stringData: {keySha256: ${createHash('sha256').update(key).digest('hex')}}
 ---
 apiVersion: v1
@@ -133,11 +133,11 @@ suite('the portal in a browser', () => {
     await page.keyboard.press('Tab')
     await page.keyboard.press('Enter')
     await page.getByRole('heading', { name: 'Models you may call' }).waitFor()
-    const focused = () => page.evaluate('document.activeElement.tagName')
-    for (let i = 0; i < 10 && (await focused()) !== 'SUMMARY'; i++) await page.keyboard.press('Tab')
+    const focused = () => page.evaluate('document.activeElement.textContent')
+    for (let i = 0; i < 10 && (await focused()) !== 'curl'; i++) await page.keyboard.press('Tab')
     await page.keyboard.press('Enter')
     assert.equal(await page.locator('details').first().getAttribute('open'), '')
-    for (let i = 0; i < 10 && (await focused()) !== 'BUTTON'; i++) await page.keyboard.press('Shift+Tab')
+    for (let i = 0; i < 10 && (await focused()) !== 'Sign out'; i++) await page.keyboard.press('Shift+Tab')
     await page.keyboard.press('Enter')
     await page.getByLabel('Your API key').waitFor()
     await page.goBack()
@@ -168,6 +168,26 @@ suite('the portal in a browser', () => {
       for (const ratio of contrast) assert.ok(ratio >= 4.5, `a contrast of ${contrast.join(', ')} (WCAG 2.1, 1.4.3)`)
     })
   }
+
+  test('a holder replaces the key, the new one works within seconds, and the old one goes on for a while', async (t) => {
+    const { page, complaints } = await open(t)
+    await signIn(page)
+    await page.getByRole('button', { name: 'Replace this key' }).click()
+    const fresh = await page.getByLabel('The new key').innerText()
+    assert.match(fresh, /^mr_[\w-]{43}$/)
+    const ask = async (given: string) => (await fetch(`${served.url}/v2/models/fraud/infer`, { method: 'POST', body: '{}', headers: { 'x-api-key': given } })).status
+    while (await ask(fresh) !== 200) await new Promise((resolve) => { setTimeout(resolve, 20) })
+    assert.equal(await ask(key), 200)
+    assert.ok(!readFileSync(join(folder, 'rotated-keys.yaml'), 'utf8').includes(fresh))
+    await page.getByRole('link', { name: 'Back to your models' }).click()
+    await page.getByRole('heading', { name: 'Models you may call' }).waitFor()
+    assert.equal(await page.getByRole('button', { name: 'Replace this key' }).count(), 0, 'it has been replaced')
+    assert.match(await page.locator('dl').innerText(), /Expires\s+20/)
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await signIn(page, fresh)
+    await page.getByRole('button', { name: 'Replace this key' }).waitFor()
+    assert.deepEqual(complaints, [])
+  })
 
   test('another site cannot use the session: no form of it is obeyed, and no frame is shown', async (t) => {
     const { page } = await open(t)
