@@ -24,17 +24,21 @@ export type Server = Readonly<{
 }>
 
 /** @param settings lines of redis.conf as arguments, such as `['--maxmemory', '10mb']` */
-export async function startRedis(settings: readonly string[] = [], { port, arguments: more = [], secret }: {
-  port?: number; arguments?: readonly string[]; secret?: string
+export async function startRedis(settings: readonly string[] = [], { port, file, auth }: {
+  port?: number
+  /** Where it keeps its settings; a sentinel must. */
+  file?: string
+  /** With what `ask` says who it is. */
+  auth?: readonly string[]
 } = {}): Promise<Server> {
   const at = port ?? (await freePorts(1))[0] ?? 0
   const folder = await mkdtemp(join(tmpdir(), 'modelroute-redis-'))
-  const child = spawn('redis-server', [...more, '--port', String(at), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no', '--daemonize', 'no', ...settings], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn('redis-server', [...(file === undefined ? [] : [file]), '--port', String(at), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no', '--daemonize', 'no', ...settings], { stdio: ['ignore', 'pipe', 'inherit'] })
   running.add(child)
   let said = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text))
   const ended = once(child, 'exit').then(() => running.delete(child))
-  const answer = (...words: readonly string[]) => ask(at, [...(secret === undefined ? [] : [['AUTH', secret]]), words])
+  const answer = (...words: readonly string[]) => ask(at, [...(auth === undefined ? [] : [['AUTH', ...auth]]), words])
   const server: Server = {
     port: at,
     url: `redis://127.0.0.1:${at}`,
@@ -53,17 +57,21 @@ export async function startRedis(settings: readonly string[] = [], { port, argum
   return server
 }
 
-/** The answers to commands, the last of them as text; errors too. */
+/** The answers to commands as text, errors too. */
 async function ask(port: number, commands: readonly (readonly string[])[]): Promise<string> {
   const socket = connect(port, '127.0.0.1')
   let text = ''
-  socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
-  for (const words of commands) {
+  const end = '+PONG\r\n'
+  socket.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk
+    if (text.endsWith(end)) socket.destroy()
+  })
+  for (const words of [...commands, ['PING']]) {
     socket.write(`*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join('')}`)
   }
-  socket.write('*1\r\n$4\r\nQUIT\r\n')
+  socket.setTimeout(3000, () => socket.destroy())
   await once(socket, 'close')
-  return text.replace(/\+OK\r\n$/, '').trimEnd()
+  return text.slice(0, -end.length).trimEnd()
 }
 
 /** Waits for what is so sooner or later. */

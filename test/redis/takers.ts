@@ -6,8 +6,8 @@ import type { Came, Job } from './fixtures/taker.ts'
 
 export type Takers = Readonly<{ came: Promise<readonly Came[]>; kill(): void; end(): Promise<void> }>
 
-/** Several proxies that begin to take at the same moment. */
-export async function startTakers(jobs: readonly Job[]): Promise<Takers> {
+/** Several proxies that begin to take at the same moment, so long after the last of them is there. */
+export async function startTakers(jobs: readonly Job[], after = 0): Promise<Takers> {
   const takers = await Promise.all(jobs.map(async (job) => {
     const child = spawn(process.execPath, [join(import.meta.dirname, 'fixtures/taker.ts'), JSON.stringify(job)], { stdio: ['pipe', 'pipe', 'inherit'] })
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
@@ -15,6 +15,7 @@ export async function startTakers(jobs: readonly Job[]): Promise<Takers> {
     await lines.next()
     return { child, lines, ended }
   }))
+  await new Promise((resolve) => setTimeout(resolve, after))
   for (const { child } of takers) child.stdin.write('go\n')
   return {
     came: Promise.all(takers.map(async ({ lines }) => JSON.parse((await lines.next()).value ?? '{}') as Came)),

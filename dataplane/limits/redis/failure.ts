@@ -51,15 +51,14 @@ export type FailureDeps = Readonly<{
 /** A decision without the store. `hold`: what it charged; undefined when that is nothing. */
 export type Local = Readonly<{ decision: Decision; hold: LocalHold | undefined }>
 
-type Touched = Readonly<{ tenant: string; asked: Take; own: Take }>
+/** One count of an outage. `told`: its cells when the store was told of it last. */
+type Touched = { readonly tenant: string; readonly asked: Take; readonly own: Take; told: readonly [number, number, number] }
 
 /** Decides as `onStoreFailure` says from when a server stops answering until it answers again, and then tells it what was taken. */
 export class Outage {
   readonly #deps: FailureDeps
   readonly #own: ProcessStore
   readonly #touched = new Map<string, Touched>()
-  /** What was counted here only to begin where the store had been. */
-  readonly #lent: Held[] = []
   readonly #open = new Set<LocalHold>()
 
   constructor(deps: FailureDeps) {
@@ -93,30 +92,39 @@ export class Outage {
   /** The first time in this outage: what was used already, as far as this proxy heard of it. */
   #begin(tenant: string, asked: Take, own: Take | undefined, proxies: number): void {
     if (own === undefined || this.#touched.has(asked.key) || this.#touched.size >= CARRIED) return
-    this.#touched.set(asked.key, { tenant, asked, own })
     const last = this.#deps.memory.get(asked.key)
-    if (asked.onStoreFailure !== 'Local' || last === undefined || last.until <= this.#deps.now()) return
-    const units = capacityOf(own) - Math.floor(last.remaining / proxies)
-    const { held } = this.#own.take([{ ...own, units: Math.max(0, units), shadow: true }])
-    if (held !== undefined) this.#lent.push(held)
+    if (asked.onStoreFailure === 'Local' && last !== undefined && last.until > this.#deps.now()) {
+      const units = Math.max(0, capacityOf(own) - Math.floor(last.remaining / proxies))
+      this.#own.take([{ ...own, units, hold: false, shadow: true }])
+    }
+    this.#touched.set(asked.key, { tenant, asked, own, told: this.#own.used(own) })
   }
 
-  /**
-   * Ends it: what was taken meanwhile, for the store to add to what it knows. What is reserved it takes over, and what
-   * is in doubt, because a question was sent and its answer never came, counts as known to it.
-   */
-  end(): ReadonlyMap<string, readonly Operation[]> {
-    for (const held of this.#lent) held.settle(undefined)
-    for (const hold of this.#open) hold.handOver()
+  /** Whether anything was counted. */
+  get counted(): boolean {
+    return this.#touched.size > 0
+  }
+
+  /** What was taken since the last report, for the store to add to what it knows. */
+  report(): ReadonlyMap<string, readonly Operation[]> {
     const byTenant = new Map<string, Operation[]>()
-    for (const { tenant, asked, own } of this.#touched.values()) {
-      const [start, used, before] = this.#own.used(own)
-      if (used + before <= 0 || asked.algorithm.type === 'Concurrency') continue
-      const { key, algorithm, amount } = asked
-      const operation: Operation = { op: Op.add, key, algorithm, amount, numbers: [start, used, before, 0], id: '' }
-      listOf(byTenant, tenant).push(operation)
+    for (const touched of this.#touched.values()) {
+      const { tenant, asked: { key, algorithm, amount }, own, told } = touched
+      if (algorithm.type === 'Concurrency') continue
+      const now = this.#own.used(own)
+      touched.told = now
+      const [start, used, before] = now
+      const same = told[0] === start || algorithm.type === 'TokenBucket'
+      const numbers = [start, same ? used - told[1] : used, same ? before - told[2] : Math.max(0, before - told[1]), 0] as const
+      if (numbers[1] !== 0 || numbers[2] !== 0) listOf(byTenant, tenant).push({ op: Op.add, key, algorithm, amount, numbers, id: '' })
     }
     return byTenant
+  }
+
+  /** Ends it: the last report. What is reserved the store takes over. */
+  end(): ReadonlyMap<string, readonly Operation[]> {
+    for (const hold of this.#open) hold.handOver()
+    return this.report()
   }
 }
 

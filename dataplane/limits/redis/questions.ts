@@ -94,8 +94,12 @@ export class Questions {
       for (const [i, { hold }] of takes.entries()) if (hold) keys.push(`${keys[first + i] ?? ''}:held`)
     }
     this.#calls++
+    let given = false
     const waiting = line.lane.add(() => {
-      for (const one of asked) this.#decide(line, one)
+      // Its answer may never come, and nobody is to wait behind it.
+      given = true
+      this.#calls--
+      for (const one of asked) this.#decide(line, one, true)
     })
     try {
       const answer = await call(takeScript, keys, [takeFrame(asked, 0), ...asked.map((one) => this.#nameOf(one))])
@@ -103,14 +107,16 @@ export class Questions {
       line.lane.remove(waiting, taken !== undefined)
       for (const [i, one] of asked.entries()) {
         const of = taken?.[i]
-        if (of === undefined) this.#fail(line, one, 'it answers something else')
+        if (of === undefined) this.#fail(line, one, 'it answers something else', true)
         else if (one.instead === undefined) one.resolve(this.#decisionOf(one, of))
         else this.#late(line, one, of, one.instead)
       }
     } catch (error) {
       line.lane.remove(waiting, false)
-      for (const one of asked) this.#fail(line, one, error instanceof Error ? error.message : '')
+      const why = error instanceof Error ? error : new Error('')
+      for (const one of asked) this.#fail(line, one, why.message, !untouched(why))
     }
+    if (given) return
     this.#calls--
     this.#send()
   }
@@ -120,17 +126,18 @@ export class Questions {
     return takes.some(({ hold }) => hold) ? `${this.#deps.self}${sequence.toString(36)}` : ''
   }
 
-  #fail(line: Line, asked: Asked, why: string): void {
+  /** @param doubtful whether the server may have counted it all the same */
+  #fail(line: Line, asked: Asked, why: string, doubtful: boolean): void {
     if (asked.instead !== undefined) return
     if (line.outage === undefined) line.lane.give(why)
-    this.#decide(line, asked)
+    this.#decide(line, asked, doubtful)
   }
 
-  #decide(line: Line, asked: Asked): void {
+  #decide(line: Line, asked: Asked, doubtful: boolean): void {
     if (line.outage === undefined || asked.instead !== undefined) return
     const { decision, hold } = line.outage.decide(this.#deps.tenant, asked.takes)
     asked.instead = { hold, allowed: decision.allowed }
-    if (hold !== undefined && !hold.reserves) line.doubts.add(hold)
+    if (doubtful && hold !== undefined && !hold.reserves) line.doubts.add(hold)
     asked.resolve(decision)
   }
 
@@ -180,3 +187,6 @@ export class Questions {
     }
   }
 }
+
+/** Whether an error says that nothing was counted: Redis refused it, or it was never sent. */
+const untouched = (error: Error) => error.name === 'ReplyError' || error.message.startsWith("Stream isn't writeable")

@@ -17,7 +17,7 @@ export type Reservation = {
 }
 
 /** How many operations go in one call: a server must not be kept from others for long. */
-const BATCH = 100
+export const BATCH = 100
 /** Settlements that wait for a server that is away. Beyond, the oldest are left to run out. */
 const WAITING = 100_000
 

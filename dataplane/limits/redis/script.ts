@@ -140,6 +140,8 @@ for i = 1, count do
     if l.kind == FIXED or l.kind == SLIDING then
       adjust(l, x, y)
       if l.kind == SLIDING then adjust(l, start_before(l.window, x), z) end
+    elseif l.kind == BUCKET then
+      l.b, l.dirty = max(0, l.b + y), true
     elseif y > 0 then charge(l, y) end
   elseif op == 4 then adjust(l, y, x) end
   save(l)

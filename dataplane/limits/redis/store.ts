@@ -5,7 +5,7 @@ import { Memory, Outage } from './failure.ts'
 import { applyFrame, type Operation } from './frames.ts'
 import { Lane } from './lane.ts'
 import { Questions, type Line } from './questions.ts'
-import { Reservations } from './reservations.ts'
+import { BATCH, Reservations } from './reservations.ts'
 import { applyScript, presentScript } from './script.ts'
 
 export type StoreOptions = Readonly<{
@@ -31,7 +31,12 @@ const GONE = 7000
 const PROBE = 100
 const QUICK = 25
 /** After how long a client that gets nowhere is replaced by a new one. */
-const STUBBORN = 1000
+const STUBBORN = 600
+/**
+ * How long a server that answers again is told what was taken before it is asked: the other proxies tell it theirs. Who
+ * asked at once would be given what they have taken.
+ */
+const TOGETHER = 1000
 /** How long a replaced client is kept for the answers that may still come. */
 const LATE = 5000
 /** How long the end waits for what is still to be told. */
@@ -115,6 +120,10 @@ export function createStore({ connect, fleet, say }: StoreOptions): Store {
     }
   }
 
+  async function applyAll(tenant: string, operations: readonly Operation[]): Promise<void> {
+    for (let at = 0; at < operations.length; at += BATCH) await apply(tenant, operations.slice(at, at + BATCH))
+  }
+
   /** Asks a server that was given up until it answers quickly, over a new client each time the last gets nowhere. */
   async function recover(line: Line, tenant: string): Promise<void> {
     let candidate = open()
@@ -158,12 +167,17 @@ export function createStore({ connect, fleet, say }: StoreOptions): Store {
   /** What was decided meanwhile is told, and the server is asked again. */
   async function reconcile(line: Line): Promise<void> {
     const { outage, server } = line
+    if (outage?.counted === true) {
+      for (const [tenant, operations] of outage.report()) void applyAll(tenant, operations)
+      await pause(TOGETHER)
+      if (life.closed) return
+    }
     for (const hold of line.doubts) hold.replace([])
     line.doubts.clear()
     const told = outage?.end() ?? new Map<string, Operation[]>()
     line.outage = undefined
     line.lane.open = false
-    for (const [tenant, operations] of told) for (const operation of operations) reservations.send(tenant, operation)
+    for (const [tenant, operations] of told) void applyAll(tenant, operations)
     reservations.flush()
     say('info', 'the limit store answers again', { server })
     await reservations.renew(performance.now())
