@@ -14,7 +14,10 @@ type loop struct {
 	// Called once each round until they say false. While there are any, the loop does not sleep.
 	turns  []func() bool
 	timers []timer
-	read   []byte
+	// While there is a job it does not sleep either: to wake this core would be work of the proxy's, and what it would be
+	// asked for by a network card is less.
+	working bool
+	read    []byte
 }
 
 type timer struct {
@@ -128,7 +131,7 @@ func (l *loop) run() {
 
 // patience in milliseconds: how long there is nothing to do but to wait.
 func (l *loop) patience() int {
-	if len(l.turns) > 0 {
+	if len(l.turns) > 0 || l.working {
 		return 0
 	}
 	if len(l.timers) == 0 {

@@ -66,7 +66,9 @@ func main() {
 			panic(err)
 		}
 		line = line[:0]
+		l.working = true
 		start(l, next, func(done result) {
+			l.working = false
 			text, err := json.Marshal(done)
 			if err != nil {
 				panic(err)
