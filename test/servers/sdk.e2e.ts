@@ -1,27 +1,20 @@
 // The clients that people have, unmodified: what they make of the gateway's answers is what they make of the server's own.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { promisify } from 'node:util'
 import { startServing, type Served } from '../../cli/serve.ts'
 import { temporaryFolder } from '../cluster/process.ts'
 import { until } from '../cluster/wait.ts'
+import { ensureOpenai } from './openai.ts'
 import { startLlama, startTriton, type Llama, type Triton } from './servers.ts'
-import { cacheFolder, cannotRun, ensureVenv, type Venv } from './venv.ts'
+import { cannotRun, ensureVenv, type Venv } from './venv.ts'
 
 const run = promisify(execFile)
 const script = (name: string) => join(import.meta.dirname, 'sdk', name)
 const options = { timeout: 60_000, maxBuffer: 64 * 1024 * 1024 }
-
-/** openai for Node.js, kept outside the repository: the gateway itself has no use for it. */
-async function ensureOpenai(): Promise<string> {
-  const folder = join(cacheFolder, 'openai-7.55.0')
-  const module = join(folder, 'node_modules/openai/index.mjs')
-  if (!existsSync(module)) await run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--prefix', folder, 'openai@7.55.0'])
-  return module
-}
 
 const backend = (name: string, url: string, path: string) => `
 apiVersion: v1
