@@ -188,12 +188,25 @@ for (const [what, header] of Object.entries({
   'a list': '["RS256"]', 'null': 'null', 'a text': '"RS256"', 'no JSON': 'RS256', 'nothing': '',
 })) refuse(`a header that is ${what}`, token(rsa, claims, header))
 
+/** The same bytes for whoever does not look at the bits to spare. */
+function respelled(part: string): string {
+  const other = part.slice(0, -1) + String.fromCharCode(part.charCodeAt(part.length - 1) + 1)
+  assert.deepEqual(Buffer.from(other, 'base64url'), Buffer.from(part, 'base64url'))
+  return other
+}
+
 const [h = '', p = '', s = ''] = inner.split('.')
 for (const [what, credential] of Object.entries({
   'nothing': '', 'one part': h, 'two parts': `${h}.${p}`, 'four parts': `${inner}.x`, 'five parts, as if encrypted': `${inner}.x.y`, 'dots': '..', 'only a signature': `..${s}`,
   'no header': `.${p}.${s}`, 'no payload': `${h}..${s}`, 'a space inside': `${h}. ${p}.${s}`, 'two tokens': `${inner} ${inner}`, 'a list of tokens': `${inner},${inner}`,
   'padding': `${h}=.${p}.${s}`, 'padding behind': `${inner}==`, 'a tab': `${inner}\t`, 'bytes of no alphabet': `${h}.${p}.${s}é`, 'JSON serialization': JSON.stringify({ payload: p, protected: h, signature: s }),
-  'the other alphabet': `${h}.${p}.${Buffer.from(s, 'base64url').toString('base64')}`, 'another spelling of the signature': `${h}.${p}.${s.slice(0, -1)}B`,
+  'the other alphabet': `${h}.${p}.${Buffer.from(s, 'base64url').toString('base64')}`, 'another spelling of the signature': `${h}.${p}.${respelled(s)}`,
+  'another spelling of the claims': (() => {
+    // One more byte than a multiple of three, so that there are bits to spare.
+    const spaced = base64url(text + ' '.repeat((4 - (text.length % 3)) % 3))
+    const data = `${h}.${respelled(spaced)}`
+    return `${data}.${signature('RS256', rsa.key, data).toString('base64url')}`
+  })(),
   'claims that are not UTF-8': (() => {
     const data = `${h}.${Buffer.concat([Buffer.from(text.slice(0, -1)), Buffer.from(',"a":"'), Buffer.of(0xff, 0xfe), Buffer.from('"}')]).toString('base64url')}`
     return `${data}.${signature('RS256', rsa.key, data).toString('base64url')}`
@@ -237,4 +250,26 @@ test('what is wrong reads the same, whatever it is', async () => {
     said.add(JSON.stringify(told))
   }
   assert.equal(said.size, 1)
+})
+
+test('a token that was let in ends with its time, and with its key', async () => {
+  const keys = parseKeySet(usual, true, [])
+  assert.ok(typeof keys === 'object')
+  const [key] = keys
+  assert.ok(key)
+  const clock = { now: now * 1000 }
+  const verify = createJwtVerifier(terms, { keys: { find: () => key.withdrawn ? [] : [key], freshen() {} }, verified: new Verified(1_000_000), id: 'time', now: () => clock.now })
+  const outcome = async (credential: string) => {
+    const verdict = await verify({ header: () => `Bearer ${credential}` } as unknown as Exchange)
+    return verdict && ('code' in verdict ? verdict.code : verdict.consumer)
+  }
+  assert.equal(await outcome(inner), 'ann')
+  clock.now += 329_999
+  assert.equal(await outcome(inner), 'ann')
+  clock.now += 1
+  assert.equal(await outcome(inner), 'token_expired')
+  const longer = claim({ exp: now + 1e6 })
+  assert.equal(await outcome(longer), 'ann')
+  key.withdrawn = true
+  assert.equal(await outcome(longer), 'unauthenticated')
 })
