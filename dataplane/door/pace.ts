@@ -10,13 +10,14 @@ import type { Http2Response } from './http2-response.ts'
 
 /**
  * What a client owes once it has begun. A body that is waited for brings `bodyRate` bytes a second over any `bodyOver`;
- * of an answer that waits to be taken, some is taken within `readWithin`, or within `readSoon` while places are scarce.
+ * of an answer that waits to be taken, some is taken within `readWithin`, or within `soon` while places are scarce; a
+ * connection that is not used gives its place back then, too, whatever the kernel may still hold of its last answer.
  * Kernels take megabytes before a slow reader shows, and then in steps, so that reading has no rate that could be asked.
  * All in milliseconds.
  */
-export type PaceLimits = Readonly<{ bodyRate: number; bodyOver: number; readWithin: number; readSoon: number; every: number }>
+export type PaceLimits = Readonly<{ bodyRate: number; bodyOver: number; readWithin: number; soon: number; every: number }>
 
-const paceLimits: PaceLimits = { bodyRate: 240, bodyOver: 5000, readWithin: 60_000, readSoon: 8000, every: 1000 }
+const paceLimits: PaceLimits = { bodyRate: 240, bodyOver: 5000, readWithin: 60_000, soon: 8000, every: 1000 }
 
 export type Pace = Readonly<{
   /** Watches an HTTP/1.1 connection, for as long as it lasts. */
@@ -28,7 +29,7 @@ export type Pace = Readonly<{
 
 /** `performance.now()` since when something has been waited for, and how many bytes had moved by then. */
 type Since = { at: number; bytes: number }
-type Watched = { body: Since | undefined; reading: Since | undefined }
+type Watched = { body: Since | undefined; reading: Since | undefined; idleAt: number | undefined }
 
 /** Cuts off clients that hold a connection by sending or reading too slowly. What we or a backend make wait costs nobody. */
 export function createPace(crowded: () => boolean, limits: PaceLimits = paceLimits): Pace {
@@ -55,7 +56,7 @@ export function createPace(crowded: () => boolean, limits: PaceLimits = paceLimi
       watched.reading = waits ? { at: now, bytes } : undefined
       return false
     }
-    return now - reading.at >= (crowded() ? limits.readSoon : limits.readWithin)
+    return now - reading.at >= (crowded() ? limits.soon : limits.readWithin)
   }
 
   function look(socket: Socket, watched: Watched, now: number): void {
@@ -63,8 +64,13 @@ export function createPace(crowded: () => boolean, limits: PaceLimits = paceLimi
     const current: unknown = Reflect.get(socket, '_httpMessage')
     if (!(current instanceof ServerResponse)) {
       watched.body = watched.reading = undefined
+      // Before the first request, its own time for a head is running.
+      if (socket.bytesWritten === 0) return
+      watched.idleAt ??= now
+      if (crowded() && now - watched.idleAt >= limits.soon) socket.destroy()
       return
     }
+    watched.idleAt = undefined
     const { req: request } = current
     const waits = !request.complete && request.readableFlowing === true && !isGrpc(request.headers['content-type'])
     if (lags(watched, waits, socket.bytesRead, now)) {
@@ -100,11 +106,11 @@ export function createPace(crowded: () => boolean, limits: PaceLimits = paceLimi
 
   return {
     watch(socket) {
-      sockets.set(socket, { body: undefined, reading: undefined })
+      sockets.set(socket, { body: undefined, reading: undefined, idleAt: undefined })
       socket.once('close', () => sockets.delete(socket))
     },
     watchStream(request, response) {
-      streams.set(response, { request, body: undefined, reading: undefined })
+      streams.set(response, { request, body: undefined, reading: undefined, idleAt: undefined })
       response.once('close', () => streams.delete(response))
     },
     close: () => clearInterval(timer),

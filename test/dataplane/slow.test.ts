@@ -9,7 +9,7 @@ import { eventually, httpUpstream, rawClient } from './sockets.ts'
 import { active, route } from './table.ts'
 
 /** Short, so that a test need not wait: 240 bytes a second over half a second, and something read in as long. */
-const pace: PaceLimits = { bodyRate: 240, bodyOver: 500, readWithin: 500, readSoon: 100, every: 50 }
+const pace: PaceLimits = { bodyRate: 240, bodyOver: 500, readWithin: 500, soon: 100, every: 50 }
 const mebibyte = Buffer.alloc(1024 * 1024)
 
 type Seen = { begun: number; cancelled: number }
@@ -84,6 +84,26 @@ test('while places are scarce, an answer is waited for less long', { timeout: 20
   client.socket.pause()
   client.send('GET /large HTTP/1.1\r\nHost: a\r\n\r\n')
   await eventually(() => seen.cancelled === 1)
+})
+
+test('a connection that is not used is kept, and gives its place back while places are scarce', { timeout: 20_000 }, async (t) => {
+  const { proxy } = await setUp(t, { connections: { connections: 5, perAddress: 5 } })
+  const clients = []
+  for (let n = 0; n < 2; n++) {
+    const client = await rawClient(t, proxy.url)
+    client.send('GET /x HTTP/1.1\r\nHost: a\r\n\r\n')
+    await client.until((text) => text.includes('ok'))
+    clients.push(client)
+  }
+  await sleep(pace.soon * 4)
+  assert.ok(clients.every(({ socket }) => !socket.readableEnded))
+  const third = await rawClient(t, proxy.url)
+  const begun = performance.now()
+  third.send('POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na')
+  await clients[0]?.end()
+  assert.ok(performance.now() - begun < 2000)
+  third.send('b')
+  assert.match(await third.until((text) => text.includes('ok')), / 200 /)
 })
 
 test('over HTTP/2 a stream that is not read is reset, and the others of its connection go on', { timeout: 20_000 }, async (t) => {
