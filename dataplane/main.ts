@@ -79,7 +79,8 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
   const vault = new Vault(options.pepper === undefined ? undefined : await pepperFrom(options.pepper, say))
   let disk: DiskFile | undefined
   let store: Store | undefined
-  const limiter = options.redis && await connectLimiter({ redis: options.redis, fleet: gateway, say })
+  const shared = options.redis && !('primary' in feed) ? await connectLimiter({ redis: options.redis, fleet: gateway, say }) : undefined
+  const limiter = 'primary' in feed ? feed.primary.limiter : shared
   const proxy = await startProxy({
     http: options.http,
     ...(!('primary' in feed) && { admin: options.admin }),
@@ -93,7 +94,7 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
     portal: options.portal,
     rotate: (key) => ('primary' in feed ? feed.primary.rotate(key) : rotate(key)),
     log,
-    ...('primary' in feed && { announce: () => {} }),
+    ...('primary' in feed && { announce: feed.primary.announce, closed: feed.primary.closed }),
     workers: options.workers !== undefined && options.workers > 1 ? createWorkers({ count: options.workers, log, rotate: (key) => rotate(key) }) : undefined,
     async boot(activate, settled) {
       if ('primary' in feed) {
@@ -118,7 +119,7 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
     await end()
     return clean
   }
-  if ('primary' in feed) feed.primary.serve(proxy.urls, proxy.metrics, drain)
+  if ('primary' in feed) feed.primary.serve(proxy.answer, drain)
   return {
     urls: proxy.urls,
     drain,

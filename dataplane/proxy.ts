@@ -20,13 +20,13 @@ import { createRuntime } from './runtime.ts'
 import { createDoor, listen, type Door } from './server.ts'
 import type { Activate, Active } from './store.ts'
 import { openAudit } from './telemetry/audit.ts'
-import { LimitTally } from './telemetry/limits.ts'
+import { addUsage, LimitTally } from './telemetry/limits.ts'
 import type { Log } from './telemetry/log.ts'
-import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import { createMetrics } from './telemetry/metrics.ts'
 import { createRecorder } from './telemetry/recorder.ts'
 import { Upstreams, type PoolLimits } from './upstream/pool.ts'
 import { Vault } from './vault.ts'
-import type { PublicUrls } from './workers/messages.ts'
+import type { Asked } from './workers/messages.ts'
 import type { Workers } from './workers/primary.ts'
 
 export type Bind = Readonly<{ host: string; port: number }>
@@ -66,14 +66,17 @@ export type ProxyOptions = Readonly<{
   rotate?: RotateKey | undefined
   /** They have the public ports, and this process has none. */
   workers?: Workers | undefined
+  /** Ports that no call of the gateway's own may lead to, besides its own. */
+  closed?: readonly number[]
   /** A port is open; absent: it stands in the log. */
   announce?: (name: string, url: string) => void
 }>
 
 /** One proxy, without the source of its tables. */
 export type Proxy = Readonly<{
-  urls: PublicUrls & Readonly<{ admin: string | undefined; health: string | undefined }>
-  metrics: Metrics
+  urls: Readonly<{ http: string; https: string | undefined; admin: string | undefined; health: string | undefined }>
+  /** For the process that this is a worker of. */
+  answer(what: Asked): Promise<unknown>
   /** Ends the public port as `drain.ts` says, then the others. False: something in flight had to be cut. */
   drain(options: DrainOptions): Promise<boolean>
   /** At once, whatever is in flight. */
@@ -85,7 +88,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const audit = await openAudit({ file: options.audit, log })
   const vault = options.vault ?? new Vault()
   /** What the gateway calls is never itself. */
-  const own: number[] = []
+  const own: number[] = [...options.closed ?? []]
   const outgoing = createOutgoing({ closed: ownPorts(() => own) })
   const authenticators = authenticatorsOf(vault, {
     outgoing,
@@ -99,7 +102,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     filterDeps: { authenticators, backendTokens: createBackendTokens({ outgoing, vault }), limiter, limitTally, ...options.filterDeps, audit },
   })
   const metrics = createMetrics({
-    series: runtime.series, limits: limitTally, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: workers.metrics }),
+    series: runtime.series, limits: limitTally, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: () => workers.ask('metrics') }),
   })
   const tally = options.portal === true ? new Tally() : undefined
   const recorder = createRecorder({ log, series: runtime.series, audit, tally })
@@ -115,7 +118,9 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   let ending = false
   const draining = () => ending || drain.draining()
   const ready = () => runtime.table() !== undefined && !draining() && (workers?.ready() ?? true)
-  const admin = { metrics, table: runtime.table, usage: () => limitTally.usage(limiter), ready }
+  const usage = async () => workers === undefined ? limitTally.usage(limiter) : addUsage(await workers.ask('usage'))
+  const answer = (what: Asked): Promise<unknown> => what === 'metrics' ? metrics.snapshots() : limitTally.usage(limiter)
+  const admin = { metrics, table: runtime.table, usage, ready }
 
   const servers: Server[] = []
   const doors: Door[] = []
@@ -160,12 +165,17 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     for (const url of [health, adminUrl]) if (url !== undefined) own.push(Number(new URL(url).port))
     if (workers !== undefined) {
       await options.boot(publishing(runtime.activate, workers.publish), workers.settled)
-      const urls = await workers.start()
-      announce('http', urls.http)
-      if (urls.https !== undefined) announce('https', urls.https)
+      await workers.start({ limiter, closed: own, announce })
       return {
-        urls: { ...urls, admin: adminUrl, health },
-        metrics,
+        urls: {
+          http: workers.url('http') ?? '',
+          get https() {
+            return workers.url('https')
+          },
+          admin: adminUrl,
+          health,
+        },
+        answer,
         async drain(drainOptions) {
           ending = true
           const clean = await workers.drain(drainOptions)
@@ -204,7 +214,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
         admin: adminUrl,
         health,
       },
-      metrics,
+      answer,
       async drain(drainOptions) {
         const clean = await drain.drain(drainOptions)
         await close()

@@ -178,3 +178,27 @@ test('a port that is taken ends it with one message, and no worker is left', { t
   assert.equal(code, 1)
   assert.match(said, /EADDRINUSE/)
 })
+
+test('a limit is one for all workers, and so is what is told of who used how much', { timeout: 60_000, skip: linux }, async (t) => {
+  const { file, folder } = await setUp(t)
+  writeFileSync(join(folder, 'limit.yaml'), `
+apiVersion: modelroute.io/v1alpha1
+kind: RateLimitPolicy
+metadata: {name: few}
+spec:
+  targetRefs: [{group: modelroute.io, kind: ModelRoute, name: one}]
+  limits:
+  - name: daily
+    counters: [{type: SourceIP}]
+    rate: {requests: 10, window: 24h}
+`)
+  const one = await run(t, ['http', 'admin'], 'serve', '-f', file, '-f', join(folder, 'limit.yaml'), '--workers', '3', '--host', '127.0.0.1',
+    '--http-port', '0', '--admin-port', '0', '--control-port', '0')
+  await until('readiness', async () => (await fetch(`${one.urls['admin']}/readyz`)).ok)
+  const statuses = await Promise.all(Array.from({ length: 24 }, async () => (await ask(one.urls['http'] ?? '')).status))
+  assert.deepEqual([200, 429].map((status) => statuses.filter((each) => each === status).length), [10, 14])
+  assert.match(await metricsOf(one), /^modelroute_ratelimit_decisions_total\{.*decision="rejected".*\} 14$/m)
+  const usage = JSON.stringify(await (await fetch(`${one.urls['admin']}/usage`)).json())
+  assert.match(usage, /"address":"127\.0\.0\.1","requests":10/)
+  assert.match(usage, /"remaining":0/)
+})

@@ -36,17 +36,24 @@ export async function connectLimiter({ redis, fleet, say }: SharedOptions): Prom
 }
 
 function limiterOf(own: ProcessStore, store: Store | undefined): Limiter {
-  const counts: Pick<Limiter, 'take' | 'settle'> = {
+  return limiterOver({
     take(tenant, takes) {
       if (store === undefined) return own.take(takes)
       const global = takes.filter(({ scope }) => scope === 'Global')
       if (global.length === takes.length) return store.take(tenant, takes)
       return global.length === 0 ? own.take(takes) : mixed(own, store, tenant, takes, global)
     },
-    settle({ held }, units) {
-      if (held === undefined) return
-      held.settle(units)
-      if (queues.size > 0) queues.poke(held.keys)
+    settle: ({ held }, units) => held?.settle(units),
+  }, store)
+}
+
+/** Lets requests wait, wherever it is counted. */
+export function limiterOver({ take, settle }: Pick<Limiter, 'take' | 'settle'>, store?: Pick<Limiter, 'close'>): Limiter {
+  const counts: Pick<Limiter, 'take' | 'settle'> = {
+    take,
+    settle(decision, units) {
+      settle(decision, units)
+      if (decision.held !== undefined && queues.size > 0) queues.poke(decision.held.keys)
     },
   }
   const queues = new Queues(counts)

@@ -1,6 +1,17 @@
 import type { Limit } from '../../table/limits.ts'
 import type { Limiter, Take } from '../limits/limiter.ts'
 
+/** What one caller used, as it is told. */
+export type Usage = Readonly<{
+  tenant: string
+  consumer?: string
+  address?: string
+  requests: number
+  inputTokens: number
+  outputTokens: number
+  limits: readonly unknown[]
+}>
+
 /** How a limit decided. `unavailable`: it could not, and refuses then. */
 export type LimitDecision = 'allowed' | 'rejected' | 'shadow_rejected' | 'unavailable' | 'queue_full' | 'queue_timeout'
 
@@ -65,7 +76,7 @@ export class LimitTally {
   }
 
   /** What was used, and what the counts say now is left; those who called last first. */
-  async usage(limiter: Limiter, most = 1000): Promise<readonly unknown[]> {
+  async usage(limiter: Limiter, most = 1000): Promise<readonly Usage[]> {
     const callers = [...this.#used.values()].reverse().slice(0, most)
     return Promise.all(callers.map(async ({ tenant, caller, last: { takes, of }, ...used }) => {
       const { verdicts } = await limiter.take(tenant, takes.map((take) => ({ ...take, units: 0, hold: false })))
@@ -77,6 +88,27 @@ export class LimitTally {
       return { tenant, ...who, ...used, limits }
     }))
   }
+}
+
+/** Another process of this program made them in the same way, or gave no answer. */
+function isUsages(value: unknown): value is readonly Usage[] {
+  return Array.isArray(value)
+}
+
+/** What several processes tell, each of its own callers, with the same counts behind their limits. */
+export function addUsage(told: readonly unknown[]): Usage[] {
+  const all = new Map<string, Usage>()
+  for (const each of told.flatMap((list) => isUsages(list) ? list : [])) {
+    const key = JSON.stringify([each.tenant, each.consumer, each.address])
+    const before = all.get(key)
+    all.set(key, before === undefined ? each : {
+      ...each,
+      requests: each.requests + before.requests,
+      inputTokens: each.inputTokens + before.inputTokens,
+      outputTokens: each.outputTokens + before.outputTokens,
+    })
+  }
+  return [...all.values()]
 }
 
 function makeRoom(map: Map<string, unknown>, max: number): void {

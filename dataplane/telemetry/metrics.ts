@@ -11,7 +11,7 @@ export type MetricsDeps = Readonly<{
   /** Seconds since a controller last said that the table in force is what it should be. */
   tableAge: () => number
   /** Of the processes that this one's metrics are to include. */
-  others?: () => Promise<readonly Snapshots[]>
+  others?: () => Promise<readonly unknown[]>
 }>
 
 /** What a process counted, to be put together with that of others. */
@@ -131,12 +131,17 @@ export function createMetrics({ series, limits, table, tableAge, others }: Metri
     contentType: registry.contentType,
     async text() {
       if (others === undefined) return registry.metrics()
-      const all = [await snapshots(), ...await others()].filter((each) => each.length > 0)
+      const all = [await snapshots(), ...(await others()).filter(isSnapshots)]
       return AggregatorRegistry.aggregate(all).metrics()
     },
     snapshots,
     close: () => delay.disable(),
   }
+}
+
+/** Another process of this program made them in the same way, or gave no answer. */
+function isSnapshots(value: unknown): value is Snapshots {
+  return Array.isArray(value) && value.length > 0
 }
 
 /** A histogram whose counts are read from Series at the scrape. */

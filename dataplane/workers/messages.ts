@@ -1,11 +1,11 @@
 import type { Rotated } from '../../table/messages.ts'
 import type { DrainOptions } from '../drain.ts'
 import type { KeyToRotate } from '../receive/conversation.ts'
-import type { Snapshots } from '../telemetry/metrics.ts'
 import type { Change } from './change.ts'
+import type { LimitsToPrimary, LimitsToWorker } from './relay.ts'
 
-/** Where the public ports of a worker are. */
-export type PublicUrls = Readonly<{ http: string; https: string | undefined }>
+/** What a worker knows that the primary tells for all: its metrics, and who used how much. */
+export type Asked = 'metrics' | 'usage'
 
 /**
  * What the primary and its workers say to each other, over the channel that Node gives them (structured clones, in
@@ -14,17 +14,22 @@ export type PublicUrls = Readonly<{ http: string; https: string | undefined }>
 export type ToWorker =
   /** `seq` counts the tables of the primary. Without a change there is none yet. */
   | Readonly<{ type: 'table'; seq: number; change: Change | undefined }>
-  | Readonly<{ type: 'metrics'; id: number }>
+  | Readonly<{ type: 'ask'; id: number; what: Asked }>
+  | LimitsToWorker
   | Readonly<{ type: 'drain'; options: DrainOptions }>
   | Readonly<{ type: 'rotated'; id: number; outcome: Rotated['outcome'] }>
 
 export type ToPrimary =
   | Readonly<{ type: 'hello' }>
-  | Readonly<{ type: 'listening'; urls: PublicUrls }>
+  /** A public port is open: every worker says so of the same ones. */
+  | Readonly<{ type: 'port'; name: string; url: string }>
+  /** It serves. */
+  | Readonly<{ type: 'serving' }>
   /** The table `seq` is in force. */
   | Readonly<{ type: 'active'; seq: number }>
-  | Readonly<{ type: 'metrics'; id: number; metrics: Snapshots }>
   /** The holder of a key asks for another one: the primary talks to the controller. */
   | Readonly<{ type: 'rotate'; id: number; key: KeyToRotate }>
+  | Readonly<{ type: 'answer'; id: number; value: unknown }>
+  | LimitsToPrimary
   /** The last it says. `clean`: nothing had to be cut. */
   | Readonly<{ type: 'drained'; clean: boolean }>

@@ -1,25 +1,32 @@
 import cluster, { type Worker } from 'node:cluster'
 import type { DrainOptions } from '../drain.ts'
+import type { Limiter } from '../limits/limiter.ts'
 import type { RotateKey } from '../portal/portal.ts'
 import type { Active } from '../store.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { Snapshots } from '../telemetry/metrics.ts'
 import { changeBetween } from './change.ts'
-import type { PublicUrls, ToPrimary, ToWorker } from './messages.ts'
+import type { Asked, ToPrimary, ToWorker } from './messages.ts'
 import { relayLines } from './output.ts'
+import { relayTo } from './relay.ts'
 import { afterEnd } from './restart.ts'
 
 /** The processes that share the public ports of this one, which holds the table and has no public port itself. */
 export type Workers = Readonly<{
-  /** Resolves when all of them listen; rejects when one ends before. */
-  start(): Promise<PublicUrls>
+  /**
+   * Resolves when all of them serve; rejects when one ends before.
+   * @param closed ports of this process, which no call of a worker may lead to
+   * @param announce told of each public port once
+   */
+  start(options: Readonly<{ limiter: Limiter; closed: readonly number[]; announce: (name: string, url: string) => void }>): Promise<void>
+  /** Of the public port of that name, once it is open. */
+  url(name: string): string | undefined
   publish(active: Active): void
   /** Resolves once the table published last is in force everywhere. */
   settled(): Promise<void>
   /** All had a table, and one at least has it still. */
   ready(): boolean
   /** Of each that answers in time. */
-  metrics(): Promise<Snapshots[]>
+  ask(what: Asked): Promise<unknown[]>
   /** True: nothing had to be cut. */
   drain(options: DrainOptions): Promise<boolean>
   close(): Promise<void>
@@ -33,12 +40,15 @@ type Entry = {
   greeted: boolean
   /** Of the table that it has in force; 0: none. */
   seq: number
-  urls: PublicUrls | undefined
+  serving: boolean
   clean: boolean
 }
 
-/** How long a worker may take to tell its metrics, and to end after the time of a drain is over. Milliseconds. */
-const metricsMax = 1000
+/** In the environment of a worker. */
+export const closedVariable = 'MODELROUTE_WORKER_CLOSED'
+
+/** How long a worker may take to answer, and to end after the time of a drain is over. Milliseconds. */
+const answerMax = 1000
 const endMax = 5000
 
 /** Workers are this program again, with the same arguments, which finds out by itself that it is one. */
@@ -51,6 +61,8 @@ export function createWorkers({ count, log, rotate }: Readonly<{ count: number; 
   let complete = false
   let ending = false
   let asked = 0
+  let started: Parameters<Workers['start']>[0] | undefined
+  const ports = new Map<string, string>()
 
   const send = (entry: Entry, message: ToWorker): void => {
     if (entry.worker.isConnected()) entry.worker.send(message)
@@ -76,25 +88,32 @@ export function createWorkers({ count, log, rotate }: Readonly<{ count: number; 
   }
 
   function fork(failures: number): Entry {
-    const worker = cluster.fork()
-    const entry: Entry = { worker, startedAt: performance.now(), sent: undefined, greeted: false, seq: 0, urls: undefined, clean: false }
+    const worker = cluster.fork({ [closedVariable]: started?.closed.join(',') })
+    const entry: Entry = { worker, startedAt: performance.now(), sent: undefined, greeted: false, seq: 0, serving: false, clean: false }
     entries.add(entry)
     relayLines(worker.process, log)
+    const limits = started && relayTo(started.limiter, (message) => send(entry, message))
     worker.on('message', (message: ToPrimary) => {
       if (message.type === 'hello') {
         entry.greeted = true
         sendTable(entry)
-      } else if (message.type === 'listening') entry.urls = message.urls
+      } else if (message.type === 'serving') entry.serving = true
+      else if (message.type === 'port') opened(message.name, message.url)
       else if (message.type === 'active') entry.seq = message.seq
       else if (message.type === 'rotate') {
         const { id, key } = message
         void rotate?.(key).then((outcome) => send(entry, { type: 'rotated', id, outcome }))
       } else if (message.type === 'drained') entry.clean = message.clean
+      else if (message.type === 'take' || message.type === 'settle') {
+        limits?.hear(message)
+        return
+      }
       wake()
     })
     worker.on('error', (error) => log.write('warn', 'a worker cannot be reached', { pid: worker.process.pid, why: error.message }))
     worker.on('exit', (code, signal) => {
       entries.delete(entry)
+      limits?.gone()
       if (!ending && complete) {
         const next = afterEnd(failures, performance.now() - entry.startedAt)
         log.write('error', 'a worker ended; another takes its place', { pid: worker.process.pid, code, signal, wait_ms: next.wait })
@@ -109,6 +128,12 @@ export function createWorkers({ count, log, rotate }: Readonly<{ count: number; 
     return entry
   }
 
+  function opened(name: string, url: string): void {
+    if (ports.has(name)) return
+    ports.set(name, url)
+    if (complete) started?.announce(name, url)
+  }
+
   function stopRestarts(): void {
     ending = true
     for (const timer of restarts) clearTimeout(timer)
@@ -121,18 +146,19 @@ export function createWorkers({ count, log, rotate }: Readonly<{ count: number; 
   }
 
   return {
-    async start() {
+    async start(options) {
+      started = options
       cluster.setupPrimary({ silent: true, serialization: 'advanced' })
       const all = Array.from({ length: count }, () => fork(0))
-      await until(() => entries.size < count || all.every(({ urls }) => urls !== undefined))
-      const urls = all[0]?.urls
-      if (entries.size < count || urls === undefined) {
+      await until(() => entries.size < count || all.every(({ serving }) => serving))
+      if (entries.size < count) {
         await close()
         throw new Error('a worker could not start')
       }
       complete = true
-      return urls
+      for (const [name, url] of ports) options.announce(name, url)
     },
+    url: (name) => ports.get(name),
     publish(next) {
       active = next
       seq++
@@ -142,23 +168,23 @@ export function createWorkers({ count, log, rotate }: Readonly<{ count: number; 
       const wanted = seq
       return until(() => [...entries].every((entry) => entry.sent === undefined || entry.seq >= wanted))
     },
-    ready: () => complete && [...entries].some(({ urls, seq: inForce }) => urls !== undefined && inForce > 0),
-    async metrics() {
+    ready: () => complete && [...entries].some(({ serving, seq: inForce }) => serving && inForce > 0),
+    async ask(what) {
       const id = ++asked
-      const all = [...entries].filter(({ urls }) => urls !== undefined).map((entry) => new Promise<Snapshots>((resolve) => {
+      const all = [...entries].filter(({ serving }) => serving).map((entry) => new Promise<unknown>((resolve) => {
         const stop = (): void => {
           clearTimeout(timer)
           entry.worker.off('message', hear).off('exit', none)
         }
         const hear = (message: ToPrimary): void => {
-          if (message.type !== 'metrics' || message.id !== id) return
+          if (message.type !== 'answer' || message.id !== id) return
           stop()
-          resolve(message.metrics)
+          resolve(message.value)
         }
-        const none = (): void => { stop(); resolve([]) }
-        const timer = setTimeout(none, metricsMax)
+        const none = (): void => { stop(); resolve(undefined) }
+        const timer = setTimeout(none, answerMax)
         entry.worker.on('message', hear).on('exit', none)
-        send(entry, { type: 'metrics', id })
+        send(entry, { type: 'ask', id, what })
       }))
       return Promise.all(all)
     },

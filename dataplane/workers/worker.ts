@@ -2,16 +2,24 @@ import cluster from 'node:cluster'
 import type { DrainOptions } from '../drain.ts'
 import type { RotateKey } from '../portal/portal.ts'
 import type { Activate, Active } from '../store.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
+import type { Limiter } from '../limits/limiter.ts'
 import { changed } from './change.ts'
-import type { PublicUrls, ToPrimary, ToWorker } from './messages.ts'
+import type { Asked, ToPrimary, ToWorker } from './messages.ts'
+import { closedVariable } from './primary.ts'
+import { relayedLimiter } from './relay.ts'
 
 /** The primary, as a worker sees it. */
 export type Primary = Readonly<{
   /** Puts what it sends in force; resolves once it has said what there is to begin with. */
   feed(activate: Activate): Promise<void>
+  /** Ports of the primary, which no call of this process may lead to. */
+  closed: readonly number[]
+  /** A public port is open. */
+  announce(name: string, url: string): void
+  /** Counts limits for all workers. */
+  limiter: Limiter
   /** To be called when there is something to ask and to end. */
-  serve(urls: PublicUrls, metrics: Metrics, drain: (options: DrainOptions) => Promise<boolean>): void
+  serve(answer: (what: Asked) => Promise<unknown>, drain: (options: DrainOptions) => Promise<boolean>): void
   /** Has it ask the controller. */
   rotate: RotateKey
   /** Resolves when it has had this process drained. */
@@ -30,8 +38,15 @@ export function primaryOf(): Primary | undefined {
   const send = (message: ToPrimary, done?: () => void): void => {
     process.send?.(message, undefined, undefined, done)
   }
+  const limits = relayedLimiter(send)
+  listeners.add((message) => {
+    if (message.type === 'decision') limits.hear(message)
+  })
   let asked = 0
   return {
+    closed: (process.env[closedVariable] ?? '').split(',').filter((port) => port !== '').map(Number),
+    announce: (name, url) => send({ type: 'port', name, url }),
+    limiter: limits.limiter,
     ended: ended.promise,
     rotate(key) {
       const id = asked++
@@ -61,12 +76,12 @@ export function primaryOf(): Primary | undefined {
       send({ type: 'hello' })
       return told.promise
     },
-    serve(urls, metrics, drain) {
+    serve(answer, drain) {
       listeners.add((message) => {
-        if (message.type === 'metrics') void metrics.snapshots().then((all) => send({ type: 'metrics', id: message.id, metrics: all }))
+        if (message.type === 'ask') void answer(message.what).then((value) => send({ type: 'answer', id: message.id, value }))
         if (message.type === 'drain') void drain(message.options).then((clean) => send({ type: 'drained', clean }, ended.resolve))
       })
-      send({ type: 'listening', urls })
+      send({ type: 'serving' })
     },
   }
 }
