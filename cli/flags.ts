@@ -158,6 +158,20 @@ export const flags = define([
     help: 'a network whose X-Forwarded-For and Forwarded are believed: that of an ingress or load balancer before it',
   },
   {
+    name: 'geo',
+    type: 'text',
+    value: 'FILE',
+    of: { serve: null, dataplane: null },
+    help: 'a database (MaxMind DB format) that says which country an address is in; followed as it is replaced',
+  },
+  {
+    name: 'geo-header',
+    type: 'text',
+    value: 'NAME',
+    of: { serve: null, dataplane: null },
+    help: 'a header with the country of the caller, believed from trusted hops only; wins over --geo',
+  },
+  {
     name: 'max-connections',
     type: 'count',
     of: { serve: '10000', dataplane: '10000' },

@@ -25,6 +25,8 @@ export type DataplaneOptions = Readonly<{
   connections?: ConnectionLimits
   /** Hops whose word is taken for where a request came from. */
   trusted?: Networks
+  /** Where callers are. */
+  geo?: ProxyOptions['geo']
   /** Processes that share the public ports, where there is more than this one. */
   workers?: number | undefined
   /** Where tables come from: controllers to dial, the one in this process, or the process that this is a worker of. */
@@ -89,6 +91,7 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
     ...(limiter && { limiter }),
     ...(options.connections && { connections: options.connections }),
     trusted: options.trusted,
+    geo: options.geo,
     vault,
     audit: options.audit,
     portal: options.portal,

@@ -13,6 +13,7 @@ import type { Limiter } from './limits/limiter.ts'
 import { createOutgoing, ownPorts } from './outgoing.ts'
 import { startShedding } from './overload.ts'
 import { createGateway } from './pipeline/gateway.ts'
+import { openGeo, type GeoOptions } from './pipeline/geo.ts'
 import { plainAddress, type Networks } from './pipeline/networks.ts'
 import { createPortal, type RotateKey } from './portal/portal.ts'
 import { Tally } from './portal/tally.ts'
@@ -57,6 +58,8 @@ export type ProxyOptions = Readonly<{
   connections?: ConnectionLimits
   /** Hops whose word is taken for where a request came from; they may bring many clients each. */
   trusted?: Networks | undefined
+  /** Where callers are: by a database, or by a header of trusted hops. */
+  geo?: GeoOptions | undefined
   pace?: PaceLimits
   /** File of the audit log; without it, its records stand in the log. */
   audit?: string | undefined
@@ -107,6 +110,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const tally = options.portal === true ? new Tally() : undefined
   const recorder = createRecorder({ log, series: runtime.series, audit, tally })
   const portal = tally && createPortal({ keys: vault, table: runtime.table, tally, rotate: options.rotate })
+  const geo = options.geo && await openGeo(options.geo, options.trusted, (...line) => log.write(...line))
   const drain = createDrain()
   const { trusted } = options
   const admission = createAdmission({
@@ -150,6 +154,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
       server.closeAllConnections()
     }
     metrics.close()
+    geo?.close()
     pace.close()
     shedding.close()
     await runtime.close()
@@ -197,7 +202,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
       named.follow(next)
       return refusals
     })
-    const gateway = createGateway({ runtime, recorder, draining: drain.draining, shed: shedding.shed, trusted, portal })
+    const gateway = createGateway({ runtime, recorder, draining: drain.draining, shed: shedding.shed, trusted, geo: geo?.country, portal })
     const http = await open('http', createDoor({ gateway, admission, pace }), options.http)
     let https: string | undefined
     const openTls = async ({ bind }: HttpsOptions) => {

@@ -48,6 +48,8 @@ export type Condition = Readonly<{
   holds: (facts: Facts) => boolean
   /** It looks at the model that the request names, which may be in the body. */
   readsModel: boolean
+  /** It looks at who calls. */
+  readsPrincipal: boolean
 }>
 
 /** A cost; undefined where it cannot be evaluated or is no number from 0 on. */
@@ -204,15 +206,16 @@ const callable = new Set([
   'lastIndexOf', 'substring', 'string', 'int', 'double', 'bool', 'dyn', 'type', 'min', 'max',
 ])
 
-type Program = Readonly<{ run: (context: Readonly<Record<string, unknown>>) => unknown; readsModel: boolean }>
+type Program = Readonly<{ run: (context: Readonly<Record<string, unknown>>) => unknown; readsModel: boolean; readsPrincipal: boolean }>
 
 /** A condition of the users' contract, or why it is none. */
 export function compileCondition(source: string): Condition | Fault {
   const program = compile(source, base, ['bool'])
   if ('fault' in program) return program
-  const { run, readsModel } = program
+  const { run, readsModel, readsPrincipal } = program
   return {
     readsModel,
+    readsPrincipal,
     holds({ request, principal }) {
       try {
         return run({ request: new RequestValue(request), principal: new PrincipalValue(principal) }) === true
@@ -250,14 +253,14 @@ export function compileCost(source: string): Cost | Fault {
 function compile(source: string, environment: Environment, types: readonly string[]): Program | Fault {
   if (source.length > lengthMax) return { fault: `is longer than ${lengthMax} characters` }
   try {
-    const seen: Seen = { names: [], readsModel: false, steps: 0 }
+    const seen: Seen = { names: [], readsModel: false, readsPrincipal: false, steps: 0 }
     const fault = look(environment.parse(source).ast, 0, seen)
     if (fault !== undefined) return { fault }
     const program = environment.parse(renamed(source, seen.names))
     const { valid, type = '', error } = program.check()
     if (!valid) return { fault: `is no expression that can be evaluated: ${why(error)}` }
     if (!types.includes(type) && type !== 'dyn') return { fault: `gives a ${type}; a ${types.join(' or ')} is needed` }
-    return { run: program, readsModel: seen.readsModel }
+    return { run: program, readsModel: seen.readsModel, readsPrincipal: seen.readsPrincipal }
   } catch (error) {
     return { fault: `is no CEL expression: ${why(error)}` }
   }
@@ -268,7 +271,7 @@ function why(error: unknown): string {
   return String(summary).replaceAll(/\s+/g, ' ').replaceAll('matchesLinear', 'matches').slice(0, 200)
 }
 
-type Seen = { names: [from: number, to: number][]; readsModel: boolean; steps: number }
+type Seen = { names: [from: number, to: number][]; readsModel: boolean; readsPrincipal: boolean; steps: number }
 
 /** Walks an expression before anything of it is evaluated: what is wrong with it, and what it looks at. */
 function look(node: ASTNode, loopsAround: number, seen: Seen): string | undefined {
@@ -284,6 +287,7 @@ function look(node: ASTNode, loopsAround: number, seen: Seen): string | undefine
       if (fault !== undefined) return fault
     }
   }
+  if (op === 'id' && args === 'principal') seen.readsPrincipal = true
   if ((op === '.' && args[1] === 'model') || (op === '[]' && args[1].args === 'model')) seen.readsModel = true
   for (const inner of childrenOf(args)) {
     const fault = look(inner, depth, seen)

@@ -46,6 +46,10 @@ const Match = v.pipe(
     sources: v.exactOptional(list(text)),
     /** Who calls, by the rule's `auth`; without one nobody does. */
     principal: v.exactOptional(PrincipalMatch),
+    /** ISO 3166-1 alpha-2, upper case; where it is not known which one it is, none of them. */
+    countries: v.exactOptional(list(text)),
+    /** CEL over `request` and `principal`. */
+    when: v.exactOptional(text),
   }),
   v.readonly(),
 )

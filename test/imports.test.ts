@@ -58,6 +58,7 @@ forbid('only main.ts and the command line wire things together', (i) =>
 
 const doors: Record<string, RegExp> = {
   express: /^dataplane\/server\.ts$/,
+  'mmdb-lib': /^dataplane\/pipeline\/geo\.ts$/,
   ioredis: /^dataplane\/redis\.ts$/,
   'http-proxy': /^dataplane\/upstream\/tunnel\.ts$/,
   undici: /^dataplane\/(upstream\/|outgoing\.ts$)/,

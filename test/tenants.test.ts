@@ -106,7 +106,7 @@ const permitted = ({ grants }: World, from: string, to: string, name: string) =>
   || grants.some((grant) => grant.kind === 'Service' && grant.from === from && grant.to === to && (grant.name ?? name) === name)
 
 const request = (host: string, path: string): Matchable => ({
-  method: 'GET', host, path, clientAddress: '192.0.2.1', header: () => undefined, parameter: () => undefined, model: () => undefined, verdict: () => undefined,
+  method: 'GET', host, path, clientAddress: '192.0.2.1', header: () => undefined, parameter: () => undefined, model: () => undefined, verdict: () => undefined, country: undefined, facts: () => { throw new Error('not asked') },
 })
 
 const optionsOf = ({ bindings }: World): CompileOptions =>

@@ -25,7 +25,12 @@ export function compileAuthorization({ allow }: AuthorizationSpec, place: string
 
 /** Whether permissions ask who calls, which nobody knows where nobody was asked. */
 export function asksWho(permissions: readonly Permission[]): boolean {
-  return permissions.some(({ consumers, groups, tiers, scopes }) => consumers.length + groups.length + tiers.length + scopes.length > 0)
+  return permissions.some(({ consumers, groups, tiers, scopes, when }) => (when !== undefined && readsPrincipal(when)) || consumers.length + groups.length + tiers.length + scopes.length > 0)
+}
+
+export function readsPrincipal(when: string): boolean {
+  const condition = compileCondition(when)
+  return !('fault' in condition) && condition.readsPrincipal
 }
 
 function compileWhen(when: string | undefined, place: string, problems: Problem[]): void {

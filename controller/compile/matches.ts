@@ -1,8 +1,10 @@
 import { isIP } from 'node:net'
 import type { Match, PathMatch, StringMatch } from '../../table/route.ts'
 import type { Problem } from '../sources/snapshot.ts'
+import { compileCondition } from '../../table/expression.ts'
 import { compilePrincipal } from './authorization.ts'
 import { normalisePath, withoutTrailingSlash } from './paths.ts'
+import { sorted } from './names.ts'
 import { invalid, quote, unsupported, warning } from './problems.ts'
 import type { CheckRegex } from './regexes.ts'
 import type { MatchSpec } from './spec.ts'
@@ -47,8 +49,21 @@ function compileMatch(spec: MatchSpec, place: string, checkRegex: CheckRegex, pr
     query: compileStrings(spec.queryParams, `${place}.queryParams`, false, checkRegex, problems),
     ...(spec.model === undefined ? {} : { model: modelOf(spec.model) }),
     ...(spec.principal && { principal: compilePrincipal(spec.principal) }),
+    ...(spec.countries?.length ? { countries: sorted(spec.countries) } : {}),
+    ...(spec.when !== undefined && { when: compileWhen(spec.when, path, `${place}.when`, problems) }),
     ...(spec.sourceCIDRs?.length ? { sources: compileSources(spec.sourceCIDRs, `${place}.sourceCIDRs`, problems) } : {}),
   }
+}
+
+/** The body is read by the rule that a request has, so it cannot choose one. */
+function compileWhen(when: string, path: PathMatch, place: string, problems: Problem[]): string {
+  const condition = compileCondition(when)
+  if ('fault' in condition) problems.push(invalid(place, condition.fault))
+  else if (condition.readsModel && !canNameModel(path)) {
+    const where = 'V1 and V2 paths (/v1/models/NAME, /v2/models/NAME)'
+    problems.push(unsupported(place, `request.model of a match is read from ${where} and ${quote(path.value)} is none`))
+  }
+  return when
 }
 
 function compileSources(networks: readonly string[], place: string, problems: Problem[]): readonly string[] {

@@ -1,7 +1,7 @@
 import type { Rule, Target, Variant } from '../../table/route.ts'
 import type { Problem } from '../sources/snapshot.ts'
 import { compileAuth } from './auth.ts'
-import { asksWho, compileAuthorization } from './authorization.ts'
+import { asksWho, compileAuthorization, readsPrincipal } from './authorization.ts'
 import { compileCredentials } from './backend-access.ts'
 import { compileBackend } from './backends.ts'
 import { compileCors } from './cors.ts'
@@ -81,8 +81,9 @@ function compileProtection(
   const authorization = permitted && compileAuthorization(permitted.spec, permitted.place, problems)
   if (!auth) {
     const without = 'asks who calls, and without auth nobody knows; add auth to the rule or the route'
-    spec.matches?.forEach(({ principal }, at) => {
+    spec.matches?.forEach(({ principal, when }, at) => {
       if (principal) problems.push(invalid(`${place}.matches[${at}].principal`, without))
+      if (when !== undefined && readsPrincipal(when)) problems.push(invalid(`${place}.matches[${at}].when`, without))
     })
     if (permitted && asksWho(authorization ?? [])) problems.push(invalid(permitted.place, without))
   }

@@ -57,6 +57,8 @@ const supported = [
     ...['endpoint', ...secret('clientSecretRef'), 'cache', ...claims].map((field) => `${of}auth.anyOf[].introspection.${field}`),
     ...['consumers[]', 'groups[]', 'tiers[]', 'scopes[]', 'models[]', 'methods[]', 'when'].map((field) => `${of}authorization.allow[].${field}`),
   ]),
+  'rules[].matches[].countries[]',
+  'rules[].matches[].when',
   ...['consumers[]', 'groups[]', 'tiers[]', 'claims[].name', 'claims[].value'].map((field) => `rules[].matches[].principal.${field}`),
   'rules[].matches[].path.type',
   'rules[].matches[].path.value',

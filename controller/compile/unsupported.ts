@@ -10,8 +10,6 @@ export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy'
   ModelRoute: [
     { path: 'spec.rules[].matches[].model.type', admits: ['Exact'] },
     { path: 'spec.rules[].matches[].body' },
-    { path: 'spec.rules[].matches[].countries' },
-    { path: 'spec.rules[].matches[].when' },
     { path: 'spec.rules[].backendRefs[].priority', admits: [0] },
     { path: 'spec.rules[].backendRefs[].protocol', admits: ['Passthrough'] },
     { path: 'spec.rules[].split.by', admits: ['Random'] },

@@ -1,7 +1,7 @@
 import type { Built } from '../pipeline/route.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import type { Candidate } from '../pipeline/match.ts'
-import { principalHolds } from '../pipeline/principal.ts'
+import { anonymous, principalHolds } from '../pipeline/principal.ts'
 
 /** A rule that was looked at, and why it does not serve the request. */
 export type Considered = Readonly<{ route: string; rule: string; why: string }>
@@ -44,9 +44,15 @@ function whyNot(candidate: Candidate, hostnames: readonly string[], exchange: Ex
     if (value === undefined || !holds(value)) return { distance: 2, why: `the query parameter ${name} ${wanted(exact)}` }
   }
   if (candidate.sources?.(exchange.clientAddress) === false) return { distance: 2, why: 'the address of the caller is in none of its networks' }
+  if (candidate.countries?.has(exchange.country ?? '') === false) return { distance: 2, why: 'the country of the caller is none of its countries' }
   if (caller !== undefined) {
     const verdict = caller.authenticate && exchange.verdict(caller.authenticate)
     if (verdict === undefined || 'code' in verdict || !principalHolds(caller.match, verdict)) return { distance: 2, why: 'the caller is not one it is for' }
+  }
+  if (candidate.when !== undefined) {
+    const verdict = caller?.authenticate && exchange.verdict(caller.authenticate)
+    const principal = verdict === undefined || 'code' in verdict ? anonymous : verdict
+    if (!candidate.when.holds({ request: exchange.facts(), principal })) return { distance: 1, why: 'its expression does not hold' }
   }
   return { distance: 0, why: 'it matches too, but the chosen one is more specific, or older' }
 }

@@ -1,10 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { RequestFacts } from '../../table/expression.ts'
 import { modelOf, protocolOf, type Protocol } from '../protocols/path.ts'
 import type { Members } from '../protocols/json.ts'
 import type { NamedModel } from '../protocols/model.ts'
 import type { Standing } from '../limits/limiter.ts'
 import type { Series } from '../telemetry/series.ts'
 import type { ErrorCode } from './errors.ts'
+import { ExchangeFacts } from './facts.ts'
+import type { Geo } from './geo.ts'
 import { valueOf, type FlatHeaders } from './headers.ts'
 import type { Trail } from './hops.ts'
 import type { Candidate, Matchable } from './match.ts'
@@ -64,6 +67,8 @@ export class Exchange implements Matchable {
   clientAddress: string
   /** The hops between the caller and us, where they are trusted. */
   trail: Trail | undefined
+  /** Finds out where the caller is. */
+  geo: Geo | undefined
   rule: BuiltRule | undefined
   /** The model that the match asks for: what is counted for it. */
   asked: Candidate['model']
@@ -107,6 +112,8 @@ export class Exchange implements Matchable {
   bytesOut = 0
 
   #model: NamedModel | undefined | null = null
+  #country: string | undefined | null = null
+  #facts: RequestFacts | undefined
   #parameters: URLSearchParams | undefined
   #verdicts: Map<Authenticate, Verdict> | undefined
   #ends: (() => void)[] | undefined
@@ -175,6 +182,15 @@ export class Exchange implements Matchable {
 
   get path(): string {
     return this.received.path
+  }
+
+  get country(): string | undefined {
+    if (this.#country === null) this.#country = this.geo?.(this)
+    return this.#country
+  }
+
+  facts(): RequestFacts {
+    return (this.#facts ??= new ExchangeFacts(this))
   }
 
   get protocol(): Protocol {

@@ -12,6 +12,7 @@ import { gatherMax } from '../upstream/body.ts'
 import { cutOf } from './cut.ts'
 import { errors, failure, requestTooLarge, type Failure } from './errors.ts'
 import { Exchange, type Received, type Way } from './exchange.ts'
+import type { Geo } from './geo.ts'
 import { isPlainValue, valueOf, type FlatHeaders } from './headers.ts'
 import { trailOf } from './hops.ts'
 import type { Networks } from './networks.ts'
@@ -30,6 +31,8 @@ export type GatewayDeps = Readonly<{
   shed: () => boolean
   /** Hops whose word is taken for where a request came from. */
   trusted: Networks | undefined
+  /** Where callers are. */
+  geo?: Geo | undefined
   portal?: Portal | undefined
 }>
 
@@ -37,7 +40,7 @@ export type GatewayDeps = Readonly<{
 export type Gateway = (request: IncomingMessage, response: ServerResponse, expectsContinue?: boolean, fault?: Failure, opened?: Opened) => void
 
 /** The way of a request: screen → match → filters → variant → forward. It waits only for the network. */
-export function createGateway({ runtime, recorder, draining, shed, trusted, portal }: GatewayDeps): Gateway {
+export function createGateway({ runtime, recorder, draining, shed, trusted, geo, portal }: GatewayDeps): Gateway {
   return function gateway(request, response, expectsContinue = false, fault?: Failure, opened?: Opened) {
     const startedAt = performance.now()
     if (draining()) response.shouldKeepAlive = false
@@ -50,6 +53,7 @@ export function createGateway({ runtime, recorder, draining, shed, trusted, port
     const requestId = requestIdOf(valueOf(received.headers, 'x-request-id'))
     const exchange = new Exchange(request, response, received, table?.version ?? '', requestId, startedAt)
     if (trusted !== undefined) trace(exchange, trusted)
+    exchange.geo = geo
     follow(exchange)
     const outcome = portal?.owns(exchange.path) === true && opened === undefined ? portal.open(exchange) : table === undefined ? notReady : shed() ? overloaded : serve(exchange, table, opened)
     if (outcome instanceof Promise) outcome.then((settled) => proceed(exchange, settled), (error: unknown) => giveUp(exchange, error))

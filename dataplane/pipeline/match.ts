@@ -1,9 +1,10 @@
+import { compileCondition, type Condition, type RequestFacts } from '../../table/expression.ts'
 import type { PrincipalMatch } from '../../table/principal.ts'
 import type { Match, Route, StringMatch } from '../../table/route.ts'
 import type { NamedModel } from '../protocols/model.ts'
 import { parseNetworks, type Networks } from './networks.ts'
 import type { Pattern, Patterns } from './patterns.ts'
-import { principalHolds, type Authenticate, type Authenticators, type Verdict } from './principal.ts'
+import { anonymous, principalHolds, type Authenticate, type Authenticators, type Verdict } from './principal.ts'
 import { normalizePath } from './target.ts'
 
 /** What matching may ask of a request. Everything but method, host and path is worked out only when it is asked for. */
@@ -13,10 +14,14 @@ export interface Matchable {
   readonly host: string
   readonly path: string
   readonly clientAddress: string
+  /** Where the caller is, upper case; undefined where that is not known. */
+  readonly country: string | undefined
   header(name: string): string | undefined
   /** The first value of a query parameter. */
   parameter(name: string): string | undefined
   model(): NamedModel | undefined
+  /** What expressions see of it. */
+  facts(): RequestFacts
   /** Who calls, by these terms; undefined while nobody has asked. */
   verdict(authenticate: Authenticate): Verdict | undefined
 }
@@ -38,6 +43,8 @@ export type Candidate = Readonly<{
   query: readonly Test[]
   model: Match['model']
   sources: Networks | undefined
+  countries: ReadonlySet<string> | undefined
+  when: Condition | undefined
   /** Preflights are answered for it. */
   cors: boolean
   /** Who must call, and how that is found out. */
@@ -52,12 +59,16 @@ export function compileMatches(route: Route, patterns: Patterns, authenticators:
     for (const [match, source] of matches.entries()) {
       const compiled = compileMatch(source, patterns)
       if (typeof compiled === 'string') return `rule ${name}, match ${match}: ${compiled}`
-      const caller = source.principal && { match: source.principal, authenticate }
+      const asked = source.principal ?? (compiled.when?.readsPrincipal === true ? anybody : undefined)
+      const caller = asked && { match: asked, authenticate }
       candidates.push({ ...compiled, caller, cors: cors !== undefined, route: route.id, tenant: route.tenant, created: route.created, rule, match })
     }
   }
   return candidates
 }
+
+/** A caller whom an expression asks about. */
+const anybody: PrincipalMatch = { consumers: [], groups: [], tiers: [], claims: [] }
 
 const never: Pattern = () => false
 const always: Pattern = () => true
@@ -81,7 +92,10 @@ function compileMatch(match: Match, patterns: Patterns) {
   if (typeof query === 'string') return query
   const sources = match.sources && parseNetworks(match.sources)
   if (typeof sources === 'string') return sources
-  return { pathType: type, path, pathHolds, method: match.method, headers, query, model: match.model, sources }
+  const when = match.when === undefined ? undefined : compileCondition(match.when)
+  if (when !== undefined && 'fault' in when) return `when ${when.fault}`
+  const countries = match.countries && new Set(match.countries)
+  return { pathType: type, path, pathHolds, method: match.method, headers, query, model: match.model, sources, countries, when }
 }
 
 function compileTests(sources: readonly StringMatch[], patterns: Patterns): readonly Test[] | string {
@@ -106,7 +120,7 @@ function compileTest(source: StringMatch, patterns: Patterns): Pattern | string 
  * calls, that is taken to hold: whoever chooses such a candidate finds out, and looks again.
  */
 export function restHolds(candidate: Candidate, request: Matchable): boolean {
-  const { headers, query, sources, caller } = candidate
+  const { headers, query, sources, countries, caller, when } = candidate
   if (!modelHolds(candidate, request)) return false
   for (const test of headers) {
     const value = request.header(test.name)
@@ -117,7 +131,15 @@ export function restHolds(candidate: Candidate, request: Matchable): boolean {
     if (value === undefined || !test.holds(value)) return false
   }
   if (sources !== undefined && !sources(request.clientAddress)) return false
-  return caller === undefined || callerHolds(caller, request)
+  if (countries !== undefined && !countries.has(request.country ?? '')) return false
+  if (caller !== undefined && !callerHolds(caller, request)) return false
+  return when === undefined || whenHolds(when, caller, request)
+}
+
+function whenHolds(when: Condition, caller: Candidate['caller'], request: Matchable): boolean {
+  const verdict = caller?.authenticate && request.verdict(caller.authenticate)
+  if (when.readsPrincipal && verdict === undefined) return true
+  return when.holds({ request: request.facts(), principal: verdict === undefined || 'code' in verdict ? anonymous : verdict })
 }
 
 export function modelHolds({ model }: Candidate, request: Matchable): boolean {
@@ -134,7 +156,7 @@ function callerHolds({ match, authenticate }: NonNullable<Candidate['caller']>, 
 
 /**
  * Which of two candidates for the same host and path comes first: method, number of headers, of query parameters,
- * model, version, principal, networks; then the oldest route, its id, rule order (Gateway API, HTTPRouteRule.matches).
+ * model, version, principal, countries and networks, expression; then the oldest route, its id, rule order (Gateway API, HTTPRouteRule.matches).
  */
 export function comparePrecedence(a: Candidate, b: Candidate): number {
   return Number(b.method !== undefined) - Number(a.method !== undefined)
@@ -143,7 +165,8 @@ export function comparePrecedence(a: Candidate, b: Candidate): number {
     || Number(b.model !== undefined) - Number(a.model !== undefined)
     || Number(b.model?.version !== undefined) - Number(a.model?.version !== undefined)
     || Number(b.caller !== undefined) - Number(a.caller !== undefined)
-    || Number(b.sources !== undefined) - Number(a.sources !== undefined)
+    || Number(b.sources !== undefined || b.countries !== undefined) - Number(a.sources !== undefined || a.countries !== undefined)
+    || Number(b.when !== undefined) - Number(a.when !== undefined)
     || compareText(a.created, b.created)
     || compareText(a.route, b.route)
     || a.rule - b.rule

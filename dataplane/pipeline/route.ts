@@ -35,7 +35,7 @@ export function buildRoute(route: Route, { patterns, groups, series, state, filt
     state.set(rule.name, ofRule)
     return buildRule(route, rule, { state: ofRule, series, filterDeps, target: (variant) => groups.hold(route.tenant, variant.target) })
   })
-  const shape = JSON.stringify([route.created, route.hostnames, route.rules.map(({ matches, auth, cors }) => [matches, cors !== undefined, matches.some(({ principal }) => principal) ? auth : null])])
+  const shape = JSON.stringify([route.created, route.hostnames, route.rules.map(({ matches, auth, cors }) => [matches, cors !== undefined, matches.some(({ principal, when }) => principal !== undefined || when !== undefined) ? auth : null])])
   return { route, candidates, rules, shape }
 }
 

@@ -62,7 +62,7 @@ function build({ consumers, groups, tiers, scopes, models, methods, when }: Perm
 /** The controller has compiled it already; where the two disagree, it holds for nobody. */
 function conditionOf(when: string): Condition {
   const condition = compileCondition(when)
-  return 'fault' in condition ? { holds: () => false, readsModel: false } : condition
+  return 'fault' in condition ? { holds: () => false, readsModel: false, readsPrincipal: false } : condition
 }
 
 function allowed(exchange: Exchange, { at }: Built): undefined {
