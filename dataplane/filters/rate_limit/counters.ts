@@ -2,6 +2,7 @@ import { isIPv6 } from 'node:net'
 import type { Counter, Limit } from '../../../table/limits.ts'
 import { counterKeys } from '../../limits/key.ts'
 import type { Exchange } from '../../pipeline/exchange.ts'
+import { plainAddress } from '../../pipeline/networks.ts'
 import { chooseVariant } from '../../pipeline/variant.ts'
 import type { Subject } from './subject.ts'
 
@@ -67,7 +68,8 @@ export function callerOf({ principal, clientAddress }: Exchange): string {
 }
 
 /** One subscriber has a whole /64 of IPv6 to call from (RFC 6177), so all of it is one address here. */
-function networkOf(address: string): string {
+function networkOf(told: string): string {
+  const address = plainAddress(told)
   if (!isIPv6(address)) return address
   const [head = '', tail] = (address.split('%', 1)[0] ?? '').split('::')
   const left = head === '' ? [] : head.split(':')

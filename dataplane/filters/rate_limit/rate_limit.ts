@@ -8,7 +8,7 @@ import { callerOf } from './counters.ts'
 import { announce, type Told } from './headers.ts'
 import { needsOf } from './needs.ts'
 import { refusal, storeUnavailable } from './refusal.ts'
-import { lookAt, plainSubject, type Subject } from './subject.ts'
+import { lookAt, subjectAtHand, type Subject } from './subject.ts'
 import { watch } from './watch.ts'
 
 /** What is asked of the counts for one request: each take, and the limit that it is of. */
@@ -22,11 +22,11 @@ export const rateLimit: Filter = {
     const limits = rule.limits.map(buildLimit)
     const needs = needsOf(limits)
     const deps: Deps = { limiter, limitTally, tenant: route.tenant, readsUsage: needs.usage }
-    const looks = needs.model || needs.demand || needs.size
     return function limitRequest(exchange) {
-      return looks
-        ? lookAt(exchange, needs).then((subject) => ('code' in subject ? subject : decide(subject, limits, deps)))
-        : decide(plainSubject(exchange), limits, deps)
+      const subject = subjectAtHand(exchange, needs)
+      return subject === undefined
+        ? lookAt(exchange, needs).then((found) => ('code' in found ? found : decide(found, limits, deps)))
+        : decide(subject, limits, deps)
     }
   },
 }

@@ -5,6 +5,7 @@ import type { Exchange } from '../../pipeline/exchange.ts'
 import { demandOf, noDemand, type Demand } from '../../protocols/demand.ts'
 import { isGrpc } from '../../protocols/grpc.ts'
 import { membersOf } from '../../protocols/json.ts'
+import { namesModelInBody } from '../../protocols/openai.ts'
 import type { Needs } from './needs.ts'
 
 /** A request, and what the limits of its rule must know of it. */
@@ -17,17 +18,20 @@ export type Subject = Readonly<{
   requestBytes: number
 }>
 
-/** Where no limit has to know anything that is not here already. */
-export function plainSubject(exchange: Exchange): Subject {
-  return { exchange, model: exchange.model()?.name ?? exchange.asked?.name ?? '', demand: undefined, requestBytes: 0 }
+/** Where all that the limits must know is here already. */
+export function subjectAtHand(exchange: Exchange, needs: Needs): Subject | undefined {
+  if (needs.demand || needs.size || (needs.model && namesModelInBody(exchange.path))) return undefined
+  return { exchange, model: needs.model ? modelInPath(exchange) : '', demand: undefined, requestBytes: 0 }
 }
+
+const modelInPath = (exchange: Exchange) => exchange.model()?.name ?? exchange.asked?.name ?? ''
 
 /** Reads what must be known. What a server could read in another way than we do is refused: its cost would be a guess. */
 export async function lookAt(exchange: Exchange, needs: Needs): Promise<Subject | Failure> {
   const { received } = exchange
   // A stream of gRPC messages has no end to wait for.
   const readable = received.bodyLength !== 0 && !isGrpc(exchange.header('content-type'))
-  let { model } = plainSubject(exchange)
+  let model = needs.model ? modelInPath(exchange) : ''
   if (needs.model && readable) {
     const asked = await modelAsked(exchange)
     if (typeof asked !== 'string') return asked
@@ -46,7 +50,7 @@ export async function lookAt(exchange: Exchange, needs: Needs): Promise<Subject 
 
 async function demandIn(exchange: Exchange): Promise<Demand | Failure | undefined> {
   const { path, protocol } = exchange
-  if (protocol === 'HTTP') return undefined
+  if (protocol === 'HTTP' || isUpload(exchange)) return undefined
   const members = protocol === 'V2' ? await membersOfV2(exchange) : await bodyMembers(exchange)
   if (members === undefined) return { ...noDemand, rows: 1 }
   if ('code' in members) return members
@@ -56,6 +60,11 @@ async function demandIn(exchange: Exchange): Promise<Demand | Failure | undefine
     // It is nested deeper than anybody would.
     return unreadable
   }
+}
+
+/** Sound and images come as forms, in which there is no telling what they ask for. */
+function isUpload(exchange: Exchange): boolean {
+  return /\/v1\/(?:audio|images)\//.test(exchange.path) && exchange.header('content-type')?.startsWith('multipart/') === true
 }
 
 /**
