@@ -6,7 +6,7 @@ type Meta = Secret['metadata']
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
 // The messages are our own: those of the library quote what they found, and here that is a secret.
-const plain = v.record(v.string(), v.string('must be text (quote it)'))
+const plain = v.record(v.string(), v.string('must be text (quote it)'), 'is no mapping')
 const base64 = v.record(
   v.string(),
   v.pipe(
@@ -14,6 +14,7 @@ const base64 = v.record(
     v.transform((value) => value.replaceAll(/\s/g, '')),
     v.regex(BASE64, 'is not base64; plain text goes under stringData'),
   ),
+  'is no mapping',
 )
 
 const encode = (text: string) => Buffer.from(text).toString('base64')
