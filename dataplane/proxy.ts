@@ -10,6 +10,7 @@ import { createBackendTokens } from './filters/backend_credentials/tokens.ts'
 import type { FilterDeps } from './filters/filter.ts'
 import { createLimiter } from './limits/create.ts'
 import type { Limiter } from './limits/limiter.ts'
+import { modelLists } from './models.ts'
 import { createOutgoing, ownPorts } from './outgoing.ts'
 import { startShedding } from './overload.ts'
 import { createGateway } from './pipeline/gateway.ts'
@@ -202,7 +203,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
       named.follow(next)
       return refusals
     })
-    const gateway = createGateway({ runtime, recorder, draining: drain.draining, shed: shedding.shed, trusted, geo: geo?.country, portal })
+    const gateway = createGateway({ runtime, recorder, draining: drain.draining, shed: shedding.shed, trusted, geo: geo?.country, portal, models: modelLists })
     const http = await open('http', createDoor({ gateway, admission, pace }), options.http)
     let https: string | undefined
     const openTls = async ({ bind }: HttpsOptions) => {

@@ -3,6 +3,7 @@ import { answerPreflight, isPreflight } from '../filters/cors/preflight.ts'
 import { requestIdOf } from '../filters/request_id/request_id.ts'
 import { protocolOf, renameModel } from '../protocols/path.ts'
 import type { Outcome } from '../filters/filter.ts'
+import type { ModelLists } from '../models.ts'
 import type { Portal } from '../portal/portal.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
@@ -34,13 +35,15 @@ export type GatewayDeps = Readonly<{
   /** Where callers are. */
   geo?: Geo | undefined
   portal?: Portal | undefined
+  /** Lists of models, where no rule serves them. */
+  models?: ModelLists | undefined
 }>
 
 /** @param fault what is wrong with it as the door saw it: it is answered with that */
 export type Gateway = (request: IncomingMessage, response: ServerResponse, expectsContinue?: boolean, fault?: Failure, opened?: Opened) => void
 
 /** The way of a request: screen → match → filters → variant → forward. It waits only for the network. */
-export function createGateway({ runtime, recorder, draining, shed, trusted, geo, portal }: GatewayDeps): Gateway {
+export function createGateway({ runtime, recorder, draining, shed, trusted, geo, portal, models }: GatewayDeps): Gateway {
   return function gateway(request, response, expectsContinue = false, fault?: Failure, opened?: Opened) {
     const startedAt = performance.now()
     if (draining()) response.shouldKeepAlive = false
@@ -55,7 +58,7 @@ export function createGateway({ runtime, recorder, draining, shed, trusted, geo,
     if (trusted !== undefined) trace(exchange, trusted)
     exchange.geo = geo
     follow(exchange)
-    const outcome = portal?.owns(exchange.path) === true && opened === undefined ? portal.open(exchange) : table === undefined ? notReady : shed() ? overloaded : serve(exchange, table, opened)
+    const outcome = portal?.owns(exchange.path) === true && opened === undefined ? portal.open(exchange) : table === undefined ? notReady : shed() ? overloaded : serve(exchange, table, opened, models)
     if (outcome instanceof Promise) outcome.then((settled) => proceed(exchange, settled), (error: unknown) => giveUp(exchange, error))
     else proceed(exchange, outcome)
   }
@@ -141,7 +144,7 @@ function refuse(exchange: Exchange, why: Failure): void {
 
 type Table = NonNullable<ReturnType<Runtime['table']>>
 
-function serve(exchange: Exchange, table: Table, opened: Opened | undefined): Way | Failure | Promise<Way | Failure> {
+function serve(exchange: Exchange, table: Table, opened: Opened | undefined, models: ModelLists | undefined): Way | Failure | Promise<Way | Failure> {
   const fault = opened && tunnelFault(exchange)
   if (fault !== undefined) return fault
   if (isPreflight(exchange)) {
@@ -150,8 +153,8 @@ function serve(exchange: Exchange, table: Table, opened: Opened | undefined): Wa
   }
   const found = findKnown(exchange, table)
   return found instanceof Promise
-    ? found.then((settled) => enter(exchange, table, settled, opened))
-    : enter(exchange, table, found, opened)
+    ? found.then((settled) => enter(exchange, table, settled, opened, models))
+    : enter(exchange, table, found, opened, models)
 }
 
 function preflight(exchange: Exchange, table: Table): Way | undefined {
@@ -182,8 +185,18 @@ function unknown(verdict: Verdict): Failure | undefined {
   return 'code' in verdict && verdict.code === 'auth_unavailable' ? verdict : undefined
 }
 
-function enter(exchange: Exchange, table: Table, found: Found | Failure, opened: Opened | undefined): Way | Failure | Promise<Way | Failure> {
-  if (found === undefined) return unmatched(exchange, table.methods(exchange))
+function enter(
+  exchange: Exchange,
+  table: Table,
+  found: Found | Failure,
+  opened: Opened | undefined,
+  models: ModelLists | undefined,
+): Way | Failure | Promise<Way | Failure> {
+  if (found === undefined) {
+    const allow = table.methods(exchange)
+    if (opened !== undefined || models?.owns(exchange) !== true) return unmatched(exchange, allow)
+    return models.list(exchange, table).then((listed) => listed ?? unmatched(exchange, allow))
+  }
   if ('code' in found) return found
   const { rule, candidate } = found
   exchange.rule = rule

@@ -10,6 +10,7 @@ import type { BuiltTarget } from '../upstream/groups.ts'
 import type { Commit } from '../telemetry/audit.ts'
 import { createSplitter, type Splitter, type SplitState } from '../upstream/split.ts'
 import type { FlatHeaders } from './headers.ts'
+import type { Authenticate } from './principal.ts'
 
 export type BuiltVariant = Readonly<{
   name: string
@@ -33,6 +34,8 @@ export type BuiltRule = Readonly<{
   tick: number | undefined
   /** `dry`: without taking a turn. */
   choose(headers: FlatHeaders, dry: boolean): BuiltVariant | undefined
+  /** By whose terms its callers are known; undefined: nobody is asked. */
+  authenticate: Authenticate | undefined
   /** What is said to web pages. */
   cors: CorsPolicy | undefined
   /** Undefined: nobody is asked who calls, and nothing is said of an audit. */
@@ -86,6 +89,7 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
       const position = split(dry)
       return position === undefined ? undefined : variants[position]
     },
+    authenticate: rule.auth && deps.filterDeps.authenticators(route.tenant, rule.auth),
     cors: rule.cors && createCors(rule.cors),
     audited: rule.audit ?? (rule.auth && 'Buffered'),
     commit: rule.audit === 'Strict' ? deps.filterDeps.audit.commit : undefined,

@@ -2,6 +2,7 @@ import type { Match, Route, Rule } from '../../table/route.ts'
 import { foresee } from '../explain/explain.ts'
 import type { Standing } from '../limits/limiter.ts'
 import type { ErrorCode } from '../pipeline/errors.ts'
+import { namesModelInBody } from '../protocols/openai.ts'
 import { modelOf, protocolOf, type Protocol } from '../protocols/path.ts'
 import { pathOfV1 } from '../protocols/v1.ts'
 import { pathOfV2 } from '../protocols/v2.ts'
@@ -30,7 +31,7 @@ export type Offer = Readonly<{
   code: ErrorCode | undefined
 }>
 
-type Sample = Pick<Offer, 'model' | 'protocol' | 'method' | 'path' | 'headers'>
+export type Sample = Pick<Offer, 'model' | 'protocol' | 'method' | 'path' | 'headers'> & Readonly<{ version: string | undefined }>
 
 /** As many as a person reads. */
 const offersMax = 100
@@ -83,17 +84,28 @@ function placeOf({ auth }: Rule, keys: Keys, holder: Holder): Place | undefined 
   return auth.anonymous ? undefined : 'none'
 }
 
+/** Requests that a rule is for, as far as they can be told from its matches and permissions. */
+export function samplesIn(rule: Rule): readonly Sample[] {
+  return rule.matches.flatMap((match) => samplesOf(match, modelsIn(rule)))
+}
+
+/** What refuses a request is only so at the moment, or nothing does. */
+export function isPassing(code: ErrorCode | undefined): boolean {
+  return passing.has(code)
+}
+
 /** Requests that the match is for, as far as they can be told from it. */
 function samplesOf({ path: { type, value }, method, headers, model }: Match, listed: readonly string[]): readonly Sample[] {
   if (type === 'Regex') return []
   const base = value.replace(/\/+$/, '')
   const named = modelOf(base)
+  const version = model?.version ?? named?.version
   const given = headers.flatMap((test) => (test.type === 'Exact' ? [[test.name, test.value] as const] : []))
   const sample = (model: string, path: string, protocol: Protocol = protocolOf(path)): Sample =>
-    ({ model, headers: given, method: method ?? 'POST', path, protocol })
+    ({ model, version, headers: given, method: method ?? 'POST', path, protocol })
   const own = model?.name ?? named?.name
   const names = own === undefined ? listed : [own]
-  const version = model?.version ?? named?.version
+  if (own === undefined && names.length > 0 && namesModelInBody(base)) return names.map((name) => sample(name, base))
   if (type === 'Exact' || (named !== undefined && named.rest !== '')) return [sample(own ?? '', value)]
   const openAI = base === '' || /^(\/openai)?(\/v1)?$/.test(base)
   if (names.length === 0) return [openAI && base !== '' ? sample('', `${base.replace(/\/v1$/, '')}/v1/chat/completions`) : sample('', value)]
