@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect as connectHttp2 } from 'node:http2'
 import { request } from 'node:https'
@@ -7,6 +8,7 @@ import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { authority, type Certified } from '../certificates.ts'
+import { WebSocket, WebSocketServer } from 'ws'
 import { testProxy } from './proxy.ts'
 import { eventually, httpUpstream } from './sockets.ts'
 import { active, route } from './table.ts'
@@ -95,4 +97,27 @@ test('a replaced certificate is used without a restart, and an unusable one is n
   const { promise, resolve } = Promise.withResolvers<string>()
   kept.once('data', (data: Buffer) => resolve(data.toString()))
   assert.match(await promise, /^HTTP\/1\.1 200/)
+})
+
+test('a WebSocket tunnel opens over TLS too, and carries what it is given both ways', { timeout: 10_000 }, async (t) => {
+  const { proxy, port } = await front(t, server())
+  const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+  await once(sockets, 'listening')
+  t.after(() => {
+    for (const each of sockets.clients) each.terminate()
+    sockets.close()
+  })
+  sockets.on('connection', (socket) => socket.on('message', (data, binary) => socket.send(data, { binary })))
+  const address = sockets.address()
+  proxy.activate(active('2', [route()], { 'ml/s:80': [typeof address === 'object' && address ? address.port : 0] }))
+  const client = new WebSocket(`wss://localhost:${port}/chat`, { ca: ours.cert, family: 4 })
+  await once(client, 'open')
+  for (const body of [Buffer.from('hello'), Buffer.alloc(300_000, 'x')]) {
+    const answer = once(client, 'message')
+    client.send(body)
+    const [data] = (await answer) as [Buffer]
+    assert.ok(data.equals(body))
+  }
+  client.close()
+  await eventually(() => proxy.lines().some((line) => line['status'] === 101))
 })
