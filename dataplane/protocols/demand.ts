@@ -8,7 +8,7 @@ export type Demand = Readonly<{
   rows: number
   /** Of all inputs together. */
   tensorElements: number
-  /** An estimate on the high side. */
+  /** Of the prompt, at most: no tokenizer makes more than one of a byte. */
   inputTokens: number
   /** The most that the answer may have; undefined where the request sets no bound. */
   maxTokens: number | undefined
@@ -19,8 +19,6 @@ export const noDemand: Demand = { rows: 0, tensorElements: 0, inputTokens: 0, ma
 
 /** Of an image in a prompt, whatever its bytes: what common models make of a large one. */
 const IMAGE_TOKENS = 1500
-/** Bytes of text for a token; a little less than English has, about what Chinese has. */
-const TOKEN_BYTES = 3
 /** What a chat template adds to a message, and to the whole. */
 const FRAME_TOKENS = 4
 
@@ -86,12 +84,12 @@ function scalarsIn(value: unknown): number {
 
 /** Text by its bytes, token ids by their number. JSON.parse bounds how deep it goes. */
 function tokensOf(value: unknown): number {
-  if (typeof value === 'string') return value.startsWith('data:') ? IMAGE_TOKENS : Math.ceil(Buffer.byteLength(value) / TOKEN_BYTES)
+  if (typeof value === 'string') return value.startsWith('data:') ? IMAGE_TOKENS : Buffer.byteLength(value)
   if (typeof value === 'number') return 1
   if (Array.isArray(value)) return value.reduce((sum: number, one) => sum + tokensOf(one), 0)
   if (!isRecord(value)) return 0
   const own = 'role' in value ? FRAME_TOKENS : 0
-  return Object.entries(value).reduce((sum, [name, one]) => sum + Math.ceil(name.length / TOKEN_BYTES) + tokensOf(one), own)
+  return Object.entries(value).reduce((sum, [name, one]) => sum + name.length + tokensOf(one), own)
 }
 
 function countOf(value: unknown): number | undefined {

@@ -8,7 +8,12 @@ import type { Subject } from './subject.ts'
 const TOKEN_BYTES = 4
 
 /** What a request came to; undefined where the caller got nothing for it. */
-export type Spent = Readonly<TokenUsage & { responseBytes: number; backendSeconds: number }>
+export type Spent = Readonly<TokenUsage & {
+  /** The backend said how many tokens it were, and they are no estimate. */
+  told: boolean
+  responseBytes: number
+  backendSeconds: number
+}>
 
 /** Watches an answer for what its request came to. */
 export type Watch = Readonly<{ spent(): Spent | undefined }>
@@ -45,11 +50,12 @@ export function watch({ exchange, demand, requestBytes }: Subject, usage: boolea
       if (!answered && !abandoned) return undefined
       const backendSeconds = ((upstreamEndedAt || performance.now()) - upstreamStartedAt) / 1000
       const told = reader?.usage()
-      if (told !== undefined) return { ...told, responseBytes: bytesOut, backendSeconds }
+      if (told !== undefined) return { ...told, told: true, responseBytes: bytesOut, backendSeconds }
       // Each event of a stream has a token, but for the first and the last.
       const written = streams ? Math.max(0, events - 2) : Math.ceil(bytesOut / TOKEN_BYTES)
       return {
-        inputTokens: demand?.inputTokens ?? Math.ceil((exchange.bytesIn || requestBytes) / TOKEN_BYTES),
+        told: false,
+        inputTokens: Math.ceil((demand?.inputTokens ?? (exchange.bytesIn || requestBytes)) / TOKEN_BYTES),
         outputTokens: demand?.maxTokens === 0 ? 0 : written,
         responseBytes: bytesOut,
         backendSeconds,
