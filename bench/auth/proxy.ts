@@ -29,13 +29,14 @@ const terms: Readonly<Record<string, Auth['anyOf'][number]>> = {
 }
 const rules = [
   rule({ name: 'open', matches: [match('/open')] }),
+  // Whoever authenticates is recorded: this one is recorded without being asked who it is.
+  rule({ name: 'audited', matches: [match('/audited')], audit: 'Buffered' }),
   ...Object.entries(terms).map(([name, one]) => rule({ name, matches: [match(`/${name}`)], auth: { anyOf: [one], anonymous: false } })),
 ]
 const table = withKeys(active('1', [route({ rules })], { 'ml/s:80': [Number(backend)] }), keySet('ml', { 'bench-key': { groups: ['research'], tier: 'pro' } }))
 const loopback = { host: '127.0.0.1', port: 0 }
 const proxy = await startProxy({
-  // Whether anybody authenticates or not, each request has its record.
-  http: loopback, audit: '/dev/null', log: createLog({ level: 'warn' }), tableAge: () => 0,
+  http: loopback, log: createLog({ level: 'warn', sink: { write: (_text, done) => done(), sync() {} } }), tableAge: () => 0,
   boot: (activate) => {
     activate(table)
     return Promise.resolve()

@@ -1,6 +1,7 @@
 import { createPublicKey, KeyObject, verify } from 'node:crypto'
 import { availableParallelism, cpus } from 'node:os'
 import { join } from 'node:path'
+import jsonwebtoken from 'jsonwebtoken'
 import { base64url, signer, token } from '../../test/tokens/sign.ts'
 import { cpuOf, endAll, otherCore, outputOf, proxyCore, said, start } from '../processes.ts'
 import { median } from '../report.ts'
@@ -8,9 +9,9 @@ import { startRig, usualBody } from '../rig.ts'
 import { pipelined } from './pipelined.ts'
 
 /**
- * `npm run bench:auth [-- --rounds N] [--seconds N]`: what authentication costs. One proxy alone on one core, with a rule
- * without authentication and one for each kind of it; the rounds of all take turns, and each is compared with the open
- * rule's round beside it.
+ * `npm run bench:auth [-- --rounds N] [--seconds N]`: what authentication costs. One proxy alone on one core, with rules
+ * that do not ask who calls and one for each way of finding out; the rounds of all take turns, and each is compared with
+ * the round beside it.
  */
 const argument = (name: string, otherwise: number) => {
   const at = process.argv.indexOf(`--${name}`)
@@ -40,21 +41,26 @@ try {
     if (result.wrong > 0) throw new Error(`${path}: ${result.wrong} wrong answers`)
     return { rate: (result.done * 1000) / result.ms, cpu: (await cpuOf(proxy.pid) - before) / result.done }
   }
-  const kinds = ['token', 'key']
-  for (const kind of ['open', ...kinds]) await probe(kind, 3000)
-  for (const kind of kinds) {
-    const pairs: { open: Awaited<ReturnType<typeof probe>>; with: Awaited<ReturnType<typeof probe>> }[] = []
-    for (let round = 0; round < rounds; round++) {
-      const order = round % 2 === 0 ? ['open', kind] : [kind, 'open']
-      const found = new Map<string, Awaited<ReturnType<typeof probe>>>()
-      for (const path of order) found.set(path, await probe(path, seconds * 1000))
-      const [open, those] = [found.get('open'), found.get(kind)]
-      if (open && those) pairs.push({ open, with: those })
+  const names = ['open', 'audited', 'token', 'key'] as const
+  for (const name of names) await probe(name, 3000)
+  const probes = new Map<string, Awaited<ReturnType<typeof probe>>[]>()
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < names.length; i++) {
+      const name = names[(i + round) % names.length] ?? ''
+      probes.set(name, [...probes.get(name) ?? [], await probe(name, seconds * 1000)])
     }
-    const share = median(pairs.map((pair) => 1 - pair.with.rate / pair.open.rate)) * 100
-    const more = median(pairs.map((pair) => pair.with.cpu - pair.open.cpu))
-    console.log(`cached ${kind}: ${share.toFixed(1)} % of throughput (${median(pairs.map((pair) => pair.open.rate)).toFixed(0)} → ${median(pairs.map((pair) => pair.with.rate)).toFixed(0)} requests/s), ${more.toFixed(2)} µs of CPU a request`)
   }
+  const of = (name: string, key: 'rate' | 'cpu') => median(probes.get(name)?.map((one) => one[key]) ?? [])
+  /** Each round beside the same round of the other. */
+  const beside = (name: string, other: string) => {
+    const others = probes.get(other) ?? []
+    const [rate, cpu] = (['rate', 'cpu'] as const).map((key) => median((probes.get(name) ?? []).map((one, i) => one[key] / (others[i]?.[key] ?? Number.NaN))))
+    return `${((1 - (rate ?? 0)) * 100).toFixed(1)} % of throughput, ${(((cpu ?? 0) - 1) * of(other, 'cpu')).toFixed(1)} µs of CPU a request`
+  }
+  for (const name of names) console.log(`${name}: ${of(name, 'rate').toFixed(0)} requests/s, ${of(name, 'cpu').toFixed(1)} µs of CPU each`)
+  console.log(`\na record of audit: ${beside('audited', 'open')}`)
+  console.log(`a cached token, beyond its record: ${beside('token', 'audited')}`)
+  console.log(`an API key, beyond its record: ${beside('key', 'audited')}`)
 
   const tokens = Array.from({ length: 20_000 }, (_, n) => token(issuer, claims(n)))
   const cost = async (path: string, list: readonly string[], rate?: number) => {
@@ -67,7 +73,7 @@ try {
   const seen = Array.from(fresh, () => tokens[0] ?? '')
   const [cached, unseen] = [await cost('token', seen), await cost('token', fresh)]
   if (unseen.statuses.get('200') !== fresh.length) throw new Error(JSON.stringify([...unseen.statuses]))
-  console.log(`new RS256 token: ${(unseen.cpu - cached.cpu).toFixed(1)} µs of CPU more than a cached one; verifying its signature alone: ${bare(fresh).toFixed(1)} µs`)
+  console.log(`new RS256 token: ${(unseen.cpu - cached.cpu).toFixed(1)} µs of CPU more than a cached one; jsonwebtoken alone: ${alone(fresh, (key, each) => jsonwebtoken.verify(each, key, { algorithms: ['RS256'] })).toFixed(1)}, the signature alone: ${alone(fresh, bare).toFixed(1)}`)
 
   await ask()
   const [first = ''] = tokens
@@ -81,14 +87,17 @@ try {
   await endAll()
 }
 
-/** Microseconds for one signature, without anything around it. */
-function bare(list: readonly string[]): number {
+/** Microseconds of CPU for one token, without anything around it. */
+function alone(list: readonly string[], judge: (key: KeyObject, token: string) => unknown): number {
   if (!(issuer.key instanceof KeyObject)) return Number.NaN
   const key = createPublicKey(issuer.key)
-  const started = performance.now()
-  for (const each of list) {
-    const at = each.lastIndexOf('.')
-    verify('sha256', Buffer.from(each.slice(0, at)), key, Buffer.from(each.slice(at + 1), 'base64url'))
-  }
-  return ((performance.now() - started) * 1000) / list.length
+  const before = process.cpuUsage()
+  for (const each of list) judge(key, each)
+  const { user, system } = process.cpuUsage(before)
+  return (user + system) / list.length
+}
+
+function bare(key: KeyObject, token: string): boolean {
+  const at = token.lastIndexOf('.')
+  return verify('sha256', Buffer.from(token.slice(0, at)), key, Buffer.from(token.slice(at + 1), 'base64url'))
 }
