@@ -11,8 +11,9 @@ type ApiKeyCredential = Extract<Credential, { kind: 'apiKey' }>
 /** Where the key sets of the table in force are found, and what keys are digested with. */
 export type KeyVault = Readonly<{ credentials: ReadonlyMap<string, KeySet>; pepper: Buffer | undefined }>
 
-type Holder = Readonly<{ digest: Buffer; principal: Principal; expires: number }>
-type Index = Readonly<{ holders: ReadonlyMap<string, Holder>; recent: Map<string, Holder> }>
+type Holder = Readonly<{ principal: Principal; expires: number }>
+/** A set is replaced whole whenever one of its keys is, so what is made of each key is made when it is used. */
+type Index = Readonly<{ keys: ReadonlyMap<string, ApiKey>; recent: Map<string, Holder> }>
 
 const recentMax = 10_000
 /** Longer than any key: no hash is taken of it. */
@@ -30,19 +31,20 @@ export function createApiKeys(vault: KeyVault, now: () => number = Date.now): (t
   function indexOf(set: KeySet): Index {
     let index = indexes.get(set)
     if (index === undefined) {
-      index = { holders: new Map(set.keys.map((key) => [key.digest, holderOf(key)])), recent: new Map() }
+      index = { keys: new Map(set.keys.map((key) => [key.digest, key])), recent: new Map() }
       indexes.set(set, index)
     }
     return index
   }
 
-  function find({ holders, recent }: Index, key: Buffer, pepper: Buffer): Holder | undefined {
+  function find({ keys, recent }: Index, key: Buffer, pepper: Buffer): Holder | undefined {
     const alias = hash('sha256', salt + key.toString('latin1'), 'base64')
     const seen = recent.get(alias)
     if (seen !== undefined) return seen
     const digest = createHmac('sha256', pepper).update(hash('sha256', key, 'buffer')).digest()
-    const holder = holders.get(digest.toString('hex'))
-    if (holder === undefined || !timingSafeEqual(holder.digest, digest)) return undefined
+    const found = keys.get(digest.toString('hex'))
+    if (found === undefined || !timingSafeEqual(Buffer.from(found.digest, 'hex'), digest)) return undefined
+    const holder = holderOf(found)
     // Only keys that exist are remembered, so guesses push nothing out.
     if (recent.size >= recentMax) recent.clear()
     recent.set(alias, holder)
@@ -65,9 +67,8 @@ export function createApiKeys(vault: KeyVault, now: () => number = Date.now): (t
   }
 }
 
-function holderOf({ digest, name, consumer, groups, tier, expires }: ApiKey): Holder {
+function holderOf({ name, consumer, groups, tier, expires }: ApiKey): Holder {
   return {
-    digest: Buffer.from(digest, 'hex'),
     expires: expires ?? Number.POSITIVE_INFINITY,
     principal: { via: 'apiKey', consumer, groups, tier, scopes: [], claims: new Map(), credential: name },
   }
