@@ -230,3 +230,29 @@ test('a thousand streams at once never spend more than the budget where each say
   const served = answers.filter((status) => status === 200).length
   assert.ok(served > 0 && written <= 10_000, `${written} written in ${served}`)
 })
+
+test('nor where prompts have a token for each byte, before anything is known of them', async (t) => {
+  let spent = 0
+  const { post } = await proxyWith(t, [limit('tokens', 5000)], (response) => {
+    spent += 210
+    json(response, { usage: usage(200, 10) })
+  })
+  const content = '1'.repeat(200)
+  const statuses = await Promise.all(Array.from({ length: 100 }, async () => {
+    const answer = await post(chat({ messages: [{ role: 'user', content }], max_tokens: 10 }))
+    await answer.text()
+    return answer.status
+  }))
+  assert.ok(statuses.includes(200) && statuses.includes(429))
+  assert.ok(spent <= 5000, `${spent} spent`)
+})
+
+test('a stream that announces its length loses it with the chunk that is taken out', async (t) => {
+  const { post } = await proxyWith(t, [limit('tokens', 1000)], (response) => {
+    const body = `data: ${JSON.stringify({ choices: [{ delta: { content: 'a' } }] })}\n\ndata: ${JSON.stringify({ choices: [], usage: usage(1, 1) })}\n\ndata: [DONE]\n\n`
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'content-length': body.length }).end(body)
+  })
+  const answer = await post(chat({ stream: true }))
+  assert.equal(answer.headers.get('content-length'), null)
+  assert.equal(await answer.text(), 'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: [DONE]\n\n')
+})
