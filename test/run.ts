@@ -10,9 +10,9 @@ const files = globSync('{bench,cli,controller,crds,dataplane,examples,table,test
 const elsewhere: Record<string, string> = {
   'npm run test:cluster': 'a real Kubernetes control plane (builds it with Go, needs root for a network namespace)',
   'npm run test:browser': 'the portal in Chromium (installs it with apt-get)',
-  'npm run test:servers': 'real Triton, llama.cpp and nginx servers (installs them with pip and apt-get)',
+  'npm run test:servers': 'real Triton, llama.cpp and nginx servers (installs them with pip, apt-get and Go)',
   'npm run test:redis': 'a real Redis, a cluster of them, and one that fails (installs it with apt-get)',
-  'npm run test:load': 'a rolling restart under load, killed backends, a thousand clients that vanish (minutes)',
+  'npm run test:load': 'a rolling restart under load, killed backends, a thousand clients that vanish or are slow (minutes)',
 }
 
 const child = spawn(process.execPath, ['--test', '--test-timeout=120000', ...files], { stdio: 'inherit' })

@@ -95,6 +95,14 @@ async function find(): Promise<Binaries | Missing> {
   }
 }
 
+/** Why programs of Go cannot be had here, or false, as `cannotRun`. In CI it throws. */
+export async function withoutGo(): Promise<string | false> {
+  if (await onPath('go') !== undefined) return false
+  const why = 'some programs are built with Go, and there is no go on PATH'
+  if (process.env.CI === 'true') throw new Error(why)
+  return why
+}
+
 /** A program that is published as a Go module, by the import path of its command. */
 export function goProgram(path: string, version: string): Promise<string> {
   const recipe = install(path, version)

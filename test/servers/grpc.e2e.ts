@@ -4,7 +4,7 @@ import { execFile, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { promisify } from 'node:util'
-import { goProgram } from '../cluster/build.ts'
+import { goProgram, withoutGo } from '../cluster/build.ts'
 import { until } from '../cluster/wait.ts'
 import { backend, startServe, type Serving } from './serve.ts'
 import { startTriton, type Triton } from './servers.ts'
@@ -26,7 +26,7 @@ const slow = (seconds: number) => ({
 type Said = Readonly<{ code: number; out: string; err: string }>
 type Report = Readonly<{ count: number; statusCodeDistribution: Record<string, number>; p50: number }>
 
-suite('gRPC through the gateway', { skip: await cannotRun() }, () => {
+suite('gRPC through the gateway', { skip: await cannotRun() || await withoutGo() }, () => {
   let triton: Triton
   let gateway: Serving
   let venv: Venv
