@@ -3,8 +3,8 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { type CompileOptions, createCompiler } from '../controller/compile/compile.ts'
 import { readManifests } from '../controller/sources/files.ts'
-import type { ReferenceGrant, Resource, Service, Snapshot } from '../controller/sources/snapshot.ts'
-import type { ModelRoute } from '../crds/types.gen.ts'
+import type { ReferenceGrant, Resource, Secret, Service, Snapshot } from '../controller/sources/snapshot.ts'
+import type { ModelRoute, RateLimitPolicy } from '../crds/types.gen.ts'
 import type { Matchable } from '../dataplane/pipeline/match.ts'
 import type { BuiltRule } from '../dataplane/pipeline/rule.ts'
 import { createRuntime } from '../dataplane/runtime.ts'
@@ -27,13 +27,19 @@ type Written = Readonly<{
   tenant: Tenant
   hosts: readonly string[]
   path: string
-  backends: readonly Readonly<{ tenant: Tenant; name: string }>[]
+  backends: readonly Place[]
+  /** The Secret with the keys of its tokens; undefined: it takes API keys. */
+  tokens: Place | undefined
 }>
+type Place = Readonly<{ tenant: Tenant; name: string }>
 type Grant = Readonly<{ from: Tenant; to: Tenant; name: string | undefined; kind: string }>
 type World = Readonly<{
   routes: readonly Written[]
   grants: readonly Grant[]
-  services: readonly Readonly<{ tenant: Tenant; name: string }>[]
+  services: readonly Place[]
+  secrets: readonly Place[]
+  /** Each names a route by its age, whose ever that is. */
+  policies: readonly Readonly<{ tenant: Tenant; route: number }>[]
   bindings: readonly Readonly<{ host: string; namespace: Tenant }>[]
 }>
 
@@ -45,11 +51,14 @@ const worlds: fc.Arbitrary<World> = fc.record({
     hosts: fc.uniqueArray(fc.constantFrom(...hosts), { maxLength: 2 }),
     path: fc.constantFrom(...paths),
     backends: fc.array(place, { minLength: 1, maxLength: 2 }),
+    tokens: fc.option(place, { nil: undefined }),
   }), { maxLength: 8 }),
   grants: fc.array(fc.record({
     from: tenant, to: tenant, name: fc.constantFrom(undefined, ...names), kind: fc.constantFrom('Service', 'Service', 'Secret'),
   }), { maxLength: 4 }),
   services: fc.uniqueArray(place, { selector: ({ tenant, name }) => `${tenant}/${name}`, maxLength: 6 }),
+  secrets: fc.uniqueArray(place, { selector: ({ tenant, name }) => `${tenant}/${name}`, maxLength: 6 }),
+  policies: fc.array(fc.record({ tenant, route: fc.nat(7) }), { maxLength: 4 }),
   bindings: fc.array(fc.record({ host: fc.constantFrom(...hosts, '*'), namespace: tenant }), { maxLength: 2 }),
 })
 
@@ -58,6 +67,11 @@ function snapshotOf(world: World, blank: Snapshot): Snapshot {
     const name = `r${age}`
     const spec: ModelRoute['spec'] = {
       ...(route.hosts.length > 0 && { hostnames: [...route.hosts] }),
+      auth: {
+        anyOf: [route.tokens === undefined
+          ? { apiKey: { in: 'Header', name: 'x-api-key', selector: { matchLabels: { team: 'a' } } } }
+          : { jwt: { issuer: 'https://issuer.example', algorithms: ['HS256'], jwks: { secretRef: { name: route.tokens.name, key: 'jwks', ...(route.tokens.tenant !== route.tenant && { namespace: route.tokens.tenant }) } } } }],
+      },
       rules: [{
         name: 'infer',
         matches: [{ path: { value: route.path } }],
@@ -88,7 +102,23 @@ function snapshotOf(world: World, blank: Snapshot): Snapshot {
     metadata: { name: `g${at}`, namespace: to },
     spec: { from: [{ group: 'modelroute.io', kind: 'ModelRoute', namespace: from }], to: [{ group: '', kind, ...(name && { name }) }] },
   }]))
-  return { ...blank, modelRoutes, services, endpointSlices, referenceGrants }
+  const apiKey = (tenant: Tenant): Secret => ({
+    metadata: { name: 'key', namespace: tenant, labels: { 'modelroute.io/credential': 'api-key', team: 'a' }, annotations: { 'modelroute.io/consumer': tenant } },
+    data: new Map([['key', Buffer.from(`key of ${tenant}`).toString('base64')]]),
+  })
+  const secrets = new Map([
+    ...tenants.map((tenant) => [`${tenant}/key`, apiKey(tenant)] as const),
+    ...world.secrets.map(({ tenant, name }) => [`${tenant}/${name}`, { metadata: { name, namespace: tenant }, data: new Map([['jwks', Buffer.from(`of ${tenant}`).toString('base64')]]) }] as const),
+  ])
+  const rateLimitPolicies = new Map(world.policies.map(({ tenant, route }, at) => {
+    const name = `p${at}`
+    const object: RateLimitPolicy = {
+      apiVersion: 'modelroute.io/v1alpha1', kind: 'RateLimitPolicy', metadata: { name, namespace: tenant },
+      spec: { targetRefs: [{ group: 'modelroute.io', kind: 'ModelRoute', name: `r${route}` }], limits: [{ name: 'l', rate: { requests: 1, window: '1h' } }] },
+    }
+    return [`${tenant}/${name}`, { namespace: tenant, name, generation: 1, created: String(at), uid: `${tenant}${name}`, object, problems: [] }] as const
+  }))
+  return { ...blank, secrets, rateLimitPolicies, modelRoutes, services, endpointSlices, referenceGrants }
 }
 
 /** A tenant's endpoints can be told by their address. */
@@ -102,15 +132,15 @@ function placeOf({ label }: Upstream): Readonly<{ tenant: string; name: string }
 const membersOf = (rule: BuiltRule): readonly Upstream[] =>
   rule.variants.flatMap(({ target }) => (target.kind === 'unresolved' ? [] : target.group.members))
 
-const permitted = ({ grants }: World, from: string, to: string, name: string) => from === to
-  || grants.some((grant) => grant.kind === 'Service' && grant.from === from && grant.to === to && (grant.name ?? name) === name)
+const permitted = ({ grants }: World, from: string, to: string, name: string, kind = 'Service') => from === to
+  || grants.some((grant) => grant.kind === kind && grant.from === from && grant.to === to && (grant.name ?? name) === name)
 
 const request = (host: string, path: string): Matchable => ({
   method: 'GET', host, path, clientAddress: '192.0.2.1', header: () => undefined, parameter: () => undefined, model: () => undefined, verdict: () => undefined, country: undefined, facts: () => { throw new Error('not asked') },
 })
 
 const optionsOf = ({ bindings }: World): CompileOptions =>
-  ({ allowUrls: [], allowLoopback: false, allowUnmanagedEndpointSlices: false, hostnameBindings: bindings })
+  ({ pepper: Buffer.from('pepper'), allowUrls: [], allowLoopback: false, allowUnmanagedEndpointSlices: false, hostnameBindings: bindings })
 
 const covers = (wide: string, host: string) => wide === host || wide === '*' || (wide.startsWith('*.') && host.endsWith(wide.slice(1)))
 /** Of the names that cover a host, the most specific. */
@@ -121,6 +151,8 @@ test('no request, endpoint, connection or reference of one tenant is ever anothe
   const blank = (await readManifests([])).snapshot
   let served = 0
   let foreign = 0
+  let limited = 0
+  let secret = 0
   await fc.assert(fc.asyncProperty(worlds, async (world) => {
     const fleet = createCompiler(optionsOf(world))(snapshotOf(world, blank)).fleets.get('default')
     assert.ok(fleet)
@@ -161,19 +193,31 @@ test('no request, endpoint, connection or reference of one tenant is ever anothe
         if (oldest && (wider === -1 || at < wider)) for (const owner of owners) assert.equal(owner, oldest.tenant)
       }
     }
-    for (const route of fleet.routes.values()) for (const to of referencesOf(route)) {
-      assert.ok(to.startsWith(`${route.tenant}/`) || world.grants.some(({ from }) => from === route.tenant), `${route.id} names ${to}`)
+    const named = new Set<string>()
+    for (const route of fleet.routes.values()) for (const [kind, to] of referencesOf(route)) {
+      named.add(to)
+      const [there = '', name = ''] = to.replace('?', '/').replace(/:\d+$/, '').split('/')
+      const may = to === 'none' || permitted(world, route.tenant, there, name, kind === 'secret' ? 'Secret' : kind === 'endpoints' ? 'Service' : 'nothing')
+      assert.ok(may, `${route.id} names the ${kind} ${to}`)
+      if (kind === 'policy') limited++
+      if (kind === 'secret' && to !== 'none') secret++
     }
+    // What no route may name is not even told to the proxy.
+    for (const id of [...fleet.secrets.keys(), ...fleet.credentials.keys()]) assert.ok(id === 'pepper' || named.has(id), id)
+    for (const { id, keys } of fleet.credentials.values()) for (const key of keys) assert.equal(key.consumer, id.split('?')[0])
     await runtime.close()
   }), { numRuns: 1500 })
-  assert.ok(served > 1000 && foreign > 0, `${served} served, ${foreign} by a grant`)
+  assert.ok(served > 1000 && foreign > 0 && limited > 0 && secret > 0, `${served} served, ${foreign} by a grant, ${limited} limited, ${secret} with a secret`)
 })
 
 /** Every name of something beside the routes, wherever in the item it stands. */
-function referencesOf(route: Route): string[] {
-  const found: string[] = []
+function referencesOf(route: Route): (readonly ['keys' | 'endpoints' | 'secret' | 'policy', string])[] {
+  const found: (readonly ['keys' | 'endpoints' | 'secret' | 'policy', string])[] = []
   JSON.stringify(route, (key, value: unknown) => {
-    if (['set', 'secret', 'client', 'policy'].includes(key) && typeof value === 'string') found.push(value.replace('?', '/'))
+    if (typeof value !== 'string') return value
+    if (key === 'set') found.push([value.includes('?') ? 'keys' : 'endpoints', value])
+    else if (key === 'secret' || key === 'client') found.push(['secret', value])
+    else if (key === 'policy') found.push(['policy', value])
     return value
   })
   return found
@@ -182,7 +226,8 @@ function referencesOf(route: Route): string[] {
 test('what exists behind a reference that is not permitted cannot be told from what does not', async () => {
   const blank = (await readManifests([])).snapshot
   await fc.assert(fc.asyncProperty(worlds, tenant, async (world, me) => {
-    const forbidden = (to: Written['backends'][number]) => !permitted(world, me, to.tenant, to.name)
+    const forbidden = (to: Place) => !permitted(world, me, to.tenant, to.name)
+    const sealed = (to: Place) => !permitted(world, me, to.tenant, to.name, 'Secret')
     const told = (given: World) => {
       const { routes, fleets } = createCompiler(optionsOf(given))(snapshotOf(given, blank))
       const mine = <T>(entries: Iterable<[string, T]>) => [...entries].filter(([id]) => id.startsWith(`${me}/`))
@@ -190,6 +235,10 @@ test('what exists behind a reference that is not permitted cannot be told from w
     }
     const all = tenants.flatMap((of) => names.map((name) => ({ tenant: of, name })))
     const without = world.services.filter((to) => !forbidden(to))
-    assert.equal(told({ ...world, services: [...without, ...all.filter(forbidden)] }), told({ ...world, services: without }))
+    const bare = world.secrets.filter((to) => !sealed(to))
+    assert.equal(
+      told({ ...world, services: [...without, ...all.filter(forbidden)], secrets: [...bare, ...all.filter(sealed)] }),
+      told({ ...world, services: without, secrets: bare }),
+    )
   }), { numRuns: 300 })
 })
