@@ -40,12 +40,15 @@ suite('slow clients', () => {
     server.close()
   })
 
-  /** Milliseconds below which 99 of 100 requests are answered, at 100 a second: the best of some windows. */
-  async function p99(windows: number): Promise<number> {
+  /**
+   * Milliseconds below which 99 of 100 requests are answered, at 200 a second, in the best of many short windows: what
+   * else a machine does comes and goes, and a thousand connections stay.
+   */
+  async function p99(): Promise<number> {
     const each: number[] = []
-    for (let n = 0; n < windows; n++) {
-      const load = startLoad({ targets: [gateway.urls['http'] ?? ''], path: '/x', body: 'x', rate: 100, limit: 150 })
-      await new Promise((resolve) => { setTimeout(resolve, 1600) })
+    for (let n = 0; n < 9; n++) {
+      const load = startLoad({ targets: [gateway.urls['http'] ?? ''], path: '/x', body: 'x', rate: 200, limit: 100 })
+      await new Promise((resolve) => { setTimeout(resolve, 550) })
       const samples = await load.stop()
       assert.deepEqual(samples.filter(({ status }) => status !== 200).slice(0, 3), [])
       each.push(percentile(samples.map(({ ms }) => ms), 0.99))
@@ -74,14 +77,14 @@ suite('slow clients', () => {
     ['readers', ['-X', '-w', '512', '-y', '1024', '-n', '5', '-z', '32'], '/large'],
   ] as const) {
     test(`${connections} slow ${name} are cut, and others do not notice`, { timeout: 240_000 }, async (t) => {
-      await p99(1)
+      await p99()
       let [quiet, meanwhile] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
       for (let round = 0; round < rounds; round++) {
-        quiet = Math.min(quiet, await p99(3))
+        quiet = Math.min(quiet, await p99())
         const begun = performance.now()
         const { child, ended } = attack(mode, path)
         await wait('the connections', () => open() > places / 2)
-        meanwhile = Math.min(meanwhile, await p99(3))
+        meanwhile = Math.min(meanwhile, await p99())
         // Those that send too slowly are cut in any case; those whose answer the kernel holds, as long as they take the places of others.
         await wait('them to be cut', () => open() <= (name === 'readers' ? places / 2 : connections / 100))
         const seconds = (performance.now() - begun) / 1000
