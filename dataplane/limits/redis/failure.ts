@@ -8,6 +8,8 @@ import { Op } from './script.ts'
 const REMEMBERED = 50_000
 /** Counts of an outage that are carried over to the store after it. */
 const CARRIED = 100_000
+/** What was heard of a limit is a moment old: one part in so many of it is kept back. */
+const MARGIN = 100
 /** What a limit that says Allow allows. */
 const UNLIMITED = 2 ** 50
 /** When to come back where nobody can be asked. Milliseconds. */
@@ -94,7 +96,9 @@ export class Outage {
     if (own === undefined || this.#touched.has(asked.key) || this.#touched.size >= CARRIED) return
     const last = this.#deps.memory.get(asked.key)
     if (asked.onStoreFailure === 'Local' && last !== undefined && last.until > this.#deps.now()) {
-      const units = Math.max(0, capacityOf(own) - Math.floor(last.remaining / proxies))
+      // Less what the others may have taken since, and what was on its way.
+      const left = Math.max(0, last.remaining - Math.floor(asked.amount / MARGIN))
+      const units = Math.max(0, capacityOf(own) - Math.floor(left / proxies))
       this.#own.take([{ ...own, units, hold: false, shadow: true }])
     }
     this.#touched.set(asked.key, { tenant, asked, own, told: this.#own.used(own) })
