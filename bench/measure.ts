@@ -24,7 +24,7 @@ export async function measure(peers: readonly Peer[], rig: Rig, plan: Plan): Pro
   const set = (peer: Peer, more: Figures) => figures.set(peer, { ...figures.get(peer), ...more })
   const idleOf = (peer: Peer) => figures.get(peer)?.idle ?? 0
   // What is compared in streaming are proxies, not what they do on the way.
-  const streaming = peers.filter(({ call, name }) => call.body === undefined && !['naive', 'many', 'logged'].includes(name))
+  const streaming = peers.filter(({ call, name }) => call.body === undefined && !['naive', 'on', 'many', 'logged'].includes(name))
 
   /** One job against one proxy: what it did, what it cost (µs of CPU), how large it grew (MiB). */
   async function probe(peer: Peer, job: Job): Promise<Probe> {

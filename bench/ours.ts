@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { answering, call, type Peer } from './peers.ts'
@@ -21,12 +22,29 @@ ports: [{name: http, port: ${port}}]
 endpoints: [{addresses: [127.0.0.1]}]
 `).join('')}---`
 
-const route = (name: string, gateway: string, path: string, backends: string, more = '') => `
+const key = 'a-key-of-the-benchmark'
+
+/** What a caller is known by, and how much it may ask for: never reached. */
+const access = `
+apiVersion: v1
+kind: Secret
+${metadata('caller', ", labels: {modelroute.io/credential: api-key}, annotations: {modelroute.io/consumer: bench, modelroute.io/tier: pro}")}
+stringData: {keySha256: ${createHash('sha256').update(key).digest('hex')}}
+---
+apiVersion: modelroute.io/v1alpha1
+kind: RateLimitPolicy
+${metadata('much')}
+spec:
+  targetRefs: [{group: modelroute.io, kind: ModelRoute, name: 'on'}]
+  limits: [{name: much, algorithm: TokenBucket, counters: [{type: Principal}], rate: {requests: 10000000, window: 1s}}]
+---`
+
+const route = (name: string, gateway: string, path: string, backends: string, more = '', auth = '') => `
 apiVersion: modelroute.io/v1alpha1
 kind: ModelRoute
 ${metadata(name)}
 spec:
-  gatewayNames: ['${gateway}']
+  gatewayNames: ['${gateway}']${auth}
   rules:
   - name: infer
     matches: [{path: {type: PathPrefix, value: ${path}}${more}}]
@@ -57,7 +75,7 @@ export async function startOurs(ports: readonly number[], folder: string, wanted
   const file = join(folder, 'routes.yaml')
   await writeFile(file, [
     service('one', [one]), service('left', [one, two]), service('right', [three, four]),
-    route('off', 'off', '/', all), route('on', 'on', '/', halves), route('many', 'many', '/', all), wanted.includes('many') ? many() : '',
+    route('off', 'off', '/', all), route('on', 'on', '/', halves, '', '\n  auth: {anyOf: [{apiKey: {in: Header, name: x-api-key}}]}'), access, route('many', 'many', '/', all), wanted.includes('many') ? many() : '',
   ].join(''))
   const controller = start(otherCore, [
     process.execPath, bin, 'controller', '-f', file, '--push-port', '0', '--control-port', '0', '--log-level', 'warn',
@@ -75,10 +93,11 @@ export async function startOurs(ports: readonly number[], folder: string, wanted
     ])
     const http = await said<{ name: string; url: string }>(started, ({ name }) => name === 'http')
     const port = Number(http && new URL(http.url).port)
-    if (!await answering(port, '/', 30_000)) throw new Error(`the proxy ${mode} did not start`)
+    const headers = { 'x-api-key': key }
+    if (!await answering(port, '/', 30_000, headers)) throw new Error(`the proxy ${mode} did not start`)
     // Its access log is read, as an agent on the machine would.
     void drain(started.lines)
-    proxies.push({ name: mode + note, pid: started.pid, port, call })
+    proxies.push({ name: mode + note, pid: started.pid, port, call: mode === 'on' || mode === 'logged' ? { ...call, headers } : call })
   }
   return proxies
 }

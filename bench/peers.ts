@@ -30,10 +30,10 @@ async function freePort(): Promise<number> {
 }
 
 /** Resolves once something answers on a port. */
-export async function answering(port: number, request: string, within: number): Promise<boolean> {
+export async function answering(port: number, request: string, within: number, headers: Readonly<Record<string, string>> = {}): Promise<boolean> {
   const end = Date.now() + within
   while (Date.now() < end) {
-    const response = await fetch(`http://127.0.0.1:${port}${request}`, { signal: AbortSignal.timeout(2000) }).catch(() => undefined)
+    const response = await fetch(`http://127.0.0.1:${port}${request}`, { headers, signal: AbortSignal.timeout(2000) }).catch(() => undefined)
     await response?.body?.cancel()
     if (response?.status === 200) return true
     await new Promise((resolve) => setTimeout(resolve, 50))

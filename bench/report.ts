@@ -18,7 +18,7 @@ const names: Readonly<Record<string, string>> = {
   portkey: 'Portkey gateway',
   litellm: 'LiteLLM proxy',
   off: '**ModelRoute**, one route',
-  on: '**ModelRoute**, split over four endpoints',
+  on: '**ModelRoute**, API key, limit, split over four endpoints',
   logged: '**ModelRoute**, the same with access log',
   many: '**ModelRoute**, 5,000 routes',
 }
