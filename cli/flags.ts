@@ -148,7 +148,7 @@ export const flags = define([
     type: 'list',
     value: 'HOST',
     of: { serve: null, controller: null, check: null, explain: null },
-    help: 'a host that URL backends may reach: HOST, HOST:PORT or *.SUFFIX; over files, this machine too',
+    help: 'a host that URL backends, key sets and introspection may reach: HOST or HOST:PORT (also in private networks), or *.SUFFIX; over files, this machine too',
   },
   {
     name: 'trusted-hops',

@@ -1,6 +1,7 @@
 import { lookup as resolve } from 'node:dns'
 import { isIP } from 'node:net'
 import { buildConnector, Client, errors } from 'undici'
+import type { Reach } from '../table/reach.ts'
 import type { Callee } from '../table/principal.ts'
 import { AddressRefused, filteredLookup, leadsHere, mayReach, type Lookup } from './upstream/guard.ts'
 
@@ -42,14 +43,14 @@ export type OutgoingDeps = Readonly<{
 }>
 
 export function createOutgoing({ closed = () => false, lookup = resolve }: OutgoingDeps = {}): Outgoing {
-  const mayCall = (address: string, port: number, loopback: boolean) => mayReach(address, loopback) && !closed(address, port)
+  const mayCall = (address: string, port: number, reach: Reach) => mayReach(address, reach) && !closed(address, port)
   /** By port too, since the resolver is not told the port. They keep TLS sessions, and no connections. */
   const connectors = new Map<string, buildConnector.connector>()
-  function connectorFor(port: number, loopback: boolean, timeout: number): buildConnector.connector {
-    const key = `${port} ${loopback} ${timeout}`
+  function connectorFor(port: number, reach: Reach, timeout: number): buildConnector.connector {
+    const key = `${port} ${reach.loopback} ${reach.private} ${timeout}`
     let connector = connectors.get(key)
     if (connector === undefined) {
-      const allowed = (address: string) => mayCall(address, port, loopback)
+      const allowed = (address: string) => mayCall(address, port, reach)
       connector = buildConnector({ timeout, allowH2: false, lookup: filteredLookup(allowed, lookup) })
       if (connectors.size >= connectorsMax) connectors.clear()
       connectors.set(key, connector)
@@ -65,12 +66,12 @@ export function createOutgoing({ closed = () => false, lookup = resolve }: Outgo
     // The parser of URLs has brought every spelling of an address (`0177.1`, `2130706433`) to one.
     const host = url.hostname.replace(/^\[|\]$/g, '')
     const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80))
-    if (isIP(host) !== 0 && !mayCall(host, port, to.loopback)) {
+    if (isIP(host) !== 0 && !mayCall(host, port, to)) {
       return { failed: 'refused', why: `${host} is an address that a URL may not lead to` }
     }
     // One connection a call: none that another tenant's call has used, and each is to an address checked just now.
     const client = new Client(url.origin, {
-      connect: connectorFor(port, to.loopback, timeout),
+      connect: connectorFor(port, to, timeout),
       maxResponseSize: maxBytes,
       headersTimeout: timeout,
       bodyTimeout: timeout,

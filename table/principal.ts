@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { Reach } from './reach.ts'
 
 /** Who may call, and as whom: what a rule asks of a request's credentials, and what it lets them do. */
 
@@ -15,8 +16,8 @@ const Claims = v.pipe(
   v.readonly(),
 )
 
-/** An address that the gateway itself calls. `loopback`: it may resolve to this machine (files only). */
-export const Callee = v.pipe(v.strictObject({ url: text, loopback: v.boolean() }), v.readonly())
+/** An address that the gateway itself calls. */
+export const Callee = v.pipe(v.strictObject({ url: text, ...Reach.entries }), v.readonly())
 
 const Credential = v.pipe(
   v.variant('kind', [

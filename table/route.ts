@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { Reach } from './reach.ts'
 import { BackendCredentials, BackendTls } from './backend.ts'
 import { Cors } from './cors.ts'
 import { Limit } from './limits.ts'
@@ -68,8 +69,8 @@ const Target = v.pipe(
       tls: v.exactOptional(BackendTls),
       http2: v.exactOptional(v.literal(true)),
     }),
-    /** An origin resolved by DNS. `loopback`: may resolve to this machine (files only; a cluster never says so). */
-    v.strictObject({ kind: v.literal('url'), url: text, loopback: v.boolean(), tls: v.exactOptional(BackendTls) }),
+    /** An origin resolved by DNS, and where it may lead. */
+    v.strictObject({ kind: v.literal('url'), url: text, ...Reach.entries, tls: v.exactOptional(BackendTls) }),
     /** Answers 500 for its share, so that a broken reference shows at its weight instead of moving the load. */
     v.strictObject({ kind: v.literal('unresolved'), why: text }),
   ]),

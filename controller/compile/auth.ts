@@ -8,7 +8,7 @@ import { invalid, quote, unsupported } from './problems.ts'
 import { useSecret } from './secrets.ts'
 import type { AuthSpec, CredentialSpec } from './spec.ts'
 import type { BackendContext } from './targets.ts'
-import { calleeFault } from './urls.ts'
+import { calleeFault, reachOf } from './urls.ts'
 
 type Collected = Readonly<{ needs: Needs; problems: Problem[] }>
 
@@ -108,7 +108,7 @@ function secretOf(
 function compileCallee(url: string, place: string, { options }: BackendContext, problems: Problem[]): Callee {
   const fault = calleeFault(url, options)
   if (fault) problems.push(fault.refused ? unsupported(place, fault.why) : invalid(place, fault.why))
-  return { url, loopback: options.allowLoopback }
+  return { url, ...reachOf(new URL(url), options) }
 }
 
 function claimsOf(claims: Kind<'jwt'>['claims']): Extract<Credential, { kind: 'jwt' }>['claims'] {

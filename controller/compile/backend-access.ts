@@ -5,7 +5,7 @@ import { invalid, unsupported } from './problems.ts'
 import { useSecret } from './secrets.ts'
 import type { BackendRef } from './spec.ts'
 import type { BackendContext } from './targets.ts'
-import { calleeFault } from './urls.ts'
+import { calleeFault, reachOf } from './urls.ts'
 
 type Found = Readonly<{ needs: Needs; problems: Problem[] }>
 
@@ -45,7 +45,8 @@ export function compileCredentials(
     const keys = ['client_id', 'client_secret']
     const client = useSecret(oauth2.clientSecretRef, keys, `${place}.oauth2.clientSecretRef`, context, found)
     if (client.why !== undefined) return { why: client.why }
-    const token = { url: new URL(oauth2.tokenUrl).href, loopback: context.options.allowLoopback }
+    const tokenUrl = new URL(oauth2.tokenUrl)
+    const token = { url: tokenUrl.href, ...reachOf(tokenUrl, context.options) }
     return { value: { kind: 'oauth2', token, client: client.id, scopes: [...(oauth2.scopes ?? [])] } }
   }
   if (!secretRef) {

@@ -2,7 +2,7 @@ import type { InferenceService, Service } from '../sources/snapshot.ts'
 import { tcp } from './services.ts'
 import type { BackendRef } from './spec.ts'
 import { type Backend, type BackendContext, endpointsOf, setOf, type Unresolved } from './targets.ts'
-import { hostAllowed } from './urls.ts'
+import { hostAllowed, reachOf } from './urls.ts'
 
 /** KServe's port of every component, where the Service does not exist yet. */
 const DEFAULT_PORT = 80
@@ -93,5 +93,5 @@ function knative(
     const why = `${what} is no Service of ${namespace}; --allow-url ${url.host} admits it`
     return { reason: 'RefNotPermitted', why }
   }
-  return { target: { kind: 'url', url: url.origin, loopback: options.allowLoopback } }
+  return { target: { kind: 'url', url: url.origin, ...reachOf(url, options) } }
 }

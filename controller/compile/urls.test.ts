@@ -55,6 +55,13 @@ test('a suffix ends at a label, and does not admit a name that merely ends alike
   }
 })
 
+test('who names the very host opens the network that it is in; a name below a suffix may be anybody\'s', () => {
+  const allowUrls = ['id.example', '*.models.example']
+  const reached = (url: string) => compile(url, { allowUrls }).backend.target
+  assert.deepEqual(reached('https://id.example'), { kind: 'url', url: 'https://id.example', loopback: false, private: true })
+  assert.deepEqual(reached('https://eu.models.example'), { kind: 'url', url: 'https://eu.models.example', loopback: false })
+})
+
 test('an allowed port is compared with the scheme’s own one where the URL has none', () => {
   const options = { allowUrls: ['models.example:443', '[2001:db8::1]:8443'] }
   assert.deepEqual(compile('https://models.example', options).problems, [])

@@ -1,3 +1,4 @@
+import type { Reach } from '../../table/reach.ts'
 import type { Problem } from '../sources/snapshot.ts'
 import { invalid, quote, unsupported } from './problems.ts'
 import type { CompileOptions } from './spec.ts'
@@ -24,7 +25,7 @@ export function compileUrl(text: string, place: string, options: CompileOptions,
   }
   const closed = hostFault(url, options)
   if (closed !== undefined) return refuse(unsupported(place, closed))
-  return { target: { kind: 'url', url: url.origin, loopback: options.allowLoopback } }
+  return { target: { kind: 'url', url: url.origin, ...reachOf(url, options) } }
 }
 
 /** Why the gateway itself may not call an address. `refused`: it is one, and the operator does not admit it. */
@@ -47,11 +48,20 @@ function hostFault(url: URL, options: CompileOptions): string | undefined {
   return `host ${quote(url.host)} is not allowed; ${flag}`
 }
 
+/** An operator who names the very host means the network that it is in, too: a name below a suffix may be anybody's. */
+export function reachOf(url: URL, options: CompileOptions): Reach {
+  const named = admitted(url, options).some((entry) => !entry.startsWith('*.'))
+  return { loopback: options.allowLoopback, ...(named && { private: true }) }
+}
+
 /** Exact hosts, `*.suffix` for anything below, each with `:port` or for any port. */
 export function hostAllowed(url: URL, options: CompileOptions): boolean {
-  if (isLoopback(url.hostname)) return options.allowLoopback
+  return isLoopback(url.hostname) ? options.allowLoopback : admitted(url, options).length > 0
+}
+
+function admitted(url: URL, options: CompileOptions): readonly string[] {
   const port = url.port || (url.protocol === 'https:' ? '443' : '80')
-  return options.allowUrls.some((entry) => {
+  return options.allowUrls.filter((entry) => {
     const [, host = '', entryPort] = /^(.*?)(?::([0-9]+))?$/.exec(entry.toLowerCase()) ?? []
     if (entryPort !== undefined && entryPort !== port) return false
     return host.startsWith('*.') ? url.hostname.endsWith(host.slice(1)) : url.hostname === host

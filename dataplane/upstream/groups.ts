@@ -1,5 +1,6 @@
 import { isIP, isIPv6 } from 'node:net'
 import type { BackendTls } from '../../table/backend.ts'
+import type { Reach } from '../../table/reach.ts'
 import type { EndpointSet } from '../../table/endpoints.ts'
 import type { Variant } from '../../table/route.ts'
 import type { Upstream, Upstreams } from './pool.ts'
@@ -75,10 +76,10 @@ export class Groups {
     return known.group
   }
 
-  #urlGroup(tenant: string, { url, loopback, tls }: Readonly<{ url: string; loopback: boolean; tls?: BackendTls | undefined }>): Group {
+  #urlGroup(tenant: string, { url, tls, loopback, private: inside }: Readonly<Reach & { url: string; tls?: BackendTls | undefined }>): Group {
     const { origin } = new URL(url)
-    const known = this.#known(`${tenant} url ${origin} ${loopback}${termsKey(tls)}`, tenant, undefined, tls)
-    if (known.holders === 1) known.group.members = [this.#upstreams.hold(tenant, { origin, guard: { loopback }, tls })]
+    const known = this.#known(`${tenant} url ${origin} ${loopback} ${inside}${termsKey(tls)}`, tenant, undefined, tls)
+    if (known.holders === 1) known.group.members = [this.#upstreams.hold(tenant, { origin, guard: { loopback, ...(inside && { private: inside }) }, tls })]
     return known.group
   }
 

@@ -8,18 +8,31 @@ for (const address of [
   '::', 'fe80::1', 'fe80::1%eth0', 'fc00::1', 'fd00:ec2::254', 'ff02::1', '::ffff:10.0.0.1', '::ffff:a9fe:a9fe', '64:ff9b::a00:1', '2002:a00:1::',
   '::a00:1', 'not an address', '',
 ]) {
-  test(`a URL never leads to ${JSON.stringify(address)}`, () => assert.equal(mayReach(address, true), false))
+  test(`a URL never leads to ${JSON.stringify(address)}`, () => assert.equal(mayReach(address, { loopback: true }), false))
+}
+
+for (const address of ['10.0.0.1', '172.16.0.1', '192.168.1.1', '100.64.0.1', 'fc00::1', '::ffff:10.0.0.1']) {
+  test(`${address} only where private networks are open`, () => {
+    assert.equal(mayReach(address, { loopback: true }), false)
+    assert.equal(mayReach(address, { loopback: false, private: true }), true)
+  })
+}
+
+for (const address of ['169.254.169.254', 'fd00:ec2::254', '100.100.100.200', '::ffff:169.254.169.254', 'fe80::1', '0.0.0.0', '127.0.0.1', '64:ff9b::a00:1']) {
+  test(`${address} is closed also where private networks are open`, () => {
+    assert.equal(mayReach(address, { loopback: false, private: true }), false)
+  })
 }
 
 for (const address of ['127.0.0.1', '127.8.8.8', '::1', '::ffff:127.0.0.1', '::ffff:7f00:1']) {
   test(`${address} only where loopback is allowed`, () => {
-    assert.equal(mayReach(address, false), false)
-    assert.equal(mayReach(address, true), true)
+    assert.equal(mayReach(address, { loopback: false }), false)
+    assert.equal(mayReach(address, { loopback: true }), true)
   })
 }
 
 for (const address of ['93.184.216.34', '172.32.0.1', '2606:4700::1111', '::ffff:93.184.216.34']) {
-  test(`${address} is open`, () => assert.equal(mayReach(address, false), true))
+  test(`${address} is open`, () => assert.equal(mayReach(address, { loopback: false }), true))
 }
 
 const resolving = (addresses: LookupAddress[]) =>
@@ -28,10 +41,10 @@ const resolving = (addresses: LookupAddress[]) =>
 
 test('DNS rebinding: it is the resolved address that decides, and the open ones of several remain', () => {
   const both = [{ address: '10.0.0.1', family: 4 }, { address: '93.184.216.34', family: 4 }]
-  guardedLookup(false, resolving(both))('x.test', { all: true }, (error, found) => {
+  guardedLookup({ loopback: false }, resolving(both))('x.test', { all: true }, (error, found) => {
     assert.equal(error, null)
     assert.deepEqual(found, [both[1]])
   })
-  guardedLookup(false, resolving(both))('x.test', {}, (error, found) => assert.deepEqual([error, found], [null, '93.184.216.34']))
-  guardedLookup(false, resolving(both.slice(0, 1)))('x.test', { all: true }, (error) => assert.ok(error instanceof AddressRefused))
+  guardedLookup({ loopback: false }, resolving(both))('x.test', {}, (error, found) => assert.deepEqual([error, found], [null, '93.184.216.34']))
+  guardedLookup({ loopback: false }, resolving(both.slice(0, 1)))('x.test', { all: true }, (error) => assert.ok(error instanceof AddressRefused))
 })

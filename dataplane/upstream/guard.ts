@@ -1,6 +1,7 @@
 import { lookup as resolve, type LookupAddress, type LookupOptions } from 'node:dns'
 import { BlockList, isIP, isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import type { Reach } from '../../table/reach.ts'
 
 /**
  * Which addresses a URL may lead to. The name is what a manifest says, but the address is what a resolver says at the
@@ -8,26 +9,47 @@ import { networkInterfaces } from 'node:os'
  */
 const refused = new BlockList()
 for (const [network, bits] of [
-  ['0.0.0.0', 8], ['10.0.0.0', 8], ['100.64.0.0', 10], ['169.254.0.0', 16], ['172.16.0.0', 12], ['192.0.0.0', 24],
+  ['0.0.0.0', 8], ['169.254.0.0', 16], ['192.0.0.0', 24],
   // 168.63.129.16 is a public address on which Azure tells a machine its secrets.
-  ['168.63.129.16', 32], ['192.0.2.0', 24], ['192.88.99.0', 24], ['192.168.0.0', 16], ['198.18.0.0', 15], ['198.51.100.0', 24],
+  ['168.63.129.16', 32], ['192.0.2.0', 24], ['192.88.99.0', 24], ['198.18.0.0', 15], ['198.51.100.0', 24],
   ['203.0.113.0', 24], ['224.0.0.0', 4], ['240.0.0.0', 4],
 ] as const) refused.addSubnet(network, bits, 'ipv4')
 for (const [network, bits] of [
   ['::', 128], ['64:ff9b::', 96], ['64:ff9b:1::', 48], ['100::', 64], ['2001::', 23], ['2001:db8::', 32],
-  ['2002::', 16], ['3fff::', 20], ['5f00::', 16], ['fc00::', 7], ['fe80::', 10], ['fec0::', 10], ['ff00::', 8],
+  ['2002::', 16], ['3fff::', 20], ['5f00::', 16], ['fe80::', 10], ['fec0::', 10], ['ff00::', 8],
 ] as const) refused.addSubnet(network, bits, 'ipv6')
+
+/** RFC 1918, RFC 6598, RFC 4193. */
+const privateOnly = new BlockList()
+for (const [network, bits] of [['10.0.0.0', 8], ['100.64.0.0', 10], ['172.16.0.0', 12], ['192.168.0.0', 16]] as const) {
+  privateOnly.addSubnet(network, bits, 'ipv4')
+}
+privateOnly.addSubnet('fc00::', 7, 'ipv6')
+/** Where clouds tell a machine its secrets, within the private networks. */
+const metadata = new BlockList()
+metadata.addAddress('100.100.100.200', 'ipv4')
+metadata.addAddress('fd00:ec2::254', 'ipv6')
+metadata.addAddress('fd20:ce::254', 'ipv6')
 
 const loopbackOnly = new BlockList()
 loopbackOnly.addSubnet('127.0.0.0', 8, 'ipv4')
 loopbackOnly.addAddress('::1', 'ipv6')
 
-/** Whether a URL may lead to this address. Private, link-local (cloud metadata) and reserved ones never do. */
-export function mayReach(address: string, loopback: boolean): boolean {
+/**
+ * Whether a URL may lead to this address. Link-local ones (cloud metadata), reserved ones and the API server of the
+ * cluster never do; this machine and private networks where that is said.
+ */
+export function mayReach(address: string, reach: Reach): boolean {
   const plain = unmapped(address)
   if (isIP(plain) === 0) return false
-  return isLoopback(plain) ? loopback : !refused.check(plain, familyOf(plain))
+  if (isLoopback(plain)) return reach.loopback
+  const family = familyOf(plain)
+  if (refused.check(plain, family) || metadata.check(plain, family) || plain === apiServer) return false
+  return reach.private === true || !privateOnly.check(plain, family)
 }
+
+/** What a pod is told of the API server, whose word opens the cluster. */
+const apiServer = process.env['KUBERNETES_SERVICE_HOST']
 
 /** Whether an address is one of this machine's own, in whichever form. */
 export function leadsHere(address: string): boolean {
@@ -64,8 +86,8 @@ type Callback = (error: Error | null, address: string | LookupAddress[], family?
 export type Lookup = typeof resolve
 
 /** A `lookup` for `net.connect` that leaves out what a URL may not lead to, and fails when nothing is left. */
-export function guardedLookup(loopback: boolean, lookup: Lookup = resolve) {
-  return filteredLookup((address) => mayReach(address, loopback), lookup)
+export function guardedLookup(reach: Reach, lookup: Lookup = resolve) {
+  return filteredLookup((address) => mayReach(address, reach), lookup)
 }
 
 /** A `lookup` that leaves out every address but those that are allowed. */

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { buildConnector } from 'undici'
 import type { BackendTls } from '../../table/backend.ts'
+import type { Reach } from '../../table/reach.ts'
 import { Vault } from '../vault.ts'
 import { guardedLookup, mayReach, AddressRefused } from './guard.ts'
 import { Http1Pool, intoBuffer } from './http1.ts'
@@ -35,7 +36,7 @@ export type Address = Readonly<{
   /** `http://10.0.0.7:8080` */
   origin: string
   /** Of a URL: its address is checked when connecting. Absent for an endpoint, which is an address already. */
-  guard?: Readonly<{ loopback: boolean }>
+  guard?: Reach
   /** Of an endpoint that speaks TLS, and of a URL with terms of its own. */
   tls?: BackendTls | undefined
 }>
@@ -147,7 +148,7 @@ type More = Readonly<{ allowH2: boolean; onread?: typeof intoBuffer }>
 
 /** @param more what else every connection begins with */
 function createConnector(timeout: number, { guard, tls }: Address, vault: Vault, more: More): buildConnector.connector {
-  const lookup = guard && guardedLookup(guard.loopback)
+  const lookup = guard && guardedLookup(guard)
   const base = { timeout, ...more, ...(lookup ? { lookup } : {}) }
   const plain = tls === undefined ? buildConnector(base) : undefined
   /** No session of TLS is resumed: it would go on by a certificate that its authority no longer vouches for. */
@@ -157,7 +158,7 @@ function createConnector(timeout: number, { guard, tls }: Address, vault: Vault,
   }
   return (options, callback) => {
     const host = options.hostname.replace(/^\[|\]$/g, '')
-    if (guard && isIP(host) !== 0 && !mayReach(host, guard.loopback)) {
+    if (guard && isIP(host) !== 0 && !mayReach(host, guard)) {
       callback(new AddressRefused(`${host} is an address that a URL may not lead to`), null)
       return
     }
@@ -184,7 +185,7 @@ export class Upstreams {
 
   /** The endpoint, held until it is released as often. */
   hold(tenant: string, address: Address): Upstream {
-    const key = `${tenant} ${address.origin} ${address.guard ? `url ${address.guard.loopback}` : ''} ${address.tls ? JSON.stringify(address.tls) : ''}`
+    const key = `${tenant} ${address.origin} ${address.guard ? `url ${address.guard.loopback} ${address.guard.private}` : ''} ${address.tls ? JSON.stringify(address.tls) : ''}`
     let held = this.#live.get(key)
     if (held === undefined) {
       held = { upstream: new Upstream(key, address, this.#limits, this.vault), holders: 0 }

@@ -95,7 +95,7 @@ export class Tunnel {
     const terms = upstream.tlsTerms()
     const { protocol, hostname, port } = new URL(origin)
     const host = hostname.replace(/^\[|\]$/g, '')
-    if (guard && isIP(host) !== 0 && !mayReach(host, guard.loopback)) {
+    if (guard && isIP(host) !== 0 && !mayReach(host, guard)) {
       return this.#fail(failure('upstream_connect_failed', 'The backend could not be reached.'), 'address refused')
     }
     exchange.endpoint = upstream.label
@@ -289,9 +289,9 @@ const agents = new Map<string, Agent>()
 
 /** Never one that keeps connections; a URL's address is checked when connecting. */
 function agentOf(protocol: string, guard: Upstream['address']['guard'], terms: TlsTerms | undefined): Agent {
-  const options = { keepAlive: false, allowHalfOpen: true, ...(guard && { lookup: guardedLookup(guard.loopback) }) }
+  const options = { keepAlive: false, allowHalfOpen: true, ...(guard && { lookup: guardedLookup(guard) }) }
   if (terms) return new TlsAgent({ ...options, ...terms, ALPNProtocols: ['http/1.1'], maxCachedSessions: 0 })
-  const key = `${protocol} ${guard?.loopback}`
+  const key = `${protocol} ${guard?.loopback} ${guard?.private}`
   let agent = agents.get(key)
   if (agent === undefined) {
     agent = protocol === 'https:' ? new TlsAgent(options) : new Agent(options)

@@ -113,10 +113,10 @@ export class FetchedKeys implements Keys {
   }
 
   async #load(): Promise<readonly Key[] | string> {
-    const { url, loopback, from } = this.#from
+    const { url, from } = this.#from
     const address = from === 'uri' ? url : await this.#discover(url)
     if (typeof address === 'object') return address.wrong
-    const text = await this.#get({ url: address, loopback })
+    const text = await this.#get({ ...this.#from, url: address })
     if (typeof text === 'object') return text.wrong
     const keys = parseKeySet(text, false, this.#keys)
     return typeof keys === 'object' && keys.length === 0 ? 'a key set without a key that can be used' : keys
@@ -124,7 +124,7 @@ export class FetchedKeys implements Keys {
 
   /** OpenID Connect Discovery 1.0 sections 4.1 and 4.3: the metadata must be of this issuer, to the letter. */
   async #discover(issuer: string): Promise<string | Wrong> {
-    const text = await this.#get({ url: `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, loopback: this.#from.loopback })
+    const text = await this.#get({ ...this.#from, url: `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration` })
     if (typeof text === 'object') return text
     const metadata = parseObject(text)
     if (metadata?.get('issuer') !== issuer) return { wrong: 'the metadata are of another issuer' }
