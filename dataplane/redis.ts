@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { Socket } from 'node:net'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import type { RedisUrl } from './limits/redis/url.ts'
 
@@ -13,6 +14,23 @@ export type Remote = Readonly<{
   /** Ends it; what is not answered is rejected. */
   close(): void
 }>
+
+/**
+ * ioredis hears the first error of a socket and no other, and TLS can have two: what this end makes of a certificate,
+ * and the alert of a server that did not like the end of it. The second would end the process, so every socket that it
+ * takes, also those to sentinels and to the nodes of a cluster, is given somebody who hears them all.
+ */
+const streams = new WeakMap<object, unknown>()
+Object.defineProperty(Redis.prototype, 'stream', {
+  configurable: true,
+  get(this: Redis) {
+    return streams.get(this)
+  },
+  set(this: Redis, stream: unknown) {
+    if (stream instanceof Socket) stream.on('error', () => {})
+    streams.set(this, stream)
+  },
+})
 
 /** Connects, and again whenever the connection is lost. @param trouble told of each failure, without secrets */
 export function connectRedis(url: RedisUrl, trouble: (error: Error) => void): Remote {

@@ -55,6 +55,7 @@ suite('secrets in a cluster', { skip: outsideNamespace() }, () => {
     for (const name of [namespace, 'ml', 'closed']) await kubectl('create', 'namespace', name)
     await cluster.helm('install', 'modelroute', chart, '-n', namespace, '--wait', '--timeout', '90s',
       '--set', 'controller.allowUnmanagedEndpointSlices=true', '--set', 'secretNamespaces={ml}',
+      '--set', 'keyRotationNamespaces={ml}', '--set', 'gatewayDefaults.portal=true',
       '--set', 'gatewayDefaults.extraArgs={--admin-host=0.0.0.0}')
     const host = addAddress()
     await new Promise<void>((resolve) => backend.listen(0, host, resolve))
@@ -88,6 +89,27 @@ suite('secrets in a cluster', { skip: outsideNamespace() }, () => {
       assert.ok(known <= 1000 && revoked <= 1000, `in force and revoked after ${figures.join(', ')} ms`)
     }
     t.diagnostic(`in force/revoked after the API server's answer, ms: ${figures.join(', ')}`)
+  })
+
+  test('a holder replaces a key in the portal: one Secret more, the new key works, and the old one goes on for a while', async () => {
+    const withKey = (given: string) => ask('/fraud', { 'x-api-key': given })
+    await cluster.apply([key('holder', 'old-key', { 'modelroute.io/self-service-rotation': '1h' })])
+    await until('the key', async () => await withKey('old-key') === 200)
+    const portal = `http://${proxies()[0]!.ip}:8080/portal`
+    const post = (to: string, form: Record<string, string>, headers: Record<string, string>) =>
+      fetch(`${portal}/${to}`, { method: 'POST', body: new URLSearchParams(form), redirect: 'manual', headers: { origin: new URL(portal).origin, ...headers } })
+    const cookie = (await post('sign-in', { key: 'old-key' }, {})).headers.getSetCookie()[0]?.split(';')[0] ?? ''
+    const page = await (await fetch(portal, { headers: { cookie } })).text()
+    const token = /name="token" value="(?<token>[^"]+)"/.exec(page)?.groups?.['token'] ?? ''
+    const fresh = /mr_[\w-]{43}/.exec(await (await post('rotate', { token }, { cookie })).text())?.[0] ?? ''
+    await until('the new key', async () => await withKey(fresh) === 200)
+    assert.equal(seen['x-modelroute-consumer'], 'holder')
+    assert.equal(await withKey('old-key'), 200)
+    const secrets = await kubectl('get', 'secrets', '-n', 'ml', '-l', 'modelroute.io/credential=api-key', '-o', 'json')
+    assert.equal((JSON.parse(secrets) as { items: unknown[] }).items.length, 2)
+    assert.ok(!secrets.includes(fresh) && !secrets.includes(Buffer.from(fresh).toString('base64')), 'a made Secret holds a digest')
+    await kubectl('delete', 'secrets', '-n', 'ml', '-l', 'modelroute.io/credential=api-key')
+    await until('both to be revoked', async () => await withKey(fresh) === 401 && await withKey('old-key') === 401)
   })
 
   test('the table shows digests of keys and names of secrets, and no value', async () => {
@@ -182,12 +204,12 @@ function route(of: string, name: string, more: object, backend: object = {}): ob
   }
 }
 
-function key(name: string, text: string): object {
+function key(name: string, text: string, annotations: Record<string, string> = {}): object {
   return {
     apiVersion: 'v1', kind: 'Secret',
     metadata: {
       name, namespace: 'ml', labels: { 'modelroute.io/credential': 'api-key' },
-      annotations: { 'modelroute.io/consumer': name, 'modelroute.io/tier': 'pro' },
+      annotations: { 'modelroute.io/consumer': name, 'modelroute.io/tier': 'pro', ...annotations },
     },
     stringData: { key: text },
   }
