@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { after, before, describe, test } from 'node:test'
+import { after, before, describe, test, type TestContext } from 'node:test'
 import { adopt, temporaryFolder } from '../cluster/process.ts'
 import { httpUpstream } from '../dataplane/sockets.ts'
 import { algorithms } from './takers.ts'
@@ -16,18 +16,21 @@ const connections = 200
 const tries = 2000
 const bin = join(import.meta.dirname, '../../cli/modelroute.js')
 
-async function run(name: string, ...args: string[]): Promise<string> {
+async function run(t: TestContext, name: string, ...args: string[]): Promise<string> {
   const child = spawn(process.execPath, [bin, ...args, '--log-level', 'error'], { stdio: ['ignore', 'pipe', 'inherit'] })
   adopt(child)
   const lines = createInterface({ input: child.stdout })
-  const ended = once(child, 'exit').then(() => { throw new Error(`${args[0]} ended`) })
-  const heard = new Promise<string>((resolve) => {
+  const ended = once(child, 'exit')
+  t.after(async () => {
+    child.kill('SIGKILL')
+    await ended
+  })
+  return new Promise<string>((resolve, reject) => {
     lines.on('line', (line) => {
       const said = JSON.parse(line) as { msg: string; name: string; url: string }
       if (said.msg === 'listening' && said.name === name) resolve(said.url)
-    })
+    }).once('close', () => reject(new Error(`${args[0]} ended`)))
   })
-  return Promise.race([heard, ended])
 }
 
 function ask(url: string, agent: Agent): Promise<number> {
@@ -97,9 +100,9 @@ describe('three proxies over one Redis', () => {
     const file = join(temporaryFolder('limits'), 'all.yaml')
     const manifests = windowed.map((type) => limitOf(type, 'window: 24h')).join('') + key
     writeFileSync(file, manifests.replaceAll('BACKEND', `http://127.0.0.1:${backend}`))
-    const controller = await run('push', 'controller', '-f', file, '--control-port', '0', '--push-port', '0')
+    const controller = await run(t, 'push', 'controller', '-f', file, '--control-port', '0', '--push-port', '0')
     const proxies = await Promise.all([1, 2, 3].map(() => run(
-      'http', 'dataplane', '--controller', controller, '--host', '127.0.0.1', '--http-port', '0', '--admin-port', '0',
+      t, 'http', 'dataplane', '--controller', controller, '--host', '127.0.0.1', '--http-port', '0', '--admin-port', '0',
       '--health-port', '0', '--snapshot', 'none', '--redis', redis.url,
     )))
     for (const url of proxies) await until(async () => await ask(`${url}/none`, new Agent()) === 404)
