@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 
 /**
  * `npm test`: everything that needs nothing but this repository. Tests that need a cluster, model servers or a
@@ -15,7 +16,8 @@ const elsewhere: Record<string, string> = {
   'npm run test:load': 'a rolling restart under load, killed backends, a thousand clients that vanish or are slow (minutes)',
 }
 
-const child = spawn(process.execPath, ['--test', '--test-timeout=120000', ...files], { stdio: 'inherit' })
+// Node leaves one core free by default, which on two is half of them.
+const child = spawn(process.execPath, ['--test', `--test-concurrency=${Math.max(2, availableParallelism() - 1)}`, '--test-timeout=120000', ...files], { stdio: 'inherit' })
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
 child.on('exit', (code, signal) => {
   console.log('\nnot run here:')
