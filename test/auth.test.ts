@@ -8,6 +8,7 @@ import { key as keyCommand } from '../cli/key.ts'
 import { readOptions } from '../cli/options.ts'
 import { startServing } from '../cli/serve.ts'
 import { httpUpstream } from './dataplane/sockets.ts'
+import { serviceAt } from './manifests.ts'
 import { client, identityProvider } from './tokens/oidc.ts'
 import { signer, token } from './tokens/sign.ts'
 
@@ -16,17 +17,7 @@ import { signer, token } from './tokens/sign.ts'
 type Gateway = Readonly<{ url: string; write: (name: string, text: string) => void; remove: (name: string) => void; folder: string }>
 
 const backend = (port: number) => `
-apiVersion: v1
-kind: Service
-metadata: {name: model, namespace: ml}
-spec: {ports: [{port: 8000}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: model, namespace: ml, labels: {kubernetes.io/service-name: model}}
-addressType: IPv4
-ports: [{port: ${port}}]
-endpoints: [{addresses: [127.0.0.1]}]
+${serviceAt('model', port, 'ml')}
 `
 
 /** A route over a model server that answers with its name and what it was told of the caller. */

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type TestContext } from 'node:test'
 import { startModelServer } from '../examples/quickstart/server.ts'
+import { serviceAt } from './manifests.ts'
 
 /** The commands as processes of their own, over files: what one process cannot show about restarts, kills and the end. */
 
@@ -50,17 +51,7 @@ const ask = async (url: string, path = '/v2/models/fraud/infer') => {
 }
 
 const service = (name: string, url: string) => `
-apiVersion: v1
-kind: Service
-metadata: {name: ${name}}
-spec: {ports: [{port: 8000}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: ${name}, labels: {kubernetes.io/service-name: ${name}}}
-addressType: IPv4
-ports: [{port: ${new URL(url).port}}]
-endpoints: [{addresses: [127.0.0.1]}]
+${serviceAt(name, new URL(url).port)}
 ---
 `
 const route = (stable: number, canary: number, path = '/v2/models/fraud', type = 'PathPrefix') => `

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type TestContext } from 'node:test'
 import { httpUpstream } from './dataplane/sockets.ts'
+import { serviceAt } from './manifests.ts'
 
 /** `--workers`: several processes on one port, as users run them. */
 
@@ -50,17 +51,7 @@ async function ask(url: string, path = '/x'): Promise<{ status: number; text: st
 }
 
 const manifests = (port: number, variant: string) => `
-apiVersion: v1
-kind: Service
-metadata: {name: one}
-spec: {ports: [{port: 8000}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: one, labels: {kubernetes.io/service-name: one}}
-addressType: IPv4
-ports: [{port: ${port}}]
-endpoints: [{addresses: [127.0.0.1]}]
+${serviceAt('one', port)}
 ---
 apiVersion: modelroute.io/v1alpha1
 kind: ModelRoute

@@ -9,6 +9,7 @@ import { promisify } from 'node:util'
 import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
 import { startServing, type Served } from '../../cli/serve.ts'
 import { httpUpstream } from '../dataplane/sockets.ts'
+import { serviceAt } from '../manifests.ts'
 
 const run = promisify(execFile)
 const key = 'k-of-ann-0123456789abcdef'
@@ -48,17 +49,7 @@ metadata:
   annotations: {modelroute.io/consumer: ann, modelroute.io/tier: pro, modelroute.io/self-service-rotation: 24h}
 stringData: {keySha256: ${createHash('sha256').update(key).digest('hex')}}
 ---
-apiVersion: v1
-kind: Service
-metadata: {name: fraud, namespace: ml}
-spec: {ports: [{port: 8000}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: fraud, namespace: ml, labels: {kubernetes.io/service-name: fraud}}
-addressType: IPv4
-ports: [{port: ${port}}]
-endpoints: [{addresses: [127.0.0.1]}]
+${serviceAt('fraud', port, 'ml')}
 `
 
 suite('the portal in a browser', () => {

@@ -10,6 +10,7 @@ import { readManifests } from '../../controller/sources/files.ts'
 import { anonymous, type Authenticate } from '../../dataplane/pipeline/principal.ts'
 import { testProxy } from '../dataplane/proxy.ts'
 import { eventually, httpUpstream } from '../dataplane/sockets.ts'
+import { serviceAt } from '../manifests.ts'
 
 const folder = join(import.meta.dirname, '../../examples/limits')
 
@@ -28,17 +29,7 @@ async function serve(t: TestContext, example: string, listener: RequestListener)
   const dir = await mkdtemp(join(tmpdir(), 'modelroute-limits-'))
   t.after(() => rm(dir, { recursive: true }))
   const services = ['fraud', 'models', 'llama'].map((name) => `
-apiVersion: v1
-kind: Service
-metadata: {name: ${name}, namespace: ml}
-spec: {ports: [{port: 8000}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: ${name}, namespace: ml, labels: {kubernetes.io/service-name: ${name}}}
-addressType: IPv4
-ports: [{port: ${port}}]
-endpoints: [{addresses: [127.0.0.1]}]
+${serviceAt(name, port, 'ml')}
 `)
   await writeFile(join(dir, 'services.yaml'), services.join('---\n'))
   const { snapshot, problems } = await readManifests([join(folder, `${example}.yaml`), join(dir, 'services.yaml')])

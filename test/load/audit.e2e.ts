@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { adopt } from '../cluster/process.ts'
 import { httpUpstream } from '../dataplane/sockets.ts'
+import { serviceAt } from '../manifests.ts'
 
 const rounds = 20
 
@@ -22,17 +23,7 @@ spec:
     backendRefs: [{variant: stable, name: fraud, port: 8000}]
     logging: {audit: Strict}
 ---
-apiVersion: v1
-kind: Service
-metadata: {name: fraud, namespace: ml}
-spec: {ports: [{port: 8000}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: fraud, namespace: ml, labels: {kubernetes.io/service-name: fraud}}
-addressType: IPv4
-ports: [{port: ${port}}]
-endpoints: [{addresses: [127.0.0.1]}]
+${serviceAt('fraud', port, 'ml')}
 `
 
 /** The status as soon as it is there; 0 where none comes. */

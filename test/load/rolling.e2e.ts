@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { adopt, temporaryFolder } from '../cluster/process.ts'
 import { until } from '../cluster/wait.ts'
 import { httpUpstream } from '../dataplane/sockets.ts'
+import { serviceAt } from '../manifests.ts'
 
 /** At least; a fast machine goes on until there were restarts enough. */
 const total = 100_000
@@ -86,17 +87,7 @@ async function setUp(t: TestContext) {
   })
   const file = join(temporaryFolder('rolling'), 'all.yaml')
   writeFileSync(file, `
-apiVersion: v1
-kind: Service
-metadata: {name: one}
-spec: {ports: [{port: 8000}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: one, labels: {kubernetes.io/service-name: one}}
-addressType: IPv4
-ports: [{port: ${port}}]
-endpoints: [{addresses: [127.0.0.1]}]
+${serviceAt('one', port)}
 ---
 apiVersion: modelroute.io/v1alpha1
 kind: ModelRoute

@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { startServing, type Served } from '../../cli/serve.ts'
 import { temporaryFolder } from '../cluster/process.ts'
 import { until } from '../cluster/wait.ts'
+import { serviceAt } from '../manifests.ts'
 import { ensureOpenai } from './openai.ts'
 import { startLlama, startTriton, type Llama, type Triton } from './servers.ts'
 import { cannotRun, ensureVenv, type Venv } from './venv.ts'
@@ -17,17 +18,7 @@ const script = (name: string) => join(import.meta.dirname, 'sdk', name)
 const options = { timeout: 60_000, maxBuffer: 64 * 1024 * 1024 }
 
 const backend = (name: string, url: string, path: string) => `
-apiVersion: v1
-kind: Service
-metadata: {name: ${name}}
-spec: {ports: [{port: 8000}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: ${name}, labels: {kubernetes.io/service-name: ${name}}}
-addressType: IPv4
-ports: [{port: ${new URL(url).port}}]
-endpoints: [{addresses: [127.0.0.1]}]
+${serviceAt(name, new URL(url).port)}
 ---
 apiVersion: modelroute.io/v1alpha1
 kind: ModelRoute
