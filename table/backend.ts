@@ -1,7 +1,6 @@
 import * as v from 'valibot'
 import { Callee, SecretRef } from './principal.ts'
-
-const text = v.pipe(v.string(), v.minLength(1))
+import { text } from './scalars.ts'
 
 /** How TLS is spoken to a backend. It is always checked; only against whom may be said. */
 export const BackendTls = v.pipe(

@@ -1,7 +1,5 @@
 import * as v from 'valibot'
-
-const text = v.pipe(v.string(), v.minLength(1))
-const names = v.pipe(v.array(text), v.readonly())
+import { names } from './scalars.ts'
 
 /** Which web pages may call (Fetch, section 3.3). */
 export const Cors = v.pipe(

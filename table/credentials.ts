@@ -1,7 +1,5 @@
 import * as v from 'valibot'
-
-const text = v.pipe(v.string(), v.minLength(1))
-const names = v.pipe(v.array(text), v.readonly())
+import { names, text } from './scalars.ts'
 
 /** One API key: who its bearer is. Nothing here lets anybody call. */
 const ApiKey = v.pipe(

@@ -1,9 +1,5 @@
 import * as v from 'valibot'
-
-const text = v.pipe(v.string(), v.minLength(1))
-const names = v.pipe(v.array(text), v.readonly())
-const milliseconds = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
-const amount = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+import { amount, milliseconds, names, text } from './scalars.ts'
 
 const Counter = v.pipe(
   v.variant('type', [

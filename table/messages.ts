@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { RESOURCES } from './resources.ts'
+import { text } from './scalars.ts'
 
 /**
  * What a proxy and a controller say to each other: a JSON document a line, over one stream that the proxy opened.
@@ -19,7 +20,6 @@ import { RESOURCES } from './resources.ts'
 /** Raised when an older reader would misunderstand; a proxy refuses what it does not know and keeps its table. */
 export const SCHEMA = 1
 
-const text = v.pipe(v.string(), v.minLength(1))
 const Resource = v.picklist(RESOURCES)
 
 const Hello = v.strictObject({

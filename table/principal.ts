@@ -1,11 +1,8 @@
 import * as v from 'valibot'
 import { Reach } from './reach.ts'
+import { milliseconds, names, text } from './scalars.ts'
 
 /** Who may call, and as whom: what a rule asks of a request's credentials, and what it lets them do. */
-
-const text = v.pipe(v.string(), v.minLength(1))
-const names = v.pipe(v.array(text), v.readonly())
-const milliseconds = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 
 /** A value in one key of a secret (table/secrets.ts); the secret `none` is none. */
 export const SecretRef = v.pipe(v.strictObject({ secret: text, key: text }), v.readonly())

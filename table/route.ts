@@ -4,6 +4,7 @@ import { BackendCredentials, BackendTls } from './backend.ts'
 import { Cors } from './cors.ts'
 import { Limit } from './limits.ts'
 import { Auth, Authorization, PrincipalMatch } from './principal.ts'
+import { list, milliseconds, text } from './scalars.ts'
 
 /**
  * The routing table's item: one route of one fleet, ready to run. JSON only, and tied to no resource kind: whatever is
@@ -13,9 +14,6 @@ import { Auth, Authorization, PrincipalMatch } from './principal.ts'
  * the route is refused, visibly, and its last good version goes on serving.
  */
 
-const list = <T extends v.GenericSchema>(item: T) => v.pipe(v.array(item), v.readonly())
-const text = v.pipe(v.string(), v.minLength(1))
-const milliseconds = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const bytes = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
 
 /** How a header or query parameter is compared. `Regex` is RE2 syntax and matches the whole value. */

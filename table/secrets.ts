@@ -1,6 +1,5 @@
 import * as v from 'valibot'
-
-const text = v.pipe(v.string(), v.minLength(1))
+import { text } from './scalars.ts'
 
 /**
  * What a proxy needs of one Secret or ConfigMap: certificates with their keys, upstream credentials, shared secrets.
