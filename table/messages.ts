@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { RuleMeasurements } from './delivery.ts'
 import { RESOURCES } from './resources.ts'
 import { text } from './scalars.ts'
 
@@ -10,6 +11,7 @@ import { text } from './scalars.ts'
  *                                                  answered by ack or resync, and one of a resource under way at a time
  *     proxy → ack                                  in force, less the items it refused (and kept the last good one of)
  *     proxy → resync                               a base or a version did not fit: send a snapshot
+ *     proxy → measurements                         what it saw of the rules that are being rolled out
  *     proxy → rotate                               an API key is replaced by its holder; answered by rotated
  *     controller → goodbye                         why it closes the stream
  *
@@ -46,6 +48,10 @@ const Ack = v.strictObject({
 })
 
 const Resync = v.strictObject({ type: v.literal('resync'), resource: Resource, why: v.string() })
+
+/** Of every rule that is measured, to every controller: any of them may be the one that decides. */
+const Measurements = v.strictObject({ type: v.literal('measurements'), rules: v.array(RuleMeasurements) })
+export type Measurements = v.InferOutput<typeof Measurements>
 
 /** The holder of an API key, who proved it, made another one: only its SHA-256 is told, in hexadecimal. */
 const Rotate = v.strictObject({
@@ -88,7 +94,7 @@ const Delta = v.strictObject({
 
 const Goodbye = v.strictObject({ type: v.literal('goodbye'), why: v.string() })
 
-export const FromProxy = v.variant('type', [Hello, Ack, Resync, Rotate])
+export const FromProxy = v.variant('type', [Hello, Ack, Resync, Measurements, Rotate])
 export const FromController = v.variant('type', [Snapshot, Delta, Rotated, Goodbye])
 export type FromProxy = v.InferOutput<typeof FromProxy>
 export type FromController = v.InferOutput<typeof FromController>

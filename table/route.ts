@@ -2,8 +2,10 @@ import * as v from 'valibot'
 import { Reach } from './reach.ts'
 import { BackendCredentials, BackendTls } from './backend.ts'
 import { Cors } from './cors.ts'
+import { Measured, Mirror, Split } from './delivery.ts'
 import { Limit } from './limits.ts'
 import { Auth, Authorization, PrincipalMatch } from './principal.ts'
+import { CircuitBreaker, FallbackResponse, Health, Hedge, Retry, WakeUp } from './resilience.ts'
 import { list, milliseconds, text } from './scalars.ts'
 
 /**
@@ -122,8 +124,21 @@ const Rule = v.pipe(
     variants: list(Variant),
     /** The first that holds chooses the variant, past the weights. `header` is lower case. */
     overrides: list(v.pipe(v.strictObject({ header: text, value: v.string(), variant: text }), v.readonly())),
+    /** Absent: every request is a new toss. */
+    split: v.exactOptional(Split),
+    mirror: v.exactOptional(Mirror),
+    measured: v.exactOptional(Measured),
     balance: v.picklist(['RoundRobin', 'LeastRequest']),
+    health: v.exactOptional(Health),
+    breaker: v.exactOptional(CircuitBreaker),
+    wakeUp: v.exactOptional(WakeUp),
     timeouts: Timeouts,
+    /** Lower case: where the caller may ask for less time. */
+    deadlineHeader: v.exactOptional(text),
+    /** Absent: only what certainly did not start is sent again. */
+    retry: v.exactOptional(Retry),
+    hedge: v.exactOptional(Hedge),
+    fallbackResponse: v.exactOptional(FallbackResponse),
     sizeLimits: v.exactOptional(SizeLimits),
     /** Strict: an answer waits until the record of who got it is on disk. */
     audit: v.exactOptional(v.picklist(['Buffered', 'Strict'])),

@@ -1,4 +1,4 @@
-import type { FromController, FromProxy, Link, Rotate, Rotated } from '../../table/messages.ts'
+import type { FromController, FromProxy, Hello, Link, Measurements, Rotate, Rotated } from '../../table/messages.ts'
 import { perResource, RESOURCES } from '../../table/resources.ts'
 import type { Hashes } from '../../table/version.ts'
 import type { Compiled } from '../compile/compiled.ts'
@@ -25,6 +25,8 @@ export type PublisherOptions = {
   log?: Log
   /** How long a connection may say nothing before it must have said hello, in milliseconds. */
   helloMs?: number
+  /** Hears what a proxy, by its instance, counted of the rules that are being rolled out. */
+  measured?: (from: Hello, measurements: Measurements) => void
   /** Replaces an API key, as a proxy asks for its holder. */
   rotate?: (request: Rotate) => Promise<Rotated['outcome']>
 }
@@ -38,6 +40,7 @@ export class Publisher {
   readonly #listeners: (() => void)[] = []
   readonly #log: Log
   readonly #helloMs: number
+  readonly #measured: NonNullable<PublisherOptions['measured']>
   readonly #rotate: (request: Rotate) => Promise<Rotated['outcome']>
   #published = false
   #closed = false
@@ -45,6 +48,7 @@ export class Publisher {
   constructor(options: PublisherOptions = {}) {
     this.#log = options.log ?? (() => {})
     this.#helloMs = options.helloMs ?? 10_000
+    this.#measured = options.measured ?? (() => {})
     this.#rotate = options.rotate ?? (() => Promise.resolve({ problem: 'this controller replaces no keys' }))
   }
 
@@ -78,6 +82,7 @@ export class Publisher {
       confided,
       ledgers: (gateway) => (this.#published ? this.#of(gateway) : undefined),
       changed: () => this.#changed(),
+      measured: this.#measured,
       rotate: this.#rotate,
       log: this.#log,
     })

@@ -1,4 +1,4 @@
-import type { Ack, FromController, FromProxy, Hello, Link, Resync, Rotate, Rotated } from '../../table/messages.ts'
+import type { Ack, FromController, FromProxy, Hello, Link, Measurements, Resync, Rotate, Rotated } from '../../table/messages.ts'
 import { encode, SCHEMA } from '../../table/messages.ts'
 import { confidential, perResource, RESOURCES, type Resource } from '../../table/resources.ts'
 import type { Hashes } from '../../table/version.ts'
@@ -15,6 +15,8 @@ export type Board = {
   /** Nobody else can hear what is said on this link. */
   confided: boolean
   changed(): void
+  /** What a proxy counted of the rules that are being rolled out. */
+  measured: (from: Hello, measurements: Measurements) => void
   /** Replaces an API key. */
   rotate: (request: Rotate) => Promise<Rotated['outcome']>
   log: Log
@@ -73,6 +75,7 @@ export class Session {
   handle(message: FromProxy): void {
     if (message.type === 'hello') return this.#greet(message)
     if (this.hello === undefined) return this.dismiss('a proxy says hello first')
+    if (message.type === 'measurements') return this.#board.measured(this.hello, message)
     if (message.type === 'rotate') return void this.#rotate(message)
     if (message.type === 'ack') this.#acknowledged(message)
     else this.#resync(message)
