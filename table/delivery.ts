@@ -25,31 +25,50 @@ export const Mirror = v.pipe(
   v.readonly(),
 )
 
-/** The rule is watched by a rollout. Counts of another `id` begin at zero; `fields` are JSON Pointers into answers. */
-export const Measured = v.pipe(v.strictObject({ id: text, fields: list(text) }), v.readonly())
+/**
+ * The rule is watched by a rollout. Counts of another `id` begin at zero; `fields` are JSON Pointers into answers.
+ * `tokens`: how fast answers are written is counted too, for which they are looked through.
+ */
+export const Measured = v.pipe(
+  v.strictObject({ id: text, fields: list(text), tokens: v.exactOptional(v.literal(true)) }),
+  v.readonly(),
+)
 
-/** Upper bounds of the latencies counted, in seconds; one more bucket holds what is above the last. */
-export const LATENCY_BOUNDS: readonly number[] = Array.from({ length: 125 }, (_, i) => 0.000_5 * 1.12 ** i)
+/** Upper bounds of the latencies counted, in seconds: up to ten minutes; one more bucket holds what is above the last. */
+export const LATENCY_BOUNDS: readonly number[] = Array.from({ length: 288 }, (_, i) => 0.000_5 * 1.05 ** i)
 
-const count = v.pipe(v.number(), v.minValue(0))
+const finite = v.pipe(v.number(), v.finite())
+const count = v.pipe(finite, v.minValue(0))
+
+/** Of a quantity: how often it was measured, the sum and the sum of the squares. */
+const Moments = v.strictObject({ count, sum: finite, squares: count })
 
 /** What a proxy saw of one variant since it began to measure under that id. It only grows, until the proxy restarts. */
 const VariantMeasurements = v.strictObject({
   variant: text,
+  /** Those that it was chosen for, and that came as far as being sent to it. */
   requests: count,
-  /** Of these, those that the backend failed: no answer, a broken one, or 5xx. */
+  /** Of these, those that the backend failed: no answer, a broken one, or 5xx; also where another stepped in for it. */
   errors: count,
-  /** From the arrival of a request to the first byte of its answer, by bucket; trailing zeros are left out. */
-  latency: v.array(count),
-  cost: count,
-  tokens: count,
-  /** Seconds that the backend took for the requests whose tokens are known. */
-  tokenSeconds: count,
+  /**
+   * From the arrival of a request to the first byte of its answer, by bucket from `from` on; what is left out is zero.
+   * Errors are none of them, but those that came of waiting are: with the time that was waited.
+   */
+  latency: v.strictObject({
+    from: v.pipe(v.number(), v.integer(), v.minValue(0)),
+    counts: v.pipe(v.array(count), v.maxLength(LATENCY_BOUNDS.length + 1)),
+  }),
+  cost: Moments,
+  /**
+   * Tokens that were written in answers, and the seconds that the backend took for these: how many answers, both sums,
+   * the sums of the squares, and the sum of the products.
+   */
+  tokens: v.strictObject({ count, sum: count, squares: count, seconds: count, secondsSquares: count, products: count }),
   /** Copies of requests compared with the answer that the caller got, and those that differ. */
   compared: count,
   mismatched: count,
-  /** Of each pointer of `fields`, in their order: how many answers had a number there, their sum and sum of squares. */
-  fields: v.array(v.strictObject({ count, sum: v.number(), squares: count })),
+  /** Of each pointer of `fields`, in their order: the numbers that answers had there. */
+  fields: v.pipe(v.array(Moments), v.maxLength(16)),
 })
 
 /** The counts of one rule under one id. */
@@ -58,11 +77,12 @@ export const RuleMeasurements = v.strictObject({
   route: text,
   rule: text,
   id: text,
-  variants: v.array(VariantMeasurements),
+  variants: v.pipe(v.array(VariantMeasurements), v.maxLength(64)),
 })
 
 export type Split = v.InferOutput<typeof Split>
 export type Mirror = v.InferOutput<typeof Mirror>
 export type Measured = v.InferOutput<typeof Measured>
+export type Moments = v.InferOutput<typeof Moments>
 export type VariantMeasurements = v.InferOutput<typeof VariantMeasurements>
 export type RuleMeasurements = v.InferOutput<typeof RuleMeasurements>

@@ -10,6 +10,10 @@ export type TimeoutsSpec = NonNullable<RuleSpec['timeouts']>
 export type SizeLimitsSpec = NonNullable<RuleSpec['sizeLimits']>
 export type ComposeSpec = NonNullable<RuleSpec['compose']>
 
+export type RolloutSpec = NonNullable<RuleSpec['rollout']>
+export type AnalysisSpec = NonNullable<RolloutSpec['analysis']>
+export type MetricSpec = NonNullable<AnalysisSpec['metrics']>[number]
+
 export type AuthSpec = NonNullable<RuleSpec['auth']>
 export type CredentialSpec = NonNullable<AuthSpec['anyOf']>[number]
 export type AuthorizationSpec = NonNullable<RuleSpec['authorization']>
