@@ -74,34 +74,26 @@ const named: Readonly<Record<string, Measure>> = {
 
 function measureOf(metric: MetricSpec, place: string, options: CompileOptions, problems: Problem[]): Measure | undefined {
   const { type, name } = metric
-  switch (type) {
-    case undefined: {
-      const measure = Object.hasOwn(named, name) ? named[name] : undefined
-      if (measure === undefined) problems.push(invalid(place, `type is required: ${quote(name)} does not say what is measured`))
-      return measure
-    }
-    case 'ErrorRate':
-    case 'CostPerRequest':
-    case 'TokensPerSecond':
-    case 'MirrorMismatch':
-      return { type }
-    case 'Latency':
-      return { type, percentile: metric.percentile ?? 99 }
-    case 'ResponseField':
-      return { type, pointer: metric.pointer ?? '' }
-    case 'Prometheus': {
-      const { address = '', query = '' } = metric.prometheus ?? {}
-      const base = calleeOf(address, `${place}.prometheus.address`, options, problems)
-      if (base === undefined) return undefined
-      const url = new URL(base.url)
-      url.pathname = `${url.pathname.replace(/\/$/, '')}/api/v1/query`
-      return { type, to: { ...base, url: url.href }, query }
-    }
-    case 'Webhook': {
-      const to = calleeOf(metric.webhook?.url ?? '', `${place}.webhook.url`, options, problems)
-      return to && { type, to }
-    }
+  if (type === undefined) {
+    const measure = Object.hasOwn(named, name) ? named[name] : undefined
+    if (measure === undefined) problems.push(invalid(place, `type is required: ${quote(name)} does not say what is measured`))
+    return measure
   }
+  if (type === 'Latency') return { type, percentile: metric.percentile ?? 99 }
+  if (type === 'ResponseField') return { type, pointer: metric.pointer ?? '' }
+  if (type === 'Prometheus') {
+    const { address = '', query = '' } = metric.prometheus ?? {}
+    const base = calleeOf(address, `${place}.prometheus.address`, options, problems)
+    if (base === undefined) return undefined
+    const url = new URL(base.url)
+    url.pathname = `${url.pathname.replace(/\/$/, '')}/api/v1/query`
+    return { type, to: { ...base, url: url.href }, query }
+  }
+  if (type === 'Webhook') {
+    const to = calleeOf(metric.webhook?.url ?? '', `${place}.webhook.url`, options, problems)
+    return to && { type, to }
+  }
+  return { type }
 }
 
 function calleeOf(text: string, place: string, options: CompileOptions, problems: Problem[]): Callee | undefined {
