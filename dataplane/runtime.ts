@@ -85,6 +85,10 @@ export function createRuntime({ vault = new Vault(), upstreams = new Upstreams(u
     const live = new Map(next?.route.rules.map((rule) => [rule.name, new Set(rule.variants.map(({ name }) => name))]))
     const state = states.get(id)
     for (const rule of state?.keys() ?? []) if (!live.has(rule)) state?.delete(rule)
+    const backends = new Set(next?.rules.flatMap(({ variants }) => variants.map(({ backend }) => backend?.state)))
+    for (const ofRule of state?.values() ?? []) {
+      for (const [key, kept] of ofRule.backends) if (!backends.has(kept)) ofRule.backends.delete(key)
+    }
     series.prune(id, next && (({ rule, variant }) => variant === '' ? live.has(rule) : live.get(rule)?.has(variant) === true))
   }
 

@@ -234,16 +234,12 @@ function destination(
   opened: Opened | undefined,
 ): Way | Failure {
   const { received } = exchange
-  if (variant.target.kind === 'unresolved') {
-    exchange.cause = variant.target.why
+  const { target, backend } = variant
+  if (target.kind === 'unresolved' || backend === undefined) {
+    exchange.cause = target.kind === 'unresolved' ? target.why : ''
     return failure('backend_unresolved', 'The backend of this request does not resolve.')
   }
-  const { group, host, http2, lacks } = variant.target
-  if (group.members.length === 0) return failure('no_endpoints', 'The backend has no ready endpoint.')
-  if (lacks?.()) {
-    exchange.cause = 'a secret that TLS to the backend takes has not arrived'
-    return failure('no_endpoints', 'The backend cannot be reached at present.')
-  }
+  const { host, http2 } = target
   const path = variant.model === undefined ? received.path : renameModel(received.path, variant.model)
   if (typeof path !== 'string') return path
   const headers: FlatHeaders = received.headers
@@ -253,7 +249,7 @@ function destination(
   const bodyLength = exchange.body?.length ?? received.bodyLength
   if (bodyLength !== 'chunked' && bodyLength > rule.requestMax) return requestTooLarge(rule.requestMax)
   if (bodyLength !== 'chunked' && bodyLength > gatherMax) headers.push('content-length', String(bodyLength))
-  const to = { rule, variant, group, http2, path: path + received.query, headers }
+  const to = { rule, variant, backend, http2, path: path + received.query, headers }
   return opened === undefined ? new Forwarding(exchange, to) : new Tunnel(exchange, to, opened)
 }
 

@@ -31,7 +31,7 @@ export function buildRoute(route: Route, { patterns, groups, series, state, filt
     if (wrong !== undefined) return `rule ${rule.name}: ${wrong}`
   }
   const rules = route.rules.map((rule) => {
-    const ofRule = state.get(rule.name) ?? { split: new Map(), turns: new Map() }
+    const ofRule = state.get(rule.name) ?? { split: new Map(), backends: new Map() }
     state.set(rule.name, ofRule)
     return buildRule(route, rule, { state: ofRule, series, filterDeps, target: (variant) => groups.hold(route.tenant, variant.target) })
   })

@@ -3,8 +3,8 @@ import { createCors, type CorsPolicy } from '../filters/cors/policy.ts'
 import { filters } from '../filters/index.ts'
 import type { FilterDeps, FilterFunction } from '../filters/filter.ts'
 import type { Series, SeriesSet } from '../telemetry/series.ts'
+import { Backend, newBackendState, type BackendState } from '../upstream/backend.ts'
 import { createLeastRequest } from '../upstream/pick/least_request.ts'
-import type { Pick } from '../upstream/pick/pick.ts'
 import { createRoundRobin } from '../upstream/pick/round_robin.ts'
 import type { BuiltTarget } from '../upstream/groups.ts'
 import type { Commit } from '../telemetry/audit.ts'
@@ -15,7 +15,8 @@ import type { Authenticate } from './principal.ts'
 export type BuiltVariant = Readonly<{
   name: string
   target: BuiltTarget
-  pick: Pick
+  /** Undefined where the target does not resolve. */
+  backend: Backend | undefined
   model: Variant['model']
 }>
 
@@ -46,8 +47,8 @@ export type BuiltRule = Readonly<{
   series(match: Match['model'], variant: BuiltVariant | undefined): Series
 }>
 
-/** What of a rule outlives the table that holds it, by route, rule and variant. */
-export type RuleState = Readonly<{ split: SplitState; turns: Map<string, { next: number }> }>
+/** What of a rule outlives the table that holds it. `backends`: by variant and where that leads. */
+export type RuleState = Readonly<{ split: SplitState; backends: Map<string, BackendState> }>
 
 export type RuleDeps = Readonly<{
   state: RuleState
@@ -105,18 +106,19 @@ function limitsOf(timeouts: Rule['timeouts']): Rule['timeouts'] {
   return Object.fromEntries(Object.entries(timeouts).filter(([, milliseconds]) => milliseconds > 0))
 }
 
-function buildVariant(variant: Variant, rule: Rule, { state, target }: RuleDeps): BuiltVariant {
-  let turn = state.turns.get(variant.name)
-  if (turn === undefined) {
-    turn = { next: 0 }
-    state.turns.set(variant.name, turn)
+function buildVariant(variant: Variant, rule: Rule, { state, target: hold }: RuleDeps): BuiltVariant {
+  const { name, model } = variant
+  const target = hold(variant)
+  if (target.kind === 'unresolved') return { name, target, backend: undefined, model }
+  const key = `${name} ${JSON.stringify(variant.target)}`
+  let ofBackend = state.backends.get(key)
+  if (ofBackend === undefined) {
+    ofBackend = newBackendState()
+    state.backends.set(key, ofBackend)
   }
-  return {
-    name: variant.name,
-    target: target(variant),
-    pick: rule.balance === 'RoundRobin' ? createRoundRobin(turn) : createLeastRequest(turn),
-    model: variant.model,
-  }
+  const { group, lacks } = target
+  const pick = rule.balance === 'RoundRobin' ? createRoundRobin(ofBackend.turn) : createLeastRequest(ofBackend.turn)
+  return { name, target, backend: new Backend({ group, lacks, pick, state: ofBackend }), model }
 }
 
 /** Made at first use: a rule has more matches times variants than are ever seen. */

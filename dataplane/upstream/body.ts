@@ -3,6 +3,9 @@ import type { IncomingMessage } from 'node:http'
 /** Bodies up to this many bytes are gathered and sent in one piece; of larger ones nothing is held. */
 export const gatherMax = 65_536
 
+/** The request ended before its body was whole. */
+export class ClientLeft extends Error {}
+
 /** Where a body goes. */
 export type BodySink = Readonly<{
   /** False: no more for the moment, until `resume`. */
@@ -64,7 +67,7 @@ export class RequestBody {
   readonly #onClose = (): void => {
     const sink = this.#sink
     this.destroy()
-    sink?.fail(new Error('the client left in the middle of the request body'))
+    sink?.fail(new ClientLeft('the client left in the middle of the request body'))
   }
 }
 

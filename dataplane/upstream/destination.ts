@@ -1,13 +1,13 @@
 import { valueOf, type FlatHeaders } from '../pipeline/headers.ts'
 import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
 import { formatGrpcTimeout, grpcTimeout } from '../protocols/grpc.ts'
-import type { Group } from './groups.ts'
+import type { Backend } from './backend.ts'
 
 /** Where a request goes, once its variant is chosen. */
 export type Destination = Readonly<{
   rule: BuiltRule
   variant: BuiltVariant
-  group: Group
+  backend: Backend
   /** All is sent over HTTP/2, and not only gRPC. */
   http2: boolean
   path: string

@@ -12,12 +12,8 @@ export interface Controller {
   abort(reason: Error): void
 }
 
-/** Called in the order start, sent, response, data…, end; an error can take the place of any, and is then the last. */
-export interface Handler {
-  /** A connection has it: from here on the backend may see it. */
-  onRequestStart(controller: Controller): void
-  /** The last byte of the request was given to the connection. */
-  onRequestSent(): void
+/** Called in the order response, data…, end; an error can take the place of any, and is then the last. */
+export interface AnswerHandler {
   onResponseStart(controller: Controller, status: number, rawHeaders: readonly string[]): void
   /** @param chunk is lent until `onResponseFlush` has returned, unless that says that it is still needed */
   onResponseData(controller: Controller, chunk: Buffer): void
@@ -25,6 +21,14 @@ export interface Handler {
   onResponseFlush(): boolean
   onResponseEnd(controller: Controller, rawTrailers: readonly string[]): void
   onResponseError(error: Error): void
+}
+
+/** Before that it is called in the order start, sent; an error can take the place of these too. */
+export interface Handler extends AnswerHandler {
+  /** A connection has it: from here on the backend may see it. */
+  onRequestStart(controller: Controller): void
+  /** The last byte of the request was given to the connection. */
+  onRequestSent(): void
 }
 
 /** The connection ended before the answer did. */

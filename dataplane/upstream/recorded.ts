@@ -1,17 +1,12 @@
 import type { Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import type { Commit } from '../telemetry/audit.ts'
-import type { Controller, Handler } from './dispatch.ts'
-
-/** What becomes of the answer of one try. */
-export type Answering = Handler & Readonly<{
-  /** Ends it before its first byte. */
-  refuse(why: Failure): void
-}>
+import type { AnswerHandler, Controller } from './dispatch.ts'
 
 /** Stands before whoever answers, and holds the answer back until it is recorded that it goes out. */
-export class Recorded implements Handler {
-  readonly #to: Answering
+export class Recorded implements AnswerHandler {
+  readonly #to: AnswerHandler
+  readonly #refuse: (why: Failure) => void
   readonly #exchange: Exchange
   readonly #commit: Commit
   /** What had come with the head, meanwhile: of one read at most, since no more is asked for. */
@@ -19,18 +14,12 @@ export class Recorded implements Handler {
   #end: readonly string[] | undefined
   #failed = false
 
-  constructor(to: Answering, exchange: Exchange, commit: Commit) {
+  /** @param refuse ends it before its first byte */
+  constructor(to: AnswerHandler, refuse: (why: Failure) => void, exchange: Exchange, commit: Commit) {
     this.#to = to
+    this.#refuse = refuse
     this.#exchange = exchange
     this.#commit = commit
-  }
-
-  onRequestStart(controller: Controller): void {
-    this.#to.onRequestStart(controller)
-  }
-
-  onRequestSent(): void {
-    this.#to.onRequestSent()
   }
 
   onResponseStart(controller: Controller, status: number, rawHeaders: readonly string[]): void {
@@ -41,8 +30,7 @@ export class Recorded implements Handler {
       this.#held = undefined
       if (this.#failed) return
       if (unrecorded) {
-        this.#to.refuse(unrecorded)
-        if (this.#end !== undefined) this.#to.onResponseEnd(controller, this.#end)
+        this.#refuse(unrecorded)
         return
       }
       this.#to.onResponseStart(controller, status, rawHeaders)

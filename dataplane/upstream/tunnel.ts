@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
-import { Agent, type ClientRequest, type IncomingMessage } from 'node:http'
-import { Agent as TlsAgent } from 'node:https'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import { isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import httpProxy from 'http-proxy'
@@ -8,13 +7,14 @@ import { failure, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import { valueOf } from '../pipeline/headers.ts'
 import { refuseExchange } from '../pipeline/reply.ts'
+import type { TryOutcome } from './backend.ts'
 import type { Destination } from './destination.ts'
 import { Gate } from './gate.ts'
-import { guardedLookup, mayReach } from './guard.ts'
+import { mayReach } from './guard.ts'
 import { failureOf } from './outcome.ts'
 import type { Upstream } from './pool.ts'
 import { responseHead } from './response.ts'
-import type { TlsTerms } from './tls.ts'
+import { agentOf, headersOf } from './tunnel-request.ts'
 
 /** The client's connection once node:http has let go of it, and the bytes that came with the request. */
 export type Opened = Readonly<{ socket: Duplex; head: Buffer }>
@@ -49,7 +49,9 @@ export class Tunnel {
   #gate: Gate | undefined
   #timer: NodeJS.Timeout | undefined
   #connected = false
-  #retried = false
+  /** The backend took the request in. */
+  #entered = false
+  #tried: Upstream[] | undefined
   #over = false
   #moved = 0
   #idle: number
@@ -62,16 +64,31 @@ export class Tunnel {
   }
 
   start(): void {
+    const admitted = this.#to.backend.admit(this.#exchange)
+    if (admitted instanceof Promise) void admitted.then((refused) => this.#enter(refused))
+    else this.#enter(admitted)
+  }
+
+  #enter(refused: Failure | undefined): void {
+    if (refused !== undefined) {
+      this.#fail(refused, this.#exchange.cause)
+      return
+    }
+    if (this.#over) {
+      this.#to.backend.leave(this.#exchange)
+      return
+    }
+    this.#entered = true
     const { commit } = this.#to.rule
     if (commit === undefined) {
-      this.#try(undefined)
+      this.#try()
       return
     }
     // Recorded before it is tried: what opens it comes from the backend, and the client has it at once.
     void commit(this.#exchange, 101).then((unrecorded) => {
       if (this.#over) return
       if (unrecorded) this.#fail(unrecorded, '')
-      else this.#try(undefined)
+      else this.#try()
     })
   }
 
@@ -79,18 +96,19 @@ export class Tunnel {
   clientClosed(): void {
     this.#over = true
     clearTimeout(this.#timer)
-    this.#endTry()
+    this.#endTry(this.#exchange.upgraded ? this.#answered(101) : { kind: 'cancelled' })
     this.#gate?.destroy()
     this.#request?.destroy()
     this.#backend?.destroy()
+    if (this.#entered) this.#to.backend.leave(this.#exchange)
   }
 
-  #try(except: Upstream | undefined): void {
-    const { variant, group, rule, path } = this.#to
-    const upstream = variant.pick(group.members, except)
-    if (upstream === undefined) return this.#fail(failure('no_endpoints', 'The backend has no ready endpoint.'), '')
-    if (upstream.full) return this.#fail(failure('overloaded', 'The backend has more requests waiting than it can take.'), '')
+  #try(): void {
+    const { backend, rule, path } = this.#to
     const exchange = this.#exchange
+    const upstream = backend.take(exchange, this.#tried)
+    if ('code' in upstream) return this.#fail(upstream, '')
+    this.#upstream = upstream
     const { origin, guard } = upstream.address
     const terms = upstream.tlsTerms()
     const { protocol, hostname, port } = new URL(origin)
@@ -101,9 +119,7 @@ export class Tunnel {
     exchange.endpoint = upstream.label
     exchange.upstreamStartedAt = performance.now()
     exchange.upstreamEndedAt = 0
-    this.#upstream = upstream
     this.#connected = false
-    upstream.begin()
     const gate = new Gate(this.#opened.socket, (bytesIn, bytesOut) => {
       exchange.bytesIn += bytesIn
       exchange.bytesOut += bytesOut
@@ -189,7 +205,10 @@ export class Tunnel {
     clearTimeout(this.#timer)
     const { headers } = responseHead(answer.rawHeaders, status, this.#stamp())
     answer.on('error', () => response.destroy())
-    answer.once('close', () => { if (!answer.complete) response.destroy() })
+    answer.once('close', () => {
+      this.#endTry(answer.complete ? this.#answered(status) : { kind: 'failed', why: 'reset' })
+      if (!answer.complete) response.destroy()
+    })
     try {
       response.writeHead(status, exchange.stampHead(status, headers))
     } catch {
@@ -202,11 +221,11 @@ export class Tunnel {
 
   #failed(upstream: Upstream, error: Error): void {
     if (this.#over || this.#exchange.upgraded || this.#upstream !== upstream) return
-    if (!this.#connected && !this.#retried && this.#to.group.members.some((member) => member !== upstream)) {
-      this.#retried = true
-      this.#endTry()
+    this.#endTry({ kind: 'failed', why: this.#connected ? 'reset' : 'connect' })
+    if (!this.#connected && this.#tried === undefined && this.#to.backend.hasOther([upstream])) {
+      this.#tried = [upstream]
       this.#gate?.destroy()
-      this.#try(upstream)
+      this.#try()
       return
     }
     this.#fail(failureOf(error, this.#connected ? 'sent' : 'connecting'), error.message)
@@ -220,7 +239,7 @@ export class Tunnel {
   }
 
   #close(): void {
-    this.#endTry()
+    this.#endTry(this.#answered(101))
     this.#opened.socket.end()
     this.#half()
   }
@@ -248,10 +267,15 @@ export class Tunnel {
     this.#fail(failure('timeout', 'The backend did not answer in time.'), '')
   }
 
-  #endTry(): void {
+  #answered(status: number): TryOutcome {
+    const { firstByteAt, upstreamStartedAt } = this.#exchange
+    return { kind: 'answered', status, headers: [], firstByteMs: firstByteAt - upstreamStartedAt, totalMs: performance.now() - upstreamStartedAt }
+  }
+
+  #endTry(outcome: TryOutcome): void {
     if (this.#upstream === undefined) return
     this.#exchange.upstreamEndedAt = performance.now()
-    this.#upstream.end()
+    this.#to.backend.settle(this.#upstream, outcome)
     this.#upstream = undefined
   }
 
@@ -262,7 +286,7 @@ export class Tunnel {
     exchange.error = why.code
     exchange.cause = cause
     clearTimeout(this.#timer)
-    this.#endTry()
+    this.#endTry({ kind: 'failed', why: failedBy(why) })
     this.#gate?.destroy()
     this.#request?.destroy()
     if (exchange.response.headersSent) exchange.response.destroy()
@@ -270,35 +294,12 @@ export class Tunnel {
   }
 }
 
+const failedBy = ({ code }: Failure) =>
+  code === 'timeout' ? 'timeout' : code === 'upstream_protocol' ? 'protocol' : code === 'upstream_connect_failed' ? 'connect' : 'reset'
+
 const timerMax = 2_147_483_647
 
 const acceptOf = (key: string) => createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
-
-/** The screened headers in the form that node:http takes, and the two that ask for the tunnel. */
-function headersOf(flat: readonly string[]): Record<string, string | string[]> {
-  const all = new Map<string, string[]>()
-  for (let i = 0; i < flat.length; i += 2) {
-    const [name = '', value = ''] = flat.slice(i, i + 2)
-    all.set(name, [...(all.get(name) ?? []), value])
-  }
-  const headers = [...all].map(([name, values]): [string, string | string[]] => [name, values.length === 1 ? values[0] ?? '' : values])
-  return { ...Object.fromEntries(headers), connection: 'Upgrade', upgrade: 'websocket' }
-}
-
-const agents = new Map<string, Agent>()
-
-/** Never one that keeps connections; a URL's address is checked when connecting. */
-function agentOf(protocol: string, guard: Upstream['address']['guard'], terms: TlsTerms | undefined): Agent {
-  const options = { keepAlive: false, allowHalfOpen: true, ...(guard && { lookup: guardedLookup(guard) }) }
-  if (terms) return new TlsAgent({ ...options, ...terms, ALPNProtocols: ['http/1.1'], maxCachedSessions: 0 })
-  const key = `${protocol} ${guard?.loopback} ${guard?.private}`
-  let agent = agents.get(key)
-  if (agent === undefined) {
-    agent = protocol === 'https:' ? new TlsAgent(options) : new Agent(options)
-    agents.set(key, agent)
-  }
-  return agent
-}
 
 /** What follows is the closing of the connection, and that is listened to. */
 function ignore(): void {}

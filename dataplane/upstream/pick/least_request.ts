@@ -13,25 +13,24 @@ export function createLeastRequest(turn: { next: number }, random: () => number 
   }
 }
 
-function scan<M extends Member>(members: readonly M[], except: M | undefined, start: number): M | undefined {
+function scan<M extends Member>(members: readonly M[], except: readonly M[] | undefined, start: number): M | undefined {
   const count = members.length
   let best: M | undefined
   for (let i = 0; i < count; i++) {
     const member = members[(start + i) % count]
-    if (member === undefined || member === except) continue
+    if (member === undefined || except?.includes(member) === true) continue
     if (best === undefined || member.inFlight < best.inFlight) best = member
   }
   return best
 }
 
-function drawTwo<M extends Member>(members: readonly M[], except: M | undefined, random: () => number): M | undefined {
+function drawTwo<M extends Member>(members: readonly M[], except: readonly M[] | undefined, random: () => number): M | undefined {
   const count = members.length
   const first = Math.floor(random() * count)
   const second = (first + 1 + Math.floor(random() * (count - 1))) % count
   const a = members[first]
   const b = members[second]
   if (a === undefined || b === undefined) return a ?? b
-  if (a === except) return b
-  if (b === except) return a
+  if (except !== undefined && (except.includes(a) || except.includes(b))) return scan(members, except, first)
   return b.inFlight < a.inFlight ? b : a
 }

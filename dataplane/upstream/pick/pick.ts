@@ -4,5 +4,5 @@ export interface Member {
   readonly inFlight: number
 }
 
-/** Chooses the endpoint of one try; `except` is the one that just failed. Undefined: there is none (left). */
-export type Pick = <M extends Member>(members: readonly M[], except?: M) => M | undefined
+/** Chooses the endpoint of one try; `except` are those that failed it already. Undefined: there is none (left). */
+export type Pick = <M extends Member>(members: readonly M[], except?: readonly M[]) => M | undefined

@@ -6,7 +6,7 @@ export function createRoundRobin(turn: { next: number }): Pick {
     const count = members.length
     for (let i = 0; i < count; i++) {
       const member = members[turn.next++ % count]
-      if (member !== except) return member
+      if (member !== undefined && except?.includes(member) !== true) return member
     }
     return undefined
   }

@@ -1,0 +1,129 @@
+import { failure, type Failure } from '../pipeline/errors.ts'
+import type { Exchange } from '../pipeline/exchange.ts'
+import { discardRest } from '../pipeline/reply.ts'
+import type { Destination } from './destination.ts'
+import type { AnswerHandler, Controller } from './dispatch.ts'
+import { Call } from './http2-call.ts'
+import { Relay } from './relay.ts'
+import { responseHead, trailersOf } from './response.ts'
+
+/** Who is told what becomes of an answer. */
+export type Teller = Readonly<{
+  /** Its head has gone out. `stream`: it is open-ended. */
+  began(stream: boolean): void
+  /** Something of it moved, to us or to the client. */
+  moved(): void
+  ended(): void
+  /** The backend broke it off. */
+  broken(error: Error): void
+  /** It may not go out, or not any further. `cause` is for the log. */
+  refuse(why: Failure, cause: string): void
+}>
+
+/** The backend's answer on its way to the client. */
+export class Answer implements AnswerHandler {
+  readonly #exchange: Exchange
+  readonly #to: Destination
+  readonly #teller: Teller
+  readonly #relay: Relay
+  #controller: Controller | undefined
+  /** Nothing more is to be sent to the client; whatever the backend still says is dropped. */
+  #over = false
+  /** Bytes of the body, where they were announced. */
+  #length: number | undefined
+  #paused = false
+  #waitsForDrain = false
+
+  constructor(exchange: Exchange, to: Destination, teller: Teller) {
+    this.#exchange = exchange
+    this.#to = to
+    this.#teller = teller
+    this.#relay = new Relay(exchange.response)
+  }
+
+  /** The client is gone, or the answer is not to go on. */
+  drop(): void {
+    this.#over = true
+  }
+
+  /** It has more than the client takes. */
+  get waitsForClient(): boolean {
+    return this.#paused
+  }
+
+  onResponseStart(controller: Controller, status: number, rawHeaders: readonly string[]): void {
+    if (this.#over) return
+    this.#controller = controller
+    const exchange = this.#exchange
+    const { method } = exchange.request
+    const bodyless = method === 'HEAD' || status === 204 || status === 304
+    const { headers, length, stream } = responseHead(rawHeaders, status, {
+      requestId: exchange.requestId,
+      variant: this.#to.variant.name,
+      modelVersion: exchange.modelVersion,
+    })
+    if (!bodyless && length !== undefined && length > this.#to.rule.responseMax) {
+      this.#teller.refuse(tooLarge, '')
+      return
+    }
+    if (exchange.headTaps !== undefined) exchange.stampHead(status, headers)
+    exchange.firstByteAt = performance.now()
+    this.#length = bodyless || (controller instanceof Call && controller.headOnly) ? 0 : exchange.rewrite === undefined ? length : undefined
+    try {
+      this.#relay.begin(status, headers, this.#length)
+    } catch {
+      // Node refuses what it could not send safely: a control character in a value.
+      this.#teller.refuse(failure('upstream_protocol', 'The backend answered with something that is not valid HTTP.'), 'header')
+      return
+    }
+    this.#teller.began(stream)
+  }
+
+  onResponseData(_controller: Controller, chunk: Buffer): void {
+    if (this.#over) return
+    const exchange = this.#exchange
+    if (exchange.bytesOut + chunk.length > this.#to.rule.responseMax) {
+      this.#teller.refuse(tooLarge, '')
+      return
+    }
+    exchange.bytesOut += chunk.length
+    if (exchange.dataTaps !== undefined) for (const tap of exchange.dataTaps) tap(chunk)
+    this.#teller.moved()
+    this.#relay.push(exchange.rewrite?.data(chunk) ?? chunk)
+  }
+
+  onResponseFlush(): boolean {
+    const { response, dataTaps, rewrite } = this.#exchange
+    if (!this.#over && !response.writableEnded && !this.#relay.flush() && !this.#paused) {
+      this.#paused = true
+      this.#controller?.pause()
+      if (!this.#waitsForDrain) {
+        this.#waitsForDrain = true
+        response.on('drain', () => {
+          this.#teller.moved()
+          if (!this.#paused) return
+          this.#paused = false
+          this.#controller?.resume()
+        })
+      }
+    }
+    return dataTaps !== undefined || rewrite !== undefined || this.#relay.pending
+  }
+
+  onResponseEnd(_controller: Controller, rawTrailers: readonly string[]): void {
+    this.#teller.ended()
+    if (this.#over) return
+    const { response, request } = this.#exchange
+    const rest = this.#exchange.rewrite?.end()
+    if (rest !== undefined) this.#relay.push(rest)
+    this.#relay.end(this.#length === undefined ? trailersOf(rawTrailers) : [])
+    // The backend did not wait for the whole request.
+    discardRest(request, response)
+  }
+
+  onResponseError(error: Error): void {
+    if (!this.#over) this.#teller.broken(error)
+  }
+}
+
+const tooLarge = failure('response_too_large', 'The answer of the backend is larger than what is let through here.')

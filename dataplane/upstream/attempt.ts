@@ -1,0 +1,129 @@
+import type { Rule } from '../../table/route.ts'
+import type { Exchange } from '../pipeline/exchange.ts'
+import type { Backend, TryOutcome } from './backend.ts'
+import { ConnectionLost, type AnswerHandler, type Controller, type Handler, type Sent } from './dispatch.ts'
+import { ClientLeft } from './body.ts'
+import type { Upstream } from './pool.ts'
+import type { Phase } from './outcome.ts'
+
+/** Who has a try made. */
+export type Trier = Readonly<{
+  /** An answer begins: who gets it, or undefined where it is not wanted and the try was cancelled. */
+  answered(attempt: Attempt, controller: Controller, status: number): AnswerHandler | undefined
+  /** It ended without the beginning of an answer. */
+  failed(attempt: Attempt, error: Error): void
+}>
+
+/** One request to one endpoint, and what comes of it. */
+export class Attempt implements Handler {
+  readonly upstream: Upstream
+  readonly startedAt = performance.now()
+  readonly #exchange: Exchange
+  readonly #backend: Backend
+  readonly #timeouts: Rule['timeouts']
+  readonly #trier: Trier
+  phase: Phase = 'connecting'
+  /** `performance.now()` by which the answer must have begun, or be complete. */
+  due = Number.POSITIVE_INFINITY
+  #controller: Controller | undefined
+  #answer: AnswerHandler | undefined
+  #status = 0
+  #firstByteAt = 0
+  #headers: readonly string[] = []
+  #over = false
+  /** What is said of it at its end, where that is known before. */
+  #verdict: TryOutcome | undefined
+
+  constructor(trier: Trier, exchange: Exchange, backend: Backend, upstream: Upstream, timeouts: Rule['timeouts']) {
+    this.#trier = trier
+    this.#exchange = exchange
+    this.#backend = backend
+    this.upstream = upstream
+    this.#timeouts = timeouts
+  }
+
+  start(sent: Sent, http2: boolean): void {
+    const { upstream } = this
+    const { connect } = this.#timeouts
+    const pool = http2 ? upstream.http2(connect) : upstream.pool(connect)
+    pool.dispatch(sent, this)
+  }
+
+  /**
+   * Ends it, and nothing more is heard of it. One that still waits for a connection stays in the queue until it would
+   * be sent.
+   */
+  cancel(verdict: TryOutcome = cancelled): void {
+    this.#verdict ??= verdict
+    if (this.phase !== 'connecting' && !this.#over) this.#controller?.abort(new Error('aborted by the gateway'))
+  }
+
+  onRequestStart(controller: Controller): void {
+    this.#controller = controller
+    this.phase = 'sent'
+    if (this.#verdict !== undefined) {
+      controller.abort(new Error('aborted by the gateway'))
+      return
+    }
+    const { backendRequest } = this.#timeouts
+    if (backendRequest !== undefined) this.due = this.startedAt + backendRequest
+  }
+
+  onRequestSent(): void {
+    const { firstByte } = this.#timeouts
+    if (firstByte !== undefined && this.phase === 'sent') this.due = Math.min(this.due, performance.now() + firstByte)
+  }
+
+  onResponseStart(controller: Controller, status: number, rawHeaders: readonly string[]): void {
+    if (this.#verdict !== undefined) return
+    this.phase = 'answering'
+    this.#status = status
+    this.#headers = rawHeaders
+    this.#firstByteAt = performance.now()
+    const { backendRequest = Number.POSITIVE_INFINITY } = this.#timeouts
+    this.due = this.startedAt + backendRequest
+    this.#answer = this.#trier.answered(this, controller, status)
+    this.#answer?.onResponseStart(controller, status, rawHeaders)
+  }
+
+  onResponseData(controller: Controller, chunk: Buffer): void {
+    if (this.#verdict === undefined) this.#answer?.onResponseData(controller, chunk)
+  }
+
+  onResponseFlush(): boolean {
+    return this.#answer !== undefined && this.#answer.onResponseFlush()
+  }
+
+  onResponseEnd(controller: Controller, rawTrailers: readonly string[]): void {
+    const { startedAt } = this
+    this.#settle({
+      kind: 'answered', status: this.#status, headers: this.#headers, firstByteMs: this.#firstByteAt - startedAt, totalMs: performance.now() - startedAt,
+    })
+    this.#answer?.onResponseEnd(controller, rawTrailers)
+  }
+
+  onResponseError(error: Error): void {
+    const given = this.#verdict !== undefined
+    this.#settle(failed(error, this.phase))
+    if (given) return
+    if (this.#answer === undefined) this.#trier.failed(this, error)
+    else this.#answer.onResponseError(error)
+  }
+
+  #settle(outcome: TryOutcome): void {
+    if (this.#over) return
+    this.#over = true
+    this.#exchange.upstreamEndedAt = performance.now()
+    this.#backend.settle(this.upstream, this.#verdict ?? outcome)
+  }
+}
+
+const cancelled: TryOutcome = { kind: 'cancelled' }
+
+function failed(error: Error, phase: Phase): TryOutcome {
+  const code = 'code' in error ? error.code : ''
+  // A connection that was kept open may be closed as idle, and a request that cannot be sent is nobody's fault there.
+  if (error instanceof ClientLeft || code === 'REQUEST_INVALID' || (error instanceof ConnectionLost && error.stale)) return cancelled
+  if (phase === 'connecting') return { kind: 'failed', why: 'connect' }
+  return { kind: 'failed', why: code === 'UPSTREAM_PROTOCOL' ? 'protocol' : 'reset' }
+}

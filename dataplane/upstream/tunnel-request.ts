@@ -1,0 +1,31 @@
+import { Agent } from 'node:http'
+import { Agent as TlsAgent } from 'node:https'
+import { guardedLookup } from './guard.ts'
+import type { Upstream } from './pool.ts'
+import type { TlsTerms } from './tls.ts'
+
+/** The screened headers in the form that node:http takes, and the two that ask for the tunnel. */
+export function headersOf(flat: readonly string[]): Record<string, string | string[]> {
+  const all = new Map<string, string[]>()
+  for (let i = 0; i < flat.length; i += 2) {
+    const [name = '', value = ''] = flat.slice(i, i + 2)
+    all.set(name, [...(all.get(name) ?? []), value])
+  }
+  const headers = [...all].map(([name, values]): [string, string | string[]] => [name, values.length === 1 ? values[0] ?? '' : values])
+  return { ...Object.fromEntries(headers), connection: 'Upgrade', upgrade: 'websocket' }
+}
+
+const agents = new Map<string, Agent>()
+
+/** Never one that keeps connections; a URL's address is checked when connecting. */
+export function agentOf(protocol: string, guard: Upstream['address']['guard'], terms: TlsTerms | undefined): Agent {
+  const options = { keepAlive: false, allowHalfOpen: true, ...(guard && { lookup: guardedLookup(guard) }) }
+  if (terms) return new TlsAgent({ ...options, ...terms, ALPNProtocols: ['http/1.1'], maxCachedSessions: 0 })
+  const key = `${protocol} ${guard?.loopback} ${guard?.private}`
+  let agent = agents.get(key)
+  if (agent === undefined) {
+    agent = protocol === 'https:' ? new TlsAgent(options) : new Agent(options)
+    agents.set(key, agent)
+  }
+  return agent
+}
