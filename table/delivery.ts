@@ -3,7 +3,7 @@ import { list, text } from './scalars.ts'
 
 /** How one version of a model takes another's place: whom it gets, what is copied to it, what is measured of it. */
 
-/** A key stays on its variant, and moves at most once as one weight grows. Names are lower case. */
+/** A key stays on its variant, and moves at most once as one weight grows. Header names are lower case. */
 export const Split = v.pipe(
   v.variant('by', [
     v.strictObject({ by: v.literal('Principal') }),

@@ -91,6 +91,7 @@ const supported = [
     'oauth2.tokenUrl', 'oauth2.clientSecretRef.name', 'oauth2.clientSecretRef.namespace', 'oauth2.scopes[]',
   ].map((field) => `rules[].backendRefs[].credentials.${field}`),
   'rules[].split.by',
+  'rules[].split.name',
   ...['header', 'value', 'variant'].map((field) => `rules[].overrides[].${field}`),
   ...['request', 'backendRequest', 'connect', 'firstByte', 'streamIdle'].map((field) => `rules[].timeouts.${field}`),
   'rules[].loadBalancing.policy',

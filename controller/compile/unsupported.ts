@@ -12,8 +12,6 @@ export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy'
     { path: 'spec.rules[].matches[].body' },
     { path: 'spec.rules[].backendRefs[].priority', admits: [0] },
     { path: 'spec.rules[].backendRefs[].protocol', admits: ['Passthrough'] },
-    { path: 'spec.rules[].split.by', admits: ['Random'] },
-    { path: 'spec.rules[].split.name' },
     { path: 'spec.rules[].rollout' },
     { path: 'spec.rules[].mirror' },
     { path: 'spec.rules[].timeouts.deadlineHeader' },

@@ -114,7 +114,7 @@ async function run(exchange: Exchange, rule: BuiltRule): Promise<Omit<Explanatio
   }
   const variant = chooseVariant(exchange, rule)
   if (variant === undefined) return { code: 'no_endpoints', steps: [...steps, { filter: 'split', verdict: 'refuse', why: 'no backend takes requests' }] }
-  const split: Step = { filter: 'split', verdict: 'pass', why: 'by an override, or by weight' }
+  const split: Step = { filter: 'split', verdict: 'pass', why: exchange.explaining?.get('split') ?? '' }
   const to = { variant: variant.name, steps: [...steps, split] }
   const { target } = variant
   if (target.kind === 'unresolved') return { ...to, code: 'backend_unresolved' }

@@ -8,8 +8,9 @@ import { createLeastRequest } from '../upstream/pick/least_request.ts'
 import { createRoundRobin } from '../upstream/pick/round_robin.ts'
 import type { BuiltTarget } from '../upstream/groups.ts'
 import type { Commit } from '../telemetry/audit.ts'
-import { createSplitter, type Splitter, type SplitState } from '../upstream/split.ts'
-import type { FlatHeaders } from './headers.ts'
+import type { SplitState } from '../upstream/split.ts'
+import { createAssign } from './assignment.ts'
+import type { Exchange } from './exchange.ts'
 import type { Authenticate } from './principal.ts'
 
 export type BuiltVariant = Readonly<{
@@ -33,8 +34,8 @@ export type BuiltRule = Readonly<{
   responseMax: number
   /** The shortest of the timeouts, but for connecting, which the connection keeps: how often an exchange looks at its clock. Undefined: never. */
   tick: number | undefined
-  /** `dry`: without taking a turn. */
-  choose(headers: FlatHeaders, dry: boolean): BuiltVariant | undefined
+  /** Without taking a turn, where it is only asked what would be done. */
+  choose(exchange: Exchange): BuiltVariant | undefined
   /** By whose terms its callers are known; undefined: nobody is asked. */
   authenticate: Authenticate | undefined
   /** What is said to web pages. */
@@ -60,7 +61,7 @@ export type RuleDeps = Readonly<{
 export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
   const variants = rule.variants.map((variant) => buildVariant(variant, rule, deps))
   const byName = new Map(variants.map((variant) => [variant.name, variant]))
-  const split: Splitter = createSplitter(rule.variants, deps.state.split)
+  const assign = createAssign(route, rule, deps.state.split)
   const timeouts = limitsOf(rule.timeouts)
   const { connect: _, ...clocked } = timeouts
   const limits = Object.values(clocked)
@@ -81,13 +82,16 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
     requestMax: rule.sizeLimits?.request ?? Number.POSITIVE_INFINITY,
     responseMax: rule.sizeLimits?.response ?? Number.POSITIVE_INFINITY,
     tick: limits.length > 0 ? Math.min(...limits, timerMax) : undefined,
-    choose(headers, dry) {
+    choose(exchange) {
+      const { headers } = exchange.received
       for (const { header, value, variant } of rule.overrides) {
         for (let i = 0; i < headers.length; i += 2) {
-          if (headers[i] === header && headers[i + 1] === value) return byName.get(variant)
+          if (headers[i] !== header || headers[i + 1] !== value) continue
+          exchange.explaining?.set('split', `by the header ${header}`)
+          return byName.get(variant)
         }
       }
-      const position = split(dry)
+      const position = assign(exchange)
       return position === undefined ? undefined : variants[position]
     },
     authenticate: rule.auth && deps.filterDeps.authenticators(route.tenant, rule.auth),

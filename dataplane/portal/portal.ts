@@ -1,13 +1,14 @@
 import { hash, randomBytes } from 'node:crypto'
 import { TLSSocket } from 'node:tls'
 import { readBody } from '../pipeline/body.ts'
+import { cookieOf } from '../pipeline/cookies.ts'
 import type { Exchange, Way } from '../pipeline/exchange.ts'
 import type { Conversation } from '../receive/conversation.ts'
 import type { Table } from '../runtime.ts'
 import { digestOf, holderOf, principalOf, type Holder, type Keys } from './holder.ts'
 import { offersOf } from './offers.ts'
 import { dashboardPage, home, rotatedPage, signInPage } from './page.ts'
-import { cookieName, cookieOf, formToken, sameToken, seal, sessionMax, unseal, type Session } from './session.ts'
+import { cookieName, formToken, sameToken, seal, sessionMax, unseal, type Session } from './session.ts'
 import { style } from './style.ts'
 import type { Tally } from './tally.ts'
 
@@ -45,7 +46,7 @@ export function createPortal({ keys, table, tally, rotate, now = Date.now }: Por
 
   /** Whose session this is, as long as the key is one. */
   function visitor(exchange: Exchange): Readonly<{ holder: Holder; cookie: string; token: string }> | undefined {
-    const cookie = cookieOf(exchange.header('cookie'))
+    const cookie = cookieOf(exchange.header('cookie'), cookieName)
     const { pepper } = keys
     const session = cookie === undefined || pepper === undefined ? undefined : unseal(cookie, pepper, now())
     const holder = session && holderOf(keys, session.digest, session.tenant, now())

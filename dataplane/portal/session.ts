@@ -47,11 +47,3 @@ export function sameToken(given: string, expected: string): boolean {
   const [a, b] = [Buffer.from(given), Buffer.from(expected)]
   return a.length === b.length && timingSafeEqual(a, b)
 }
-
-export function cookieOf(header: string | undefined): string | undefined {
-  for (const pair of (header ?? '').split(';')) {
-    const [name = '', value] = pair.split('=', 2)
-    if (name.trim() === cookieName) return value?.trim()
-  }
-  return undefined
-}

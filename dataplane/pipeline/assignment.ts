@@ -1,0 +1,62 @@
+import { randomBytes } from 'node:crypto'
+import type { Split } from '../../table/delivery.ts'
+import type { Route, Rule } from '../../table/route.ts'
+import { createSplitter, type SplitState } from '../upstream/split.ts'
+import { createSticky } from '../upstream/sticky.ts'
+import { callerOf } from './caller.ts'
+import { cookieOf } from './cookies.ts'
+import type { Exchange } from './exchange.ts'
+
+/** Gives a request the position of its variant, and where somebody asks why, the reason; undefined: no variant has a weight. */
+export type Assign = (exchange: Exchange) => number | undefined
+
+/** A cookie lasts as long as any test of two versions. Seconds. */
+const cookieAge = 365 * 86_400
+
+/** By weight alone, or by a key of the request that stays on its variant; what has no key is given by weight. */
+export function createAssign(route: Route, { name, variants, split }: Rule, state: SplitState): Assign {
+  const spread = createSplitter(variants, state)
+  const random: Assign = (exchange) => {
+    exchange.explaining?.set('split', 'by weight')
+    return spread(exchange.explaining !== undefined)
+  }
+  const sticky = split && createSticky(variants, `${route.id}\n${name}`)
+  if (split === undefined || sticky === undefined) return random
+  const made = split.by === 'Cookie' ? ', and would be given one' : ''
+  const by = split.by === 'Principal' ? 'principal' : `${split.by.toLowerCase()} ${split.name}`
+  return (exchange) => {
+    const key = keyOf(exchange, split) ?? newCookie(exchange, split)
+    if (key === undefined) {
+      const position = random(exchange)
+      exchange.explaining?.set('split', `by weight: the request has no ${by}${made}`)
+      return position
+    }
+    const { position, bucket } = sticky(key)
+    exchange.explaining?.set('split', `by ${by}: bucket ${bucket} of ${2 ** 32}`)
+    return position
+  }
+}
+
+function keyOf(exchange: Exchange, split: Split): string | undefined {
+  if (split.by === 'Principal') return callerOf(exchange)
+  const key = split.by === 'Header' ? exchange.header(split.name) : cookieOf(exchange.header('cookie'), split.name)
+  return key === '' ? undefined : key
+}
+
+/**
+ * A caller without the cookie is given one. It is a key made up for them, and says nothing of the variant. The cookie
+ * may also be one that the backend sets: then the backend's is the one that counts.
+ */
+function newCookie(exchange: Exchange, split: Split): string | undefined {
+  if (split.by !== 'Cookie' || exchange.explaining !== undefined) return undefined
+  const key = randomBytes(16).toString('base64url')
+  const secure = exchange.header('x-forwarded-proto') === 'https' ? '; Secure' : ''
+  const cookie = `${split.name}=${key}; Path=/; Max-Age=${cookieAge}; HttpOnly; SameSite=Lax${secure}`
+  ;(exchange.headTaps ??= []).push((_, headers) => {
+    for (let i = 0; i < headers.length; i += 2) {
+      if (headers[i] === 'set-cookie' && headers[i + 1]?.startsWith(`${split.name}=`) === true) return
+    }
+    headers.push('set-cookie', cookie)
+  })
+  return key
+}

@@ -1,0 +1,57 @@
+import type { Share } from './split.ts'
+
+/** What a key comes to: the position of its share, and the bucket that decided, one of 2^32. */
+export type Assigned = Readonly<{ position: number; bucket: number }>
+
+/**
+ * Gives every key a share of its own accord, with nothing kept: weighted rendezvous hashing (Schindelhauer, Schomaker
+ * 2005). Each share draws from a key's bucket a time, exponential with its weight, and the earliest has the key. So a
+ * share has keys in proportion to its weight; and since a larger weight only makes its own times earlier, what moves
+ * when one share grows moves to it, once, and comes back only when it shrinks. Of three or more, the rounding of the
+ * shares to millionths can move about that part of the keys between the others.
+ * @param seed what the buckets belong to: two rules put the same key into buckets that have nothing to do with each other
+ * @returns undefined when no share has a weight
+ */
+export function createSticky(shares: readonly Share[], seed: string): ((key: string) => Assigned) | undefined {
+  const ruleSeed = hash32(seed, 0)
+  const drawn = [...shares.entries()].filter(([, { weight }]) => weight > 0)
+    .map(([position, { name, weight }]) => ({ position, weight, seed: hash32(name, ruleSeed) }))
+  if (drawn.length === 0) return undefined
+  return (key) => {
+    const bucket = hash32(key, ruleSeed)
+    let position = 0
+    let earliest = Number.POSITIVE_INFINITY
+    for (const share of drawn) {
+      // Half a step in, so that it is never 0.
+      const time = -Math.log((mixed(mixed(bucket ^ share.seed) + share.seed) + 0.5) / 0x1_0000_0000) / share.weight
+      if (time < earliest) {
+        earliest = time
+        position = share.position
+      }
+    }
+    return { position, bucket }
+  }
+}
+
+/** MurmurHash3 (x86, 32 bits) over the UTF-16 of a text, in the order of its bytes in memory. */
+function hash32(text: string, seed: number): number {
+  let hash = seed
+  const { length } = text
+  for (let i = 0; i < length; i += 2) {
+    const block = text.charCodeAt(i) | (i + 1 < length ? text.charCodeAt(i + 1) << 16 : 0)
+    const scrambled = Math.imul(rotated(Math.imul(block, 0xcc9e2d51), 15), 0x1b873593)
+    hash ^= scrambled
+    if (i + 1 < length) hash = (Math.imul(rotated(hash, 13), 5) + 0xe6546b64) | 0
+  }
+  return mixed(hash ^ (length * 2))
+}
+
+const rotated = (word: number, by: number) => (word << by) | (word >>> (32 - by))
+
+/** Every bit of the word has its part in every bit of the outcome, which is unsigned. */
+function mixed(word: number): number {
+  let hash = word
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
+  return (hash ^ (hash >>> 16)) >>> 0
+}
