@@ -12,6 +12,7 @@ import { createLimiter } from './limits/create.ts'
 import type { Active } from './store.ts'
 import { unaudited } from './telemetry/audit.ts'
 import { LimitTally } from './telemetry/limits.ts'
+import { Measurements } from './telemetry/measurements.ts'
 import { SeriesSet } from './telemetry/series.ts'
 import { Groups } from './upstream/groups.ts'
 import { Upstreams } from './upstream/pool.ts'
@@ -53,7 +54,7 @@ export function createRuntime({ vault = new Vault(), upstreams = new Upstreams(u
   const filterDeps: FilterDeps = {
     vault,
     backendTokens: noTokens,
-    authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), ...given,
+    authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), ...given,
   }
   const patterns = createPatterns()
   const series = new SeriesSet()
@@ -82,6 +83,7 @@ export function createRuntime({ vault = new Vault(), upstreams = new Upstreams(u
     for (const { variants } of last?.rules ?? []) for (const { target } of variants) groups.release(target)
     if (last === undefined) return
     const { id } = last.route
+    filterDeps.measurements.prune(id, next?.route)
     const live = new Map(next?.route.rules.map((rule) => [rule.name, new Set(rule.variants.map(({ name }) => name))]))
     const state = states.get(id)
     for (const rule of state?.keys() ?? []) if (!live.has(rule)) state?.delete(rule)

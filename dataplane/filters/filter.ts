@@ -5,6 +5,7 @@ import type { Exchange } from '../pipeline/exchange.ts'
 import type { Authenticators } from '../pipeline/principal.ts'
 import type { Audit } from '../telemetry/audit.ts'
 import type { LimitTally } from '../telemetry/limits.ts'
+import type { Measurements } from '../telemetry/measurements.ts'
 import type { Vault } from '../vault.ts'
 import type { BackendTokens } from './backend_credentials/tokens.ts'
 
@@ -23,6 +24,7 @@ export type FilterDeps = Readonly<{
   audit: Pick<Audit, 'commit' | 'failing'>
   limiter: Limiter
   limitTally: LimitTally
+  measurements: Measurements
   vault: Vault
   backendTokens: BackendTokens
 }>

@@ -6,12 +6,13 @@ import { createLimiter } from '../limits/create.ts'
 import { refuseAll } from '../pipeline/principal.ts'
 import { unaudited } from '../telemetry/audit.ts'
 import { LimitTally } from '../telemetry/limits.ts'
+import { Measurements } from '../telemetry/measurements.ts'
 import { Vault } from '../vault.ts'
 import { noTokens } from './backend_credentials/tokens.ts'
 import { filters } from './index.ts'
 import { requestIdOf } from './request_id/request_id.ts'
 
-const deps = { authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), vault: new Vault(), backendTokens: noTokens }
+const deps = { authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), vault: new Vault(), backendTokens: noTokens }
 
 test('each filter has a folder with its README, and builds a named function', () => {
   for (const filter of filters) {

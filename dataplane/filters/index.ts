@@ -5,8 +5,9 @@ import { backendCredentials } from './backend_credentials/backend_credentials.ts
 import { cors } from './cors/cors.ts'
 import type { Filter } from './filter.ts'
 import { forwarded } from './forwarded/forwarded.ts'
+import { measure } from './measure/measure.ts'
 import { rateLimit } from './rate_limit/rate_limit.ts'
 import { requestId } from './request_id/request_id.ts'
 
 /** Every filter, in the order in which a request meets them. */
-export const filters: readonly Filter[] = [requestId, cors, audit, forwarded, auth, authorization, rateLimit, backendCredentials]
+export const filters: readonly Filter[] = [requestId, cors, audit, forwarded, auth, authorization, rateLimit, backendCredentials, measure]

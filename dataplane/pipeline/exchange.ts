@@ -108,6 +108,8 @@ export class Exchange implements Matchable {
   upstreamStartedAt = 0
   firstByteAt = 0
   upstreamEndedAt = 0
+  /** What it cost, where a limit of the rule counts cost: by the first that does. */
+  cost: number | undefined
   bytesIn = 0
   bytesOut = 0
 

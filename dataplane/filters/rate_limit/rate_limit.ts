@@ -105,7 +105,11 @@ function holdOn({ subject, takes, of }: Asked, decision: Decision, { tenant, rea
       exchange.series?.countTokens(spent)
       limitTally.spent(tenant, callerOf(exchange), spent)
     }
-    limiter.settle(decision, of.map(({ price }, i) => price?.settle(subject, spent) ?? takes[i]?.units ?? 0))
+    limiter.settle(decision, of.map(({ price, limit: { unit } }, i) => {
+      const units = price?.settle(subject, spent)
+      if (unit === 'cost') exchange.cost ??= units
+      return units ?? takes[i]?.units ?? 0
+    }))
   })
 }
 
