@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import type { FromController, FromProxy, Link } from '../table/messages.ts'
+import type { FromController, FromProxy, Link, Measurements } from '../table/messages.ts'
 import type { ConnectionLimits } from './door/admission.ts'
 import type { DrainOptions } from './drain.ts'
 import { connectLimiter } from './limits/create.ts'
 import type { RedisUrl } from './limits/redis/url.ts'
+import { reportMeasured } from './measured.ts'
 import type { Networks } from './pipeline/networks.ts'
 import { startProxy, type Bind, type ProxyOptions } from './proxy.ts'
 import { converse } from './receive/conversation.ts'
@@ -67,14 +68,15 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
   const say = (level: 'info' | 'warn' | 'error', message: string, fields?: Readonly<Record<string, unknown>>) =>
     log.write(level, message, fields)
   let hangUp = () => {}
+  let tell: (message: Measurements) => void = () => {}
   let rotate: RotateKey = () => Promise.resolve({ problem: 'no controller is connected' })
   function listenTo(source: Exclude<Feed, { primary: Primary }>, store: Store, settled: Settled): () => void {
     if (!('link' in source)) {
       const receiver = startReceiver({ ...source, store, gateway, node, log: say, settled })
-      rotate = receiver.rotate
+      ;({ rotate, tell } = receiver)
       return () => receiver.close()
     }
-    rotate = converse(source.link, { store, identity: { node, instance: randomUUID(), gateway }, subscribe: true, log: say, settled }).rotate
+    ;({ rotate, tell } = converse(source.link, { store, identity: { node, instance: randomUUID(), gateway }, subscribe: true, log: say, settled }))
     return () => source.link.close()
   }
 
@@ -112,7 +114,10 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
     tableAge: () => ('controllers' in feed ? (Date.now() - (store?.confirmedAt ?? Date.now())) / 1000 : 0),
   })
 
+  // What a worker counts, its primary tells.
+  const reporter = 'primary' in feed ? undefined : reportMeasured({ take: proxy.measured, tell: (message) => tell(message) })
   const end = async () => {
+    await reporter?.close()
     hangUp()
     await disk?.close()
   }

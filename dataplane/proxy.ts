@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
 import { createAdminServer, createHealthServer } from './admin.ts'
 import { createAdmission, type ConnectionLimits } from './door/admission.ts'
@@ -10,6 +11,7 @@ import { createBackendTokens } from './filters/backend_credentials/tokens.ts'
 import type { FilterDeps } from './filters/filter.ts'
 import { createLimiter } from './limits/create.ts'
 import type { Limiter } from './limits/limiter.ts'
+import { createMeasuredSum, workerMeasured, type MeasuredReporterOptions } from './measured.ts'
 import { modelLists } from './models.ts'
 import { createOutgoing, ownPorts } from './outgoing.ts'
 import { startShedding } from './overload.ts'
@@ -24,6 +26,7 @@ import type { Activate, Active } from './store.ts'
 import { openAudit } from './telemetry/audit.ts'
 import { addUsage, LimitTally } from './telemetry/limits.ts'
 import type { Log } from './telemetry/log.ts'
+import { Measurements } from './telemetry/measurements.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { createRecorder } from './telemetry/recorder.ts'
 import { Upstreams, type PoolLimits } from './upstream/pool.ts'
@@ -79,6 +82,8 @@ export type ProxyOptions = Readonly<{
 /** One proxy, without the source of its tables. */
 export type Proxy = Readonly<{
   urls: Readonly<{ http: string; https: string | undefined; admin: string | undefined; health: string | undefined }>
+  /** What was counted of the rules that a rollout watches. */
+  measured: MeasuredReporterOptions['take']
   /** For the process that this is a worker of. */
   answer(what: Asked): Promise<unknown>
   /** Ends the public port as `drain.ts` says, then the others. False: something in flight had to be cut. */
@@ -100,10 +105,11 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   })
   const { limiter = createLimiter() } = options
   const limitTally = new LimitTally()
+  const measurements = new Measurements()
   const runtime = createRuntime({
     upstreams: new Upstreams(options.limits, vault),
     vault,
-    filterDeps: { authenticators, backendTokens: createBackendTokens({ outgoing, vault }), limiter, limitTally, ...options.filterDeps, audit },
+    filterDeps: { authenticators, backendTokens: createBackendTokens({ outgoing, vault }), limiter, limitTally, measurements, ...options.filterDeps, audit },
   })
   const metrics = createMetrics({
     series: runtime.series, limits: limitTally, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: () => workers.ask('metrics') }),
@@ -124,7 +130,10 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const draining = () => ending || drain.draining()
   const ready = () => runtime.table() !== undefined && !draining() && (workers?.ready() ?? true)
   const usage = async () => workers === undefined ? limitTally.usage(limiter) : addUsage(await workers.ask('usage'))
-  const answer = (what: Asked): Promise<unknown> => what === 'metrics' ? metrics.snapshots() : limitTally.usage(limiter)
+  const ownMeasured = workerMeasured(measurements, randomUUID())
+  const answer = async (what: Asked): Promise<unknown> =>
+    what === 'metrics' ? metrics.snapshots() : what === 'measured' ? ownMeasured() : limitTally.usage(limiter)
+  const measured = workers === undefined ? (onlyNew: boolean) => measurements.take(onlyNew) : createMeasuredSum(measurements, () => workers.ask('measured'))
   const admin = { metrics, table: runtime.table, usage, ready }
 
   const servers: Server[] = []
@@ -182,6 +191,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
           health,
         },
         answer,
+        measured,
         async drain(drainOptions) {
           ending = true
           const clean = await workers.drain(drainOptions)
@@ -221,6 +231,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
         health,
       },
       answer,
+      measured,
       async drain(drainOptions) {
         const clean = await drain.drain(drainOptions)
         await close()

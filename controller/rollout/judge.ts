@@ -59,10 +59,10 @@ export type Judgement = Readonly<{
 /** Judges the steps under way. */
 export type Analyst = Readonly<{
   /**
-   * The last judgement of the step; a new one is made once `analysis.interval`. Undefined before the first. Cheap enough
-   * to be called whenever something happens.
+   * The last judgement of the step; a new one is made once `analysis.interval`. Before the first, that nothing is known.
+   * Cheap enough to be called whenever something happens.
    */
-  judge(step: WatchedStep, now: number): Judgement | undefined
-  /** Lets go of what is known of every step but these (`WatchedStep.id`). */
-  keep(ids: ReadonlySet<string>): void
+  judge(step: WatchedStep, now: number): Judgement
+  /** Lets go of what is known of every step but these. */
+  keep(steps: readonly Pick<WatchedStep, 'route' | 'rule' | 'id'>[]): void
 }>

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Ack, FromController, FromProxy, Link, Rotate, Rotated } from '../../table/messages.ts'
+import type { Ack, FromController, FromProxy, Link, Measurements, Rotate, Rotated } from '../../table/messages.ts'
 import { encode, SCHEMA } from '../../table/messages.ts'
 import type { Log, Store } from '../store.ts'
 
@@ -27,7 +27,7 @@ export interface Conversation {
   readonly subscribed: boolean
   /** It has sent something since the subscription began. */
   readonly heard: boolean
-  tell(ack: Ack): void
+  readonly tell: (message: Ack | Measurements) => void
   /** Asks for another key in place of one; resolves in any case. */
   readonly rotate: (key: KeyToRotate) => Promise<Rotated['outcome']>
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Ack } from '../../table/messages.ts'
+import type { Ack, Measurements } from '../../table/messages.ts'
 import type { Log, Store } from '../store.ts'
 import type { Conversation, Identity } from './conversation.ts'
 import { converse } from './conversation.ts'
@@ -37,6 +37,8 @@ const TIMING = {
 export type Receiver = {
   /** One entry an address. `feeding`: the one that the table comes from. */
   controllers(): readonly Readonly<{ url: string; address: string; open: boolean; feeding: boolean }>[]
+  /** To every controller. */
+  readonly tell: (message: Measurements) => void
   /** Asks the controller that feeds the table. */
   rotate: Conversation['rotate']
   close(): void
@@ -187,6 +189,9 @@ export function startReceiver(options: ReceiverOptions): Receiver {
         open: peer.conversation !== undefined,
         feeding: peer === feeder && peer.conversation !== undefined,
       })),
+    tell(message) {
+      for (const { conversation } of peers.values()) conversation?.tell(message)
+    },
     rotate: (key) => feeder?.conversation?.rotate(key) ?? Promise.resolve({ problem: 'no controller is connected' }),
     close() {
       closed = true

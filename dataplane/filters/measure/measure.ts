@@ -34,7 +34,7 @@ const faults = new Set<ErrorCode | undefined>([
 ])
 
 /** Of gRPC: unknown, deadline exceeded, unimplemented, internal, unavailable, data loss. */
-const grpcFaults = new Set<number | undefined>([2, 4, 12, 13, 14, 15])
+const grpcFaults = new Set<unknown>([2, 4, 12, 13, 14, 15])
 
 function count(exchange: Exchange, chosen: string, rule: RuleCounts, reading: Reading | undefined): void {
   const { error, upstreamStartedAt, firstByteAt, startedAt, variant, cost } = exchange
@@ -61,7 +61,7 @@ function count(exchange: Exchange, chosen: string, rule: RuleCounts, reading: Re
 }
 
 function failedAnswer({ response }: Exchange): boolean {
-  return response.statusCode >= 500 || ('grpcStatus' in response && grpcFaults.has(response.grpcStatus as number | undefined))
+  return response.statusCode >= 500 || ('grpcStatus' in response && grpcFaults.has(response.grpcStatus))
 }
 
 function countReading({ upstreamStartedAt, upstreamEndedAt }: Exchange, { tokens, fields }: Counts, reading: Reading): void {
