@@ -1,8 +1,10 @@
 import { errors, failure, type ErrorCode, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
+import type { Principal } from '../pipeline/principal.ts'
 import { openAuditFile } from './audit_file.ts'
 import { createLines } from './lines.ts'
 import type { Log } from './log.ts'
+import { milliseconds, remembered, ruleMembers, textMember, timestamp, variantMembers, type Members } from './members.ts'
 
 /**
  * Who was let do what. One record for each request of a rule that asks who calls, or says `logging.audit`; with a file
@@ -40,13 +42,13 @@ export async function openAudit({ file, log, bytesMax }: AuditOptions): Promise<
     failing = error !== undefined
   }
   const sink = file === undefined ? undefined : await openAuditFile(file, bytesMax)
-  const line = (fields: object) => `${JSON.stringify({ time: new Date().toISOString(), msg: 'audit', ...fields })}\n`
+  const line = (members: Members) => `{"time":"${timestamp(Date.now())}","msg":"audit"${members}}\n`
   const lines = sink && createLines({
     sink,
     onWritten: ended,
     notice: (dropped) => {
       log.write('warn', 'audit: records dropped', { dropped })
-      return line({ dropped })
+      return line(`,"dropped":${dropped}`)
     },
   })
   // What logrotate sends once it has moved a file away.
@@ -58,13 +60,13 @@ export async function openAudit({ file, log, bytesMax }: AuditOptions): Promise<
     record(exchange, status, endedAt) {
       if (lines === undefined && exchange.rule?.audited === undefined && exchange.principal === undefined && exchange.error !== 'unauthenticated') return
       if (committed.has(exchange)) return
-      const fields = recordOf(exchange, status, endedAt)
-      if (lines === undefined) log.announce('audit', fields)
-      else lines.hold(line(fields))
+      const members = recordOf(exchange, status, endedAt)
+      if (lines === undefined) log.announce('audit', members)
+      else lines.hold(line(members))
     },
     async commit(exchange, status) {
-      const fields = recordOf(exchange, status, performance.now())
-      const settled = await (lines === undefined ? log.settle('audit', fields) : lines.settle(line(fields)))
+      const members = recordOf(exchange, status, performance.now())
+      const settled = await (lines === undefined ? log.settle('audit', members) : lines.settle(line(members)))
       if (lines === undefined) failing = !settled
       if (!settled) return unavailable
       committed.add(exchange)
@@ -85,32 +87,20 @@ function denies(code: ErrorCode | undefined): boolean {
   return errors[code].status < 500 || code === 'auth_unavailable' || code === 'limit_store_unavailable' || code === 'audit_unavailable'
 }
 
+const callerMembers = remembered(({ consumer, groups, tier, via, credential }: Principal) =>
+  textMember('consumer', consumer || undefined)
+  + (groups.length > 0 ? `,"groups":${JSON.stringify(groups)}` : '')
+  + textMember('tier', tier) + textMember('via', via) + textMember('credential', credential))
 /** Every field there is: what is not named here is in no record. The path is without its query, where keys travel. */
-function recordOf(exchange: Exchange, status: number, at: number): Readonly<Record<string, unknown>> {
+function recordOf(exchange: Exchange, status: number, at: number): Members {
   const { principal, rule, variant, error, cause } = exchange
   const named = exchange.model()
-  return {
-    request_id: exchange.requestId,
-    client: exchange.clientAddress,
-    consumer: principal?.consumer || undefined,
-    groups: principal && principal.groups.length > 0 ? principal.groups : undefined,
-    tier: principal?.tier,
-    via: principal?.via,
-    credential: principal?.credential,
-    method: exchange.method,
-    host: exchange.host || undefined,
-    path: bounded(exchange.path),
-    route: rule?.route,
-    rule: rule?.name,
-    variant: variant?.name,
-    model: bounded(named?.name ?? exchange.asked?.name),
-    model_version: bounded(exchange.modelVersion ?? named?.version),
-    outcome: denies(error) ? 'denied' : 'allowed',
-    code: error,
-    cause: bounded(cause || undefined),
-    status,
-    latency_ms: Math.round((at - exchange.startedAt) * 1000) / 1000,
-  }
+  return `${textMember('request_id', exchange.requestId)}${textMember('client', exchange.clientAddress)}${callerMembers(principal)}`
+    + `${textMember('method', exchange.method)}${textMember('host', exchange.host || undefined)}${textMember('path', bounded(exchange.path))}`
+    + `${ruleMembers(rule)}${variantMembers(variant)}${textMember('model', bounded(named?.name ?? exchange.asked?.name))}`
+    + `${textMember('model_version', bounded(exchange.modelVersion ?? named?.version))}`
+    + `,"outcome":"${denies(error) ? 'denied' : 'allowed'}"${textMember('code', error)}${textMember('cause', bounded(cause || undefined))}`
+    + `,"status":${status},"latency_ms":${milliseconds(at - exchange.startedAt)}`
 }
 
 const textMax = 1024

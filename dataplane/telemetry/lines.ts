@@ -28,7 +28,8 @@ export type LinesOptions = Readonly<{
 }>
 
 const flushAfter = 50
-const flushAt = 65_536
+/** Less than a pipe holds: a reader that keeps up has room for all of it. */
+const flushAt = 32_768
 /** Characters held for a reader that does not keep up; beyond it, lines are dropped and counted. */
 const heldMax = 8 * 1024 * 1024
 
@@ -102,9 +103,13 @@ export function createLines({ sink, notice, onWritten = () => {} }: LinesOptions
   }
 }
 
+/** What most writes are encoded into: there is one at a time. Three bytes are the most that a UTF-16 unit takes. */
+const room = Buffer.allocUnsafeSlow(flushAt * 4)
+const fits = (text: string) => text.length * 3 <= room.length
+
 export const stdout: Sink = {
   write(text, done) {
-    const bytes = Buffer.from(text)
+    const bytes = fits(text) ? room.subarray(0, room.write(text)) : Buffer.from(text)
     const put = (from: number): void => write(1, bytes, from, (error, written) => {
       // A pipe that is full for the moment; a reader that has gone is not waited for.
       if (error?.code === 'EAGAIN') setTimeout(put, 10, from)

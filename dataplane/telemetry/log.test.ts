@@ -4,7 +4,7 @@ import { createLog } from './log.ts'
 
 test('lines are JSON, and those below the level are not written', () => {
   let text = ''
-  const log = createLog({ level: 'warn', sink: { write: () => assert.fail('not yet'), sync: (more) => { text += more } }, now: () => new Date(0) })
+  const log = createLog({ level: 'warn', sink: { write: () => assert.fail('not yet'), sync: (more) => { text += more } }, now: () => 0 })
   log.write('info', 'no')
   log.write('error', 'yes\n{"forged":1}', { n: 1 })
   log.announce('listening', { name: 'http' })

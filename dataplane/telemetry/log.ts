@@ -1,8 +1,10 @@
 import { createLines, stdout, type Sink } from './lines.ts'
+import { membersOf, textMember, timestamp, type Members } from './members.ts'
 
 const levels = ['debug', 'info', 'warn', 'error'] as const
 type Level = (typeof levels)[number]
-type Fields = Readonly<Record<string, unknown>>
+/** Or the members that they make. */
+type Fields = Readonly<Record<string, unknown>> | Members
 
 /**
  * JSON lines. Whoever calls names the fields one by one: whole headers, URLs or errors of libraries never go in,
@@ -21,14 +23,15 @@ export interface Log {
   flush(): void
 }
 
-export type LogOptions = Readonly<{ level?: Level; sink?: Sink; now?: () => Date }>
+export type LogOptions = Readonly<{ level?: Level; sink?: Sink; now?: () => number }>
 
-export function createLog({ level = 'info', sink = stdout, now = () => new Date() }: LogOptions = {}): Log {
+export function createLog({ level = 'info', sink = stdout, now = Date.now }: LogOptions = {}): Log {
   const threshold = levels.indexOf(level)
   const lines = createLines({ sink, notice: (dropped) => line('warn', 'log lines dropped', { dropped }) })
 
-  function line(at: Level, message: string, fields?: Fields): string {
-    return `${JSON.stringify({ time: now().toISOString(), level: at, msg: message, ...fields })}\n`
+  function line(at: Level, message: string, fields: Fields = ''): string {
+    const members = typeof fields === 'string' ? fields : membersOf(fields)
+    return `{"time":"${timestamp(now())}","level":"${at}"${textMember('msg', message)}${members}}\n`
   }
 
   return {

@@ -3,6 +3,7 @@ import type { Exchange } from '../pipeline/exchange.ts'
 import type { Tally } from '../portal/tally.ts'
 import type { Audit } from './audit.ts'
 import type { Log } from './log.ts'
+import { milliseconds, numberMember, ruleMembers, textMember, variantMembers, type Members } from './members.ts'
 import type { SeriesSet } from './series.ts'
 
 /** Called once for each request, when its last byte is out or its connection gone. */
@@ -23,33 +24,17 @@ export function createRecorder({ log, series, audit, tally }: { log: Log; series
       }
       tally?.count(exchange, status)
       audit.record(exchange, status, endedAt)
-      if (log.enabled('info')) log.write('info', 'request', accessFields(exchange, status, endedAt))
+      if (log.enabled('info')) log.write('info', 'request', accessMembers(exchange, status, endedAt))
     },
   }
 }
 
 /** The path without its query: keys and prompts travel there. */
-function accessFields(exchange: Exchange, status: number, endedAt: number): Record<string, unknown> {
-  const { rule, variant, error, cause, firstByteAt, startedAt } = exchange
-  return {
-    request_id: exchange.requestId,
-    method: exchange.method,
-    host: exchange.host,
-    path: exchange.path,
-    route: rule?.route,
-    rule: rule?.name,
-    variant: variant?.name,
-    endpoint: exchange.endpoint || undefined,
-    status,
-    grpc_status: 'grpcStatus' in exchange.response ? exchange.response.grpcStatus : undefined,
-    code: error,
-    cause: cause || undefined,
-    duration_ms: milliseconds(endedAt - startedAt),
-    first_byte_ms: firstByteAt > 0 ? milliseconds(firstByteAt - startedAt) : undefined,
-    bytes_in: exchange.bytesIn,
-    bytes_out: exchange.bytesOut,
-    table: exchange.tableVersion,
-  }
+function accessMembers(exchange: Exchange, status: number, endedAt: number): Members {
+  const { rule, variant, error, cause, firstByteAt, startedAt, response, endpoint } = exchange
+  return `${textMember('request_id', exchange.requestId)}${textMember('method', exchange.method)}${textMember('host', exchange.host)}`
+    + `${textMember('path', exchange.path)}${ruleMembers(rule)}${variantMembers(variant)}${textMember('endpoint', endpoint || undefined)}`
+    + `,"status":${status}${numberMember('grpc_status', 'grpcStatus' in response && typeof response.grpcStatus === 'number' ? response.grpcStatus : undefined)}`
+    + `${textMember('code', error)}${textMember('cause', cause || undefined)}${numberMember('duration_ms', milliseconds(endedAt - startedAt))}`
+    + `${numberMember('first_byte_ms', firstByteAt > 0 ? milliseconds(firstByteAt - startedAt) : undefined)},"bytes_in":${exchange.bytesIn},"bytes_out":${exchange.bytesOut}${textMember('table', exchange.tableVersion)}`
 }
-
-const milliseconds = (value: number) => Math.round(value * 1000) / 1000

@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { membersOf, numberMember, remembered, textMember, timestamp } from './members.ts'
+
+const parsed = (members: string) => JSON.parse(`{"first":0${members}}`) as Record<string, unknown>
+
+test('a text is in the line what it was, whatever it holds', () => {
+  fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => {
+    const line = textMember('name', text)
+    assert.equal(parsed(line)['name'], text.toWellFormed())
+    assert.ok(!line.includes('\n') && !line.includes('\r'))
+  }))
+  for (const text of ['', '"', '\\', '\n', '\u007F', 'é', '💶', '","outcome":"allowed']) assert.equal(parsed(textMember('name', text))['name'], text)
+})
+
+test('what there is nothing of is not in the line', () => {
+  assert.equal(textMember('a', undefined) + numberMember('b', undefined) + membersOf({}) + membersOf({ c: undefined }), '')
+  assert.deepEqual(parsed(membersOf({ a: 'x', b: [1] }) + numberMember('c', 0)), { first: 0, a: 'x', b: [1], c: 0 })
+})
+
+test('what is said of one thing is put together once', () => {
+  let made = 0
+  const members = remembered(({ name }: { name: string }) => {
+    made++
+    return textMember('name', name)
+  })
+  const one = { name: 'one' }
+  assert.deepEqual([members(one), members(one), members({ name: 'two' }), members(undefined), made], [',"name":"one"', ',"name":"one"', ',"name":"two"', '', 2])
+})
+
+test('the time of a line is its own, also where the last line was of another millisecond', () => {
+  for (const at of [0, 1, 1, 1_763_706_612_123, 0]) assert.equal(timestamp(at), new Date(at).toISOString())
+})
