@@ -13,22 +13,20 @@ export class Vault {
   /** Empty in a proxy that has its table from disk and has met no controller yet. */
   secrets: ReadonlyMap<string, Secret> = new Map()
 
+  /** With which API keys are digested; undefined until it is known. */
+  pepper: Buffer | undefined
   readonly #pepper: Buffer | undefined
 
   /** @param pepper what API keys are digested with until a controller tells it */
   constructor(pepper?: Buffer) {
-    this.#pepper = pepper
+    this.#pepper = this.pepper = pepper
   }
 
   follow({ credentials, secrets }: Pick<Active, 'credentials' | 'secrets'>): void {
     this.credentials = credentials
     this.secrets = secrets
-  }
-
-  /** With which API keys are digested; undefined until it is known. */
-  get pepper(): Buffer | undefined {
     const id: PepperId = 'pepper'
-    return this.secret(id, id) ?? this.#pepper
+    this.pepper = this.secret(id, id) ?? this.#pepper
   }
 
   /** The value, decoded; undefined where there is none, or not yet. */

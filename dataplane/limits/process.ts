@@ -23,6 +23,10 @@ const nothing: State = { cells: new Float64Array(WIDTH), at: 0, log: undefined }
 
 export function createProcessStore({ now = Date.now, most = 1 << 20 }: ProcessStoreOptions = {}): ProcessStore {
   const counts = new Counts(most)
+  /** Of the takes in hand, from the first look to the charge: a decision is one step, so that they serve every one. */
+  const slots: (number | undefined)[] = []
+  const parts: Part[] = []
+  const allows: boolean[] = []
 
   function stateOf(part: Part, slot: number, { algorithm }: Take, time: number): State {
     return { cells: part.cells, at: slot * WIDTH, log: algorithm.type === 'SlidingLog' ? part.log(slot, time) : undefined }
@@ -47,24 +51,26 @@ export function createProcessStore({ now = Date.now, most = 1 << 20 }: ProcessSt
     },
     take(takes) {
       const time = now()
-      const slots: (number | undefined)[] = []
-      const parts: Part[] = []
-      const allows: boolean[] = []
       let allowed = true
-      for (const take of takes) {
+      for (let i = 0; i < takes.length; i++) {
+        const take = takes[i]
+        if (take === undefined) continue
         const part = counts.part(take.key)
         const slot = open(part, take, time)
         const allow = fits(slot === undefined ? fresh(take, time) : stateOf(part, slot, take, time), take, time)
-        parts.push(part)
-        slots.push(slot)
-        allows.push(allow)
+        parts[i] = part
+        slots[i] = slot
+        allows[i] = allow
         if (!allow && !take.shadow) allowed = false
       }
 
       const verdicts: Verdict[] = []
       let holds: Hold[] | undefined
       for (let i = 0; i < takes.length; i++) {
-        const [take, part, slot, allow] = [takes[i], parts[i], slots[i], allows[i] === true]
+        const take = takes[i]
+        const part = parts[i]
+        const slot = slots[i]
+        const allow = allows[i] === true
         if (take === undefined || part === undefined) continue
         const state = slot === undefined ? fresh(take, time) : stateOf(part, slot, take, time)
         if (allowed && allow && slot !== undefined) {

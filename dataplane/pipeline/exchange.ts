@@ -117,7 +117,10 @@ export class Exchange implements Matchable {
   #country: string | undefined | null = null
   #facts: RequestFacts | undefined
   #parameters: URLSearchParams | undefined
-  #verdicts: Map<Authenticate, Verdict> | undefined
+  /** By whose terms it was asked who calls, and the outcome; nearly always by those of one rule. */
+  #authenticate: Authenticate | undefined
+  #verdict: Verdict | undefined
+  #others: Map<Authenticate, Verdict> | undefined
   #ends: (() => void)[] | undefined
 
   constructor(
@@ -156,7 +159,7 @@ export class Exchange implements Matchable {
 
   /** Who calls, by these terms; asked once. */
   authenticated(authenticate: Authenticate): Verdict | Promise<Verdict> {
-    const known = this.#verdicts?.get(authenticate)
+    const known = this.verdict(authenticate)
     if (known !== undefined) return known
     if (this.assumed !== undefined) return this.#remember(authenticate, this.assumed)
     const verdict = authenticate(this)
@@ -165,12 +168,14 @@ export class Exchange implements Matchable {
 
   /** Who calls, by these terms, where that has been asked already. */
   verdict(authenticate: Authenticate): Verdict | undefined {
-    return this.#verdicts?.get(authenticate)
+    return this.#authenticate === authenticate ? this.#verdict : this.#others?.get(authenticate)
   }
 
   #remember(authenticate: Authenticate, verdict: Verdict): Verdict {
-    this.#verdicts ??= new Map()
-    this.#verdicts.set(authenticate, verdict)
+    if (this.#authenticate === undefined) {
+      this.#authenticate = authenticate
+      this.#verdict = verdict
+    } else if (this.#authenticate !== authenticate) (this.#others ??= new Map()).set(authenticate, verdict)
     return verdict
   }
 

@@ -96,6 +96,20 @@ export function valueOf(headers: readonly string[], name: string): string | unde
   return value
 }
 
+/** Takes one header out, in place, however often it is there. */
+export function removeHeader(headers: FlatHeaders, name: string): void {
+  let kept = 0
+  while (kept < headers.length && headers[kept] !== name) kept += 2
+  // Nearly always the search was all there was to do.
+  for (let i = kept + 2; i < headers.length; i += 2) {
+    if (headers[i] === name) continue
+    headers[kept] = headers[i] ?? ''
+    headers[kept + 1] = headers[i + 1] ?? ''
+    kept += 2
+  }
+  if (kept < headers.length) headers.length = kept
+}
+
 /** Takes the headers out for which `drop` holds, in place. */
 export function removeHeaders(headers: FlatHeaders, drop: (name: string) => boolean): void {
   let kept = 0

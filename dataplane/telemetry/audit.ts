@@ -4,7 +4,7 @@ import type { Principal } from '../pipeline/principal.ts'
 import { openAuditFile } from './audit_file.ts'
 import { createLines } from './lines.ts'
 import type { Log } from './log.ts'
-import { milliseconds, remembered, ruleMembers, textMember, timestamp, variantMembers, type Members } from './members.ts'
+import { milliseconds, numberMember, remembered, ruleMembers, textMember, timestamp, variantMembers, type Members } from './members.ts'
 
 /**
  * Who was let do what. One record for each request of a rule that asks who calls, or says `logging.audit`; with a file
@@ -95,12 +95,12 @@ const callerMembers = remembered(({ consumer, groups, tier, via, credential }: P
 function recordOf(exchange: Exchange, status: number, at: number): Members {
   const { principal, rule, variant, error, cause } = exchange
   const named = exchange.model()
-  return `${textMember('request_id', exchange.requestId)}${textMember('client', exchange.clientAddress)}${callerMembers(principal)}`
-    + `${textMember('method', exchange.method)}${textMember('host', exchange.host || undefined)}${textMember('path', bounded(exchange.path))}`
-    + `${ruleMembers(rule)}${variantMembers(variant)}${textMember('model', bounded(named?.name ?? exchange.asked?.name))}`
-    + `${textMember('model_version', bounded(exchange.modelVersion ?? named?.version))}`
-    + `,"outcome":"${denies(error) ? 'denied' : 'allowed'}"${textMember('code', error)}${textMember('cause', bounded(cause || undefined))}`
-    + `,"status":${status},"latency_ms":${milliseconds(at - exchange.startedAt)}`
+  return textMember('request_id', exchange.requestId) + textMember('client', exchange.clientAddress) + callerMembers(principal)
+    + textMember('method', exchange.method) + textMember('host', exchange.host || undefined) + textMember('path', bounded(exchange.path))
+    + ruleMembers(rule) + variantMembers(variant) + textMember('model', bounded(named?.name ?? exchange.asked?.name))
+    + textMember('model_version', bounded(exchange.modelVersion ?? named?.version))
+    + textMember('outcome', denies(error) ? 'denied' : 'allowed') + textMember('code', error) + textMember('cause', bounded(cause || undefined))
+    + numberMember('status', status) + numberMember('latency_ms', milliseconds(at - exchange.startedAt))
 }
 
 const textMax = 1024

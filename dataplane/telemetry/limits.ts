@@ -15,12 +15,20 @@ export type Usage = Readonly<{
 /** How a limit decided. `unavailable`: it could not, and refuses then. */
 export type LimitDecision = 'allowed' | 'rejected' | 'shadow_rejected' | 'unavailable' | 'queue_full' | 'queue_timeout'
 
-type Counted = { policy: string; limit: string; counts: Map<LimitDecision, number> }
+/** Who is counted. `name`: `c:` and the consumer, or `ip:` and the address of somebody unknown. */
+export type Caller = Readonly<{ key: string; tenant: string; name: string }>
+
+export const caller = (tenant: string, name: string): Caller => ({ key: `${tenant} ${name}`, tenant, name })
+
+/** What the decisions of a limit are counted under. A policy's name has a namespace before it; a limit's has no slash. */
+export const labelOf = ({ policy, name }: Readonly<{ policy: string; name: string }>): string => `${policy}/${name}`
 
 /** What one caller used since the proxy started, and the counts that it was last counted in. */
 type Used = {
-  tenant: string
-  caller: string
+  readonly caller: Caller
+  /** When it called last, in the order of calls, and whether it did since it was last passed over. */
+  at: number
+  recent: boolean
   requests: number
   inputTokens: number
   outputTokens: number
@@ -30,46 +38,58 @@ type Used = {
 /** What was taken for one request; `of` are the limits of the takes. */
 type Taken = Readonly<{ takes: readonly Take[]; of: readonly Readonly<{ limit: Limit }>[] }>
 
-/** Names that are remembered at most; the one not heard of for the longest makes room. */
+/** Names that are remembered at most. */
 const limitsMax = 10_000
 const callersMax = 10_000
 
 /** Counts of what limits decided, and of who used what. They outlive the tables. */
 export class LimitTally {
-  readonly #decisions = new Map<string, Counted>()
+  readonly #decisions = new Map<string, Map<LimitDecision, number>>()
   readonly #used = new Map<string, Used>()
+  #calls = 0
 
-  decided(policy: string, limit: string, decision: LimitDecision): void {
-    const key = `${policy}/${limit}`
-    let found = this.#decisions.get(key)
-    if (found === undefined) {
-      makeRoom(this.#decisions, limitsMax)
-      found = { policy, limit, counts: new Map() }
-      this.#decisions.set(key, found)
+  /** @param label see `labelOf` */
+  decided(label: string, decision: LimitDecision): void {
+    let counts = this.#decisions.get(label)
+    if (counts === undefined) {
+      if (this.#decisions.size >= limitsMax) this.#decisions.delete(this.#decisions.keys().next().value ?? '')
+      counts = new Map()
+      this.#decisions.set(label, counts)
     }
-    found.counts.set(decision, (found.counts.get(decision) ?? 0) + 1)
+    counts.set(decision, (counts.get(decision) ?? 0) + 1)
   }
 
   * decisions(): Generator<Readonly<{ policy: string; limit: string; decision: LimitDecision; count: number }>> {
-    for (const { policy, limit, counts } of this.#decisions.values()) {
-      for (const [decision, count] of counts) yield { policy, limit, decision, count }
+    for (const [label, counts] of this.#decisions) {
+      const slash = label.lastIndexOf('/')
+      for (const [decision, count] of counts) yield { policy: label.slice(0, slash), limit: label.slice(slash + 1), decision, count }
     }
   }
 
-  /** @param caller `c:` and the consumer, or `ip:` and the address of somebody unknown */
-  admitted(tenant: string, caller: string, last: Taken): void {
-    const key = `${tenant} ${caller}`
-    const found = this.#used.get(key) ?? { tenant, caller, requests: 0, inputTokens: 0, outputTokens: 0, last }
+  admitted(caller: Caller, last: Taken): void {
+    let found = this.#used.get(caller.key)
+    if (found === undefined) {
+      if (this.#used.size >= callersMax) this.#makeRoom()
+      found = { caller, at: 0, recent: false, requests: 0, inputTokens: 0, outputTokens: 0, last }
+      this.#used.set(caller.key, found)
+    } else found.recent = true
     found.requests++
     found.last = last
-    // Put at the end again: whoever called last is forgotten last.
-    this.#used.delete(key)
-    makeRoom(this.#used, callersMax)
-    this.#used.set(key, found)
+    found.at = ++this.#calls
   }
 
-  spent(tenant: string, caller: string, { inputTokens, outputTokens }: Readonly<{ inputTokens: number; outputTokens: number }>): void {
-    const found = this.#used.get(`${tenant} ${caller}`)
+  /** Whoever did not call since they were last passed over goes. */
+  #makeRoom(): void {
+    for (const [key, used] of this.#used) {
+      this.#used.delete(key)
+      if (!used.recent) return
+      used.recent = false
+      this.#used.set(key, used)
+    }
+  }
+
+  spent({ key }: Caller, { inputTokens, outputTokens }: Readonly<{ inputTokens: number; outputTokens: number }>): void {
+    const found = this.#used.get(key)
     if (found === undefined) return
     found.inputTokens += inputTokens
     found.outputTokens += outputTokens
@@ -77,15 +97,15 @@ export class LimitTally {
 
   /** What was used, and what the counts say now is left; those who called last first. */
   async usage(limiter: Limiter, most = 1000): Promise<readonly Usage[]> {
-    const callers = [...this.#used.values()].reverse().slice(0, most)
-    return Promise.all(callers.map(async ({ tenant, caller, last: { takes, of }, ...used }) => {
+    const callers = [...this.#used.values()].sort((a, b) => b.at - a.at).slice(0, most)
+    return Promise.all(callers.map(async ({ caller: { tenant, name }, requests, inputTokens, outputTokens, last: { takes, of } }) => {
       const { verdicts } = await limiter.take(tenant, takes.map((take) => ({ ...take, units: 0, hold: false })))
       const limits = of.map(({ limit: { policy, name, unit, amount } }, i) => {
         const { remaining = Number.NaN, resetAfter = 0 } = verdicts[i] ?? {}
         return { policy, limit: name, unit, amount, remaining: Number.isNaN(remaining) ? null : remaining, resetSeconds: Math.ceil(resetAfter / 1000) }
       })
-      const who = caller.startsWith('c:') ? { consumer: caller.slice(2) } : { address: caller.slice(3) }
-      return { tenant, ...who, ...used, limits }
+      const who = name.startsWith('c:') ? { consumer: name.slice(2) } : { address: name.slice(3) }
+      return { tenant, ...who, requests, inputTokens, outputTokens, limits }
     }))
   }
 }
@@ -109,8 +129,4 @@ export function addUsage(told: readonly unknown[]): Usage[] {
     })
   }
   return [...all.values()]
-}
-
-function makeRoom(map: Map<string, unknown>, max: number): void {
-  if (map.size >= max) map.delete(map.keys().next().value ?? '')
 }

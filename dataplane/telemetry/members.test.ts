@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { assert as assertProperty, property, string } from 'fast-check'
 import { membersOf, numberMember, remembered, textMember, timestamp } from './members.ts'
 
 const parsed = (members: string) => JSON.parse(`{"first":0${members}}`) as Record<string, unknown>
 
 test('a text is in the line what it was, whatever it holds', () => {
-  fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => {
+  assertProperty(property(string({ unit: 'binary' }), (text) => {
     const line = textMember('name', text)
     assert.equal(parsed(line)['name'], text.toWellFormed())
     assert.ok(!line.includes('\n') && !line.includes('\r'))

@@ -40,7 +40,7 @@ export function createMetrics({ series, limits, table, tableAge, others }: Metri
       requests.reset()
       for (const { labels, outcomes } of series.values()) {
         for (const [outcome, count] of outcomes) {
-          const [code = '', error = ''] = outcome.split(' ')
+          const [code = '', error = ''] = String(outcome).split(' ')
           requests.inc({ ...labels, code, error }, count)
         }
       }

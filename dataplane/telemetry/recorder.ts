@@ -15,7 +15,7 @@ export function createRecorder({ log, series, audit, tally }: { log: Log; series
     record(exchange, status) {
       const endedAt = performance.now()
       const counted = exchange.series ?? unmatched
-      counted.count(status in STATUS_CODES || status === 499 ? status : 0, exchange.error ?? '')
+      counted.count(status in STATUS_CODES || status === 499 ? status : 0, exchange.error)
       counted.request.observe((endedAt - exchange.startedAt) / 1000)
       if (exchange.upstreamStartedAt > 0) {
         const upstreamEnd = exchange.upstreamEndedAt || endedAt
@@ -32,9 +32,11 @@ export function createRecorder({ log, series, audit, tally }: { log: Log; series
 /** The path without its query: keys and prompts travel there. */
 function accessMembers(exchange: Exchange, status: number, endedAt: number): Members {
   const { rule, variant, error, cause, firstByteAt, startedAt, response, endpoint } = exchange
-  return `${textMember('request_id', exchange.requestId)}${textMember('method', exchange.method)}${textMember('host', exchange.host)}`
-    + `${textMember('path', exchange.path)}${ruleMembers(rule)}${variantMembers(variant)}${textMember('endpoint', endpoint || undefined)}`
-    + `,"status":${status}${numberMember('grpc_status', 'grpcStatus' in response && typeof response.grpcStatus === 'number' ? response.grpcStatus : undefined)}`
-    + `${textMember('code', error)}${textMember('cause', cause || undefined)}${numberMember('duration_ms', milliseconds(endedAt - startedAt))}`
-    + `${numberMember('first_byte_ms', firstByteAt > 0 ? milliseconds(firstByteAt - startedAt) : undefined)},"bytes_in":${exchange.bytesIn},"bytes_out":${exchange.bytesOut}${textMember('table', exchange.tableVersion)}`
+  const grpc = 'grpcStatus' in response ? response.grpcStatus : undefined
+  return textMember('request_id', exchange.requestId) + textMember('method', exchange.method) + textMember('host', exchange.host)
+    + textMember('path', exchange.path) + ruleMembers(rule) + variantMembers(variant) + textMember('endpoint', endpoint || undefined)
+    + numberMember('status', status) + numberMember('grpc_status', typeof grpc === 'number' ? grpc : undefined)
+    + textMember('code', error) + textMember('cause', cause || undefined) + numberMember('duration_ms', milliseconds(endedAt - startedAt))
+    + numberMember('first_byte_ms', firstByteAt > 0 ? milliseconds(firstByteAt - startedAt) : undefined)
+    + numberMember('bytes_in', exchange.bytesIn) + numberMember('bytes_out', exchange.bytesOut) + textMember('table', exchange.tableVersion)
 }

@@ -36,8 +36,8 @@ export class Series {
   /** Tokens, where something had to know them. */
   inputTokens = 0
   outputTokens = 0
-  /** `200`, or `502 upstream_reset`: status and error code. */
-  readonly outcomes = new Map<string, number>()
+  /** By status, where all went well; else by `502 upstream_reset`: status and error code. */
+  readonly outcomes = new Map<number | string, number>()
 
   constructor(labels: SeriesLabels) {
     this.labels = labels
@@ -48,8 +48,8 @@ export class Series {
     this.outputTokens += outputTokens
   }
 
-  count(status: number, error: string): void {
-    const outcome = `${status} ${error}`
+  count(status: number, error: string | undefined): void {
+    const outcome = error === undefined ? status : `${status} ${error}`
     this.outcomes.set(outcome, (this.outcomes.get(outcome) ?? 0) + 1)
   }
 }

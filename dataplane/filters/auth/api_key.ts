@@ -26,7 +26,7 @@ const keyMax = 4096
 export function createApiKeys(vault: KeyVault, now: () => number = Date.now): (tenant: string, credential: ApiKeyCredential) => Verifier {
   const indexes = new WeakMap<KeySet, Index>()
   /** Of this process alone: keys that were seen are remembered under a digest that is of no use anywhere else. */
-  const salt = randomBytes(32).toString('latin1')
+  const salt = randomBytes(32).toString('base64')
 
   function indexOf(set: KeySet): Index {
     let index = indexes.get(set)
@@ -37,11 +37,11 @@ export function createApiKeys(vault: KeyVault, now: () => number = Date.now): (t
     return index
   }
 
-  function find({ keys, recent }: Index, key: Buffer, pepper: Buffer): Holder | undefined {
-    const alias = hash('sha256', salt + key.toString('latin1'), 'base64')
+  function find({ keys, recent }: Index, key: string, pepper: Buffer): Holder | undefined {
+    const alias = hash('sha256', salt + key, 'base64')
     const seen = recent.get(alias)
     if (seen !== undefined) return seen
-    const digest = createHmac('sha256', pepper).update(hash('sha256', key, 'buffer')).digest()
+    const digest = createHmac('sha256', pepper).update(hash('sha256', Buffer.from(key, 'latin1'), 'buffer')).digest()
     const found = keys.get(digest.toString('hex'))
     if (found === undefined || !timingSafeEqual(Buffer.from(found.digest, 'hex'), digest)) return undefined
     const holder = holderOf(found)
@@ -51,7 +51,7 @@ export function createApiKeys(vault: KeyVault, now: () => number = Date.now): (t
     return holder
   }
 
-  function verify(id: string, key: Buffer): Verdict {
+  function verify(id: string, key: string): Verdict {
     const set = vault.credentials.get(id)
     const { pepper } = vault
     // A proxy that has its table from disk cannot tell one key from another before it has met a controller.
@@ -74,13 +74,12 @@ function holderOf({ name, consumer, groups, tier, expires }: ApiKey): Holder {
   }
 }
 
-/** The bytes of the key in the request. Node reads headers as ISO 8859-1: each character is a byte. */
-function presented(exchange: Exchange, { in: place, name }: ApiKeyCredential): Buffer | undefined {
+/** The key in the request, each character a byte: as such, in ISO 8859-1, headers are read. */
+function presented(exchange: Exchange, { in: place, name }: ApiKeyCredential): string | undefined {
   if (place === 'Query') {
     const value = exchange.parameter(name)
-    return value ? Buffer.from(value) : undefined
+    return value ? Buffer.from(value).toString('latin1') : undefined
   }
   const value = place === 'Header' ? exchange.header(name) : bearerOf(exchange)
-  if (!value || (place === 'Bearer' && looksLikeJwt(value))) return undefined
-  return Buffer.from(value, 'latin1')
+  return !value || (place === 'Bearer' && looksLikeJwt(value)) ? undefined : value
 }

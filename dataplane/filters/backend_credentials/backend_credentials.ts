@@ -1,6 +1,6 @@
 import { failure } from '../../pipeline/errors.ts'
 import type { Exchange } from '../../pipeline/exchange.ts'
-import { removeHeaders } from '../../pipeline/headers.ts'
+import { removeHeader } from '../../pipeline/headers.ts'
 import { chooseVariant } from '../../pipeline/variant.ts'
 import type { Filter, Outcome } from '../filter.ts'
 import { proofFor, type Proof } from './proof.ts'
@@ -28,7 +28,7 @@ function prove(exchange: Exchange, proof: Proof): Outcome {
     return unproven
   }
   const { headers } = exchange.received
-  removeHeaders(headers, (name) => name === proof.header)
+  removeHeader(headers, proof.header)
   headers.push(proof.header, proof.value)
   return undefined
 }

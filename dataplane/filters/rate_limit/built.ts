@@ -1,5 +1,6 @@
 import { compileCondition, compileCost, type Condition, type Cost } from '../../../table/expression.ts'
 import type { Limit } from '../../../table/limits.ts'
+import { labelOf } from '../../telemetry/limits.ts'
 import { ExchangeFacts } from '../../pipeline/facts.ts'
 import { anonymous } from '../../pipeline/principal.ts'
 import { createKeys } from './counters.ts'
@@ -15,7 +16,13 @@ export type BuiltLimit = Readonly<{
   keys: (subject: Subject) => readonly string[]
   /** Undefined where a request is one, whatever it asks for. */
   price: Price | undefined
+  /** Who calls is all that it looks at: what it asks of one request of theirs it asks of every one. */
+  byCaller: boolean
+  /** What its decisions are counted under. */
+  label: string
 }>
+
+const ofCaller: ReadonlySet<Limit['counters'][number]['type']> = new Set(['Principal', 'Tier', 'Group', 'Claim'])
 
 export function buildLimit(limit: Limit): BuiltLimit {
   const condition = limit.appliesTo.when === undefined ? undefined : conditionOf(limit.appliesTo.when)
@@ -25,6 +32,8 @@ export function buildLimit(limit: Limit): BuiltLimit {
     applies: createSelector(limit.appliesTo, condition),
     keys: createKeys(limit),
     price: limit.unit === 'requests' ? undefined : priceOf(limit, cost),
+    byCaller: limit.unit === 'requests' && condition === undefined && limit.appliesTo.models.length === 0 && limit.counters.every(({ type }) => ofCaller.has(type)),
+    label: labelOf(limit),
   }
 }
 

@@ -22,7 +22,10 @@ export function createKeys(limit: Pick<Limit, 'policy' | 'name' | 'algorithm' | 
     const only = [keyOf([])]
     return () => only
   }
+  const [one] = readings
   return (subject) => {
+    const first = readings.length === 1 && one !== undefined ? one(subject) : undefined
+    if (typeof first === 'string') return [keyOf([first])]
     let rows: (readonly string[])[] = [[]]
     for (const read of readings) {
       const value = read(subject)

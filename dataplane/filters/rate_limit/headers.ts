@@ -1,7 +1,7 @@
 import type { Limit } from '../../../table/limits.ts'
 import type { Verdict } from '../../limits/limiter.ts'
 import { lengthAt, startOf } from '../../limits/windows.ts'
-import { removeHeaders, type FlatHeaders } from '../../pipeline/headers.ts'
+import { removeHeader, type FlatHeaders } from '../../pipeline/headers.ts'
 
 /** One limit of a request, and what was said of it; of several counts the one with the least left. */
 export type Told = Readonly<{ limit: Limit; verdict: Verdict }>
@@ -15,13 +15,29 @@ const unitNames: Readonly<Record<Limit['unit'], string | undefined>> = { request
  * about ours, and is replaced.
  */
 export function announce(headers: FlatHeaders, told: readonly Told[]): void {
-  removeHeaders(headers, (name) => name === 'ratelimit' || name === 'ratelimit-policy')
-  headers.push('ratelimit-policy', told.map(({ limit }) => policyItem(limit)).join(', '))
-  const known = told.filter(({ verdict }) => !Number.isNaN(verdict.remaining))
-  if (known.length > 0) headers.push('ratelimit', known.map(stateItem).join(', '))
+  removeHeader(headers, 'ratelimit')
+  removeHeader(headers, 'ratelimit-policy')
+  let [policies, states] = ['', '']
+  for (const one of told) {
+    policies += `${policies === '' ? '' : ', '}${policyItem(one.limit)}`
+    if (!Number.isNaN(one.verdict.remaining)) states += `${states === '' ? '' : ', '}${stateItem(one)}`
+  }
+  headers.push('ratelimit-policy', policies)
+  if (states !== '') headers.push('ratelimit', states)
 }
 
-function policyItem({ name, amount, unit, algorithm }: Limit): string {
+/** Of limits whose window is always as long. */
+const items = new WeakMap<Limit, string>()
+
+function policyItem(limit: Limit): string {
+  const known = items.get(limit)
+  if (known !== undefined) return known
+  const item = policyItemNow(limit)
+  if (!('window' in limit.algorithm && limit.algorithm.window === 'month')) items.set(limit, item)
+  return item
+}
+
+function policyItemNow({ name, amount, unit, algorithm }: Limit): string {
   if (algorithm.type === 'Concurrency') return `"${name}";q=${amount};qu="concurrent-requests"`
   const now = Date.now()
   const window = lengthAt(algorithm.window, startOf(algorithm.window, now))

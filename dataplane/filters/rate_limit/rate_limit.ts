@@ -2,7 +2,8 @@ import type { Limit } from '../../../table/limits.ts'
 import type { Decision, Take } from '../../limits/limiter.ts'
 import { callerOf } from '../../pipeline/caller.ts'
 import { failure, type Failure } from '../../pipeline/errors.ts'
-import type { LimitTally } from '../../telemetry/limits.ts'
+import type { Principal } from '../../pipeline/principal.ts'
+import { caller, type Caller, type LimitTally } from '../../telemetry/limits.ts'
 import type { Filter, FilterDeps, Outcome } from '../filter.ts'
 import { buildLimit, type BuiltLimit } from './built.ts'
 import { announce, type Told } from './headers.ts'
@@ -11,9 +12,15 @@ import { refusal, storeUnavailable } from './refusal.ts'
 import { lookAt, subjectAtHand, type Subject } from './subject.ts'
 import { watch } from './watch.ts'
 
-/** What is asked of the counts for one request: each take, and the limit that it is of. */
-type Asked = Readonly<{ subject: Subject; takes: readonly Take[]; of: readonly BuiltLimit[] }>
-type Deps = Pick<FilterDeps, 'limiter' | 'limitTally'> & Readonly<{ tenant: string; readsUsage: boolean }>
+/** What is asked of the counts for one request: each take, and the limit that it is of. `waits`: some let requests wait. */
+type Wanted = Readonly<{ takes: readonly Take[]; of: readonly BuiltLimit[]; waits: boolean; caller: Caller }>
+type Asked = Readonly<{ subject: Subject; wanted: Wanted }>
+type Deps = Pick<FilterDeps, 'limiter' | 'limitTally'> & Readonly<{
+  tenant: string
+  readsUsage: boolean
+  /** What is asked for callers seen before, where it is the same for each of their requests. */
+  known: WeakMap<Principal, Wanted> | undefined
+}>
 
 export const rateLimit: Filter = {
   name: 'rate_limit',
@@ -21,7 +28,8 @@ export const rateLimit: Filter = {
     if (rule.limits === undefined || rule.limits.length === 0) return undefined
     const limits = rule.limits.map(buildLimit)
     const needs = needsOf(limits)
-    const deps: Deps = { limiter, limitTally, tenant: route.tenant, readsUsage: needs.usage }
+    const known = limits.every(({ byCaller }) => byCaller) ? new WeakMap<Principal, Wanted>() : undefined
+    const deps: Deps = { limiter, limitTally, tenant: route.tenant, readsUsage: needs.usage, known }
     return function limitRequest(exchange) {
       const subject = subjectAtHand(exchange, needs)
       return subject === undefined
@@ -32,24 +40,25 @@ export const rateLimit: Filter = {
 }
 
 function decide(subject: Subject, limits: readonly BuiltLimit[], deps: Deps): Outcome | Promise<Outcome> {
-  const asked = ask(limits, subject)
-  if ('code' in asked) return asked
-  if (asked.takes.length === 0) return undefined
+  const wanted = want(limits, subject, deps)
+  if ('code' in wanted) return wanted
+  if (wanted.takes.length === 0) return undefined
+  const asked = { subject, wanted }
   if (subject.exchange.explaining !== undefined) return imagine(asked, deps)
-  if (asked.of.some(({ limit: { queue } }) => queue !== undefined)) return waitInLine(asked, deps)
-  const decision = deps.limiter.take(deps.tenant, asked.takes)
+  if (wanted.waits) return waitInLine(asked, deps)
+  const decision = deps.limiter.take(deps.tenant, wanted.takes)
   return decision instanceof Promise ? decision.then((settled) => conclude(asked, settled, undefined, deps)) : conclude(asked, decision, undefined, deps)
 }
 
 /** Waits where a limit lets requests wait: not beyond the time that the whole request has, and not for a client that has left. */
 async function waitInLine(asked: Asked, deps: Deps): Promise<Outcome> {
-  const { subject: { exchange }, takes, of } = asked
+  const { subject: { exchange }, wanted: { takes, of, caller: { name } } } = asked
   const { request } = exchange.rule?.timeouts ?? {}
   const { decision, queue } = await deps.limiter.wait({
     tenant: deps.tenant,
     takes,
     queues: of.map(({ limit }) => limit.queue),
-    principal: callerOf(exchange),
+    principal: name,
     deadline: request === undefined ? undefined : exchange.startedAt + request,
     onLeave: (leave) => exchange.onEnd(leave),
   })
@@ -60,7 +69,18 @@ const gone = failure('client_closed', 'The client left while its request waited 
 
 const priceless = failure('invalid_request', 'What the request costs cannot be told from what it says.')
 
-function ask(limits: readonly BuiltLimit[], subject: Subject): Asked | Failure {
+/** Whoever is known by no name is counted by their address, which a principal does not tell. */
+function want(limits: readonly BuiltLimit[], subject: Subject, { known, tenant }: Deps): Wanted | Failure {
+  const { principal } = subject.exchange
+  if (known === undefined || principal === undefined || principal.consumer === '') return wantNow(limits, subject, tenant)
+  const before = known.get(principal)
+  if (before !== undefined) return before
+  const wanted = wantNow(limits, subject, tenant)
+  if (!('code' in wanted)) known.set(principal, wanted)
+  return wanted
+}
+
+function wantNow(limits: readonly BuiltLimit[], subject: Subject, tenant: string): Wanted | Failure {
   const takes: Take[] = []
   const of: BuiltLimit[] = []
   for (const built of limits) {
@@ -74,24 +94,25 @@ function ask(limits: readonly BuiltLimit[], subject: Subject): Asked | Failure {
       takes.push({ key, algorithm, amount, units, hold, scope, shadow, onStoreFailure })
     }
   }
-  return { subject, takes, of }
+  return { takes, of, waits: of.some(({ limit: { queue } }) => queue !== undefined), caller: caller(tenant, callerOf(subject.exchange)) }
 }
 
-function conclude(asked: Asked, decision: Decision, queue: 'full' | 'timeout' | undefined, { tenant, readsUsage, limiter, limitTally }: Deps): Outcome {
-  const { subject: { exchange } } = asked
-  count(asked, decision, queue, limitTally)
-  const told = tell(asked, decision)
+function conclude(asked: Asked, decision: Decision, queue: 'full' | 'timeout' | undefined, deps: Deps): Outcome {
+  const { subject: { exchange }, wanted } = asked
+  const { limitTally } = deps
+  count(wanted, decision, queue, limitTally)
+  const told = tell(wanted, decision)
   if (told.length > 0) (exchange.headTaps ??= []).push((_, headers) => announce(headers, told))
   if (!decision.allowed) {
     return decision.unavailable ? storeUnavailable : refusal(exchange, told.filter(({ verdict }) => !verdict.allows), queue)
   }
-  limitTally.admitted(tenant, callerOf(exchange), asked)
-  if (decision.held !== undefined) holdOn(asked, decision, { tenant, readsUsage, limiter, limitTally })
+  limitTally.admitted(wanted.caller, wanted)
+  if (decision.held !== undefined) holdOn(asked, decision, deps)
   return undefined
 }
 
 /** Settles what was reserved, whichever way the request ends; at once, where the client has left meanwhile. */
-function holdOn({ subject, takes, of }: Asked, decision: Decision, { tenant, readsUsage, limiter, limitTally }: Deps): void {
+function holdOn({ subject, wanted: { takes, of, caller } }: Asked, decision: Decision, { readsUsage, limiter, limitTally }: Deps): void {
   const { exchange } = subject
   const priced = of.some(({ price }) => price !== undefined)
   const watched = priced ? watch(subject, readsUsage) : undefined
@@ -103,7 +124,7 @@ function holdOn({ subject, takes, of }: Asked, decision: Decision, { tenant, rea
     }
     if (readsUsage) {
       exchange.series?.countTokens(spent)
-      limitTally.spent(tenant, callerOf(exchange), spent)
+      limitTally.spent(caller, spent)
     }
     limiter.settle(decision, of.map(({ price, limit: { unit } }, i) => {
       const units = price?.settle(subject, spent)
@@ -113,18 +134,23 @@ function holdOn({ subject, takes, of }: Asked, decision: Decision, { tenant, rea
   })
 }
 
-function count({ takes, of }: Asked, { allowed, unavailable, verdicts }: Decision, queue: 'full' | 'timeout' | undefined, tally: LimitTally): void {
-  for (const [i, { limit: { policy, name, shadow, queue: waits } }] of of.entries()) {
+function count({ takes, of }: Wanted, { allowed, unavailable, verdicts }: Decision, queue: 'full' | 'timeout' | undefined, tally: LimitTally): void {
+  for (let i = 0; i < of.length; i++) {
+    const { label, limit } = of[i] ?? {}
+    if (label === undefined || limit === undefined) continue
     if (verdicts[i]?.allows === true) {
-      if (allowed) tally.decided(policy, name, 'allowed')
-    } else if (shadow) tally.decided(policy, name, 'shadow_rejected')
-    else if (queue !== undefined && waits !== undefined) tally.decided(policy, name, `queue_${queue}`)
-    else tally.decided(policy, name, unavailable && takes[i]?.onStoreFailure === 'Deny' ? 'unavailable' : 'rejected')
+      if (allowed) tally.decided(label, 'allowed')
+    } else if (limit.shadow) tally.decided(label, 'shadow_rejected')
+    else if (queue !== undefined && limit.queue !== undefined) tally.decided(label, `queue_${queue}`)
+    else tally.decided(label, unavailable && takes[i]?.onStoreFailure === 'Deny' ? 'unavailable' : 'rejected')
   }
 }
 
 /** What the caller is told: nothing of limits that only watch, and of several counts of one limit the one with the least left. */
-function tell({ of }: Asked, { verdicts }: Pick<Decision, 'verdicts'>): readonly Told[] {
+function tell({ of }: Wanted, { verdicts }: Pick<Decision, 'verdicts'>): readonly Told[] {
+  const [only] = of
+  const [verdict] = verdicts
+  if (of.length === 1 && only !== undefined) return verdict === undefined || only.limit.shadow ? [] : [{ limit: only.limit, verdict }]
   const told = new Map<string, Told>()
   for (const [i, { limit }] of of.entries()) {
     const verdict = verdicts[i]
@@ -138,12 +164,12 @@ function tell({ of }: Asked, { verdicts }: Pick<Decision, 'verdicts'>): readonly
 }
 
 /** What would become of it: looks at the counts, and takes nothing. */
-async function imagine(asked: Asked, { tenant, limiter }: Deps): Promise<Outcome> {
-  const { subject: { exchange }, takes, of } = asked
+async function imagine({ subject: { exchange }, wanted }: Asked, { tenant, limiter }: Deps): Promise<Outcome> {
+  const { takes, of } = wanted
   const looked = await limiter.take(tenant, takes.map((take) => ({ ...take, units: 0, hold: false })))
   const verdicts = looked.verdicts.map((verdict, i) => ({ ...verdict, allows: !(verdict.remaining < (takes[i]?.units ?? 0)) }))
   exchange.explaining?.set('rate_limit', of.map(({ limit }, i) => stateOf(limit, verdicts[i]?.remaining, takes[i]?.units)).join(', '))
-  const told = tell(asked, { verdicts })
+  const told = tell(wanted, { verdicts })
   exchange.standings = told.map(({ limit, verdict: { remaining, resetAfter } }) => ({ limit, remaining, resetAfter }))
   const refusing = told.filter(({ verdict }) => !verdict.allows)
   return refusing.length === 0 ? undefined : refusal(exchange, refusing)

@@ -1,5 +1,5 @@
 import type { Exchange } from '../../pipeline/exchange.ts'
-import { removeHeaders } from '../../pipeline/headers.ts'
+import { removeHeader } from '../../pipeline/headers.ts'
 import { eventsIn, withoutUsageChunk } from '../../protocols/sse.ts'
 import { UsageReader, type TokenUsage } from '../../protocols/usage.ts'
 import type { Subject } from './subject.ts'
@@ -34,7 +34,7 @@ export function watch({ exchange, demand, requestBytes }: Subject, usage: boolea
       streams = at % 2 === 0 && headers[at + 1]?.startsWith('text/event-stream') === true
       if (!strip || !streams || code >= 300) return
       exchange.rewrite = withoutUsageChunk()
-      removeHeaders(headers, (name) => name === 'content-length')
+      removeHeader(headers, 'content-length')
     })
     ;(exchange.dataTaps ??= []).push((chunk) => {
       reader.push(chunk)

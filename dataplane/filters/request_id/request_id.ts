@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Exchange } from '../../pipeline/exchange.ts'
-import { Kind, removeHeaders } from '../../pipeline/headers.ts'
+import { Kind, removeHeader } from '../../pipeline/headers.ts'
 import type { Filter } from '../filter.ts'
 
 const sane = /^[A-Za-z0-9\-._~:+/=@]{1,128}$/
@@ -16,6 +16,6 @@ export const requestId: Filter = {
 }
 
 function sendRequestId({ received, requestId }: Exchange): undefined {
-  if ((received.seen & (1 << Kind.requestId)) !== 0) removeHeaders(received.headers, (name) => name === 'x-request-id')
+  if ((received.seen & (1 << Kind.requestId)) !== 0) removeHeader(received.headers, 'x-request-id')
   received.headers.push('x-request-id', requestId)
 }
