@@ -1,3 +1,5 @@
+import { detached } from './recalled.ts'
+
 /**
  * What a header is to a gateway. One lookup a header decides whether it travels on (RFC 9110 section 7.6.1), frames
  * the message, or claims something that only the gateway may say.
@@ -61,9 +63,10 @@ const internedMax = 1024
 export function known(raw: string): KnownHeader {
   const found = interned.get(raw)
   if (found !== undefined) return found
-  const name = raw.toLowerCase()
+  const own = interned.size < internedMax ? detached(raw) : raw
+  const name = own.toLowerCase()
   const header = { name, kind: kindOf(name) }
-  if (interned.size < internedMax) interned.set(raw, header)
+  if (interned.size < internedMax) interned.set(own, header)
   return header
 }
 

@@ -1,4 +1,5 @@
 import { failure, type Failure } from './errors.ts'
+import { recalled } from './recalled.ts'
 
 /**
  * The request target, brought to one form before anything looks at it. What is matched is what is forwarded, so that
@@ -24,9 +25,11 @@ export function parseTarget(target: string): RequestTarget | Failure {
   if (query !== '' && (!printable.test(query) || query.includes('#'))) {
     return failure('invalid_request', 'The query holds a character that must be percent-encoded.')
   }
-  const path = normalizePath(mark === -1 ? target : target.slice(0, mark))
+  const path = normalPath(mark === -1 ? target : target.slice(0, mark))
   return typeof path === 'string' ? { path, query } : path
 }
+
+const normalPath = recalled(normalizePath)
 
 /** The normal form of a path; also of one in a route, so that the two compare. */
 export function normalizePath(path: string): string | Failure {

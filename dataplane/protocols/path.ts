@@ -1,4 +1,5 @@
 import { failure, type Failure } from '../pipeline/errors.ts'
+import { recalled } from '../pipeline/recalled.ts'
 import type { NamedModel } from './model.ts'
 import { isOpenAI, namesModelInBody } from './openai.ts'
 import { isV1, modelOfV1, pathOfV1 } from './v1.ts'
@@ -13,10 +14,10 @@ export function protocolOf(path: string): Protocol {
   return isV1(path) ? 'V1' : 'HTTP'
 }
 
-export function modelOf(path: string): NamedModel | undefined {
+export const modelOf = recalled((path): NamedModel | undefined => {
   if (isV2(path)) return modelOfV2(path)
   return isV1(path) ? modelOfV1(path) : undefined
-}
+})
 
 /** The same request for another model. A path that names none stays as it is. */
 export function renameModel(path: string, to: { name?: string; version?: string }): string | Failure {
