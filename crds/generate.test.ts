@@ -79,7 +79,7 @@ test('kubectl apply without --server-side can still hold the CRD in its annotati
 test('kubectl get shows what the contract says', () => {
   const shown = (columns: typeof modelRoute.columns) =>
     columns.filter(({ priority }) => priority === undefined).map(({ name }) => name)
-  assert.deepEqual(shown(modelRoute.columns), ['Hostnames', 'Weights', 'Programmed', 'Age'])
+  assert.deepEqual(shown(modelRoute.columns), ['Hostnames', 'Weights', 'Rollout', 'Programmed', 'Age'])
   assert.deepEqual(shown(rateLimitPolicy.columns), ['Target', 'Accepted', 'Programmed', 'Age'])
 })
 

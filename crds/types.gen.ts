@@ -163,6 +163,8 @@ export type BackendStatus = {
   readonly promotedWeight?: number
   /** Endpoints that are ready. 0 to 2147483647. */
   readonly endpoints?: number
+  /** Hash of where its requests go. Under another one, a candidate starts at 0. */
+  readonly reference?: string
 }
 
 export type BackendTls = {
@@ -1023,6 +1025,14 @@ export type RuleStatus = {
   readonly revision?: number
   /** What it waits for, or why it stopped. */
   readonly message?: string
+  /** A command paused it. */
+  readonly paused?: boolean
+  /** A command approved of the present step, whose hold is not over. */
+  readonly approved?: boolean
+  /** An earlier version of the variants, in force in place of backendRefs. */
+  readonly undone?: Undone
+  /** The last command of an annotation that was obeyed, while the annotation may still be there. */
+  readonly command?: string
   /** Its variants. */
   readonly backends?: readonly BackendStatus[]
 }
@@ -1102,6 +1112,13 @@ export type Transform = {
   readonly request?: RequestTransform
   /** Changes to the answer. */
   readonly response?: ResponseTransform
+}
+
+export type Undone = {
+  /** Revision that it is of. 0 to 9007199254740991. */
+  readonly revision: number
+  /** The variants, as JSON. */
+  readonly backendRefs: string
 }
 
 export type Validation = {

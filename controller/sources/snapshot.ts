@@ -16,6 +16,17 @@ export type Snapshot = Readonly<{
   openNamespaces: Readonly<{ has(namespace: string): boolean }>
   /** The spec last in force, by route: what an invalid rule falls back to after a restart. */
   revisions: ReadonlyMap<string, Revision>
+  /** How far the rules of each route are rolled out, by the rule's name. No source tells it. */
+  rollouts?: ReadonlyMap<string, ReadonlyMap<string, RuleRollout>>
+}>
+
+/** What of a rule is in force. Shares are millionths of the rule. */
+export type RuleRollout = Readonly<{
+  variants: ReadonlyMap<string, Readonly<{ share: number; promoted: number; reference: string }>>
+  /** Under which name proxies count; absent outside of a rollout. */
+  measured?: string
+  /** Earlier ones, in place of the manifest's. */
+  undone?: NonNullable<ModelRoute['spec']['rules'][number]['backendRefs']>
 }>
 
 /**

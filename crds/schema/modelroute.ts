@@ -84,6 +84,10 @@ export const modelRoute: Resource = {
   columns: [
     { name: 'Hostnames', type: 'string', description: 'Hosts that the route is for.', path: '.spec.hostnames' },
     { name: 'Weights', type: 'string', description: 'Shares in force, in percent.', path: '.status.weights' },
+    {
+      name: 'Rollout', type: 'string', description: 'Where its rollouts are.',
+      path: '.status.conditions[?(@.type=="Progressing")].reason',
+    },
     conditionColumn('Programmed', 'Whether every connected proxy has it in force.'),
     ageColumn,
     conditionColumn('Accepted', 'Whether the controller accepts it.', 1),

@@ -1,4 +1,4 @@
-import { choice, free, int, list, listMap, obj, required, setOf, str, time } from './node.ts'
+import { bool, choice, free, int, list, listMap, obj, required, setOf, str, time } from './node.ts'
 import {
   MAX_INT32, decimal, duration, headerName, headerValue, label, percent, pointer, positiveDuration,
 } from './scalar.ts'
@@ -133,6 +133,11 @@ export function ruleStatus(): ObjectNode {
     effectiveWeight: int('Its share now, in millionths of its rule.', 0, 1_000_000),
     promotedWeight: int('Its share in the split last promoted, which an abort goes back to.', 0, 1_000_000),
     endpoints: int('Endpoints that are ready.', 0, MAX_INT32),
+    reference: str('Hash of where its requests go. Under another one, a candidate starts at 0.', { max: 64 }),
+  })
+  const undone = obj('Undone', 'An earlier version of the variants, in force in place of backendRefs.', {
+    revision: required(int('Revision that it is of.', 0, Number.MAX_SAFE_INTEGER)),
+    backendRefs: required(str('The variants, as JSON.', { max: 262_144 })),
   })
   return obj('RuleStatus', 'A rule as it is in force.', {
     name: required(label('Name of the rule.')),
@@ -143,6 +148,10 @@ export function ruleStatus(): ObjectNode {
     revision: int('Revision that is in force; `modelroute rollout undo` goes back to an earlier one.', 0,
       Number.MAX_SAFE_INTEGER),
     message: str('What it waits for, or why it stopped.', { max: 4096 }),
+    paused: bool('A command paused it.'),
+    approved: bool('A command approved of the present step, whose hold is not over.'),
+    undone,
+    command: str('The last command of an annotation that was obeyed, while the annotation may still be there.', { max: 128 }),
     backends: listMap('Its variants.', ['variant'], backend, { max: 16 }),
   })
 }
