@@ -52,7 +52,10 @@ async function ask(admin: string, question: Question): Promise<Explanation> {
   return JSON.parse(text) as Explanation
 }
 
-function textOf({ route, rule, variant, endpoint, code, steps, considered }: Explanation): string {
+/** Of the endpoints; a program asks for JSON and sees more. */
+const shownMax = 10
+
+function textOf({ route, rule, variant, endpoint, endpoints = [], code, steps, considered }: Explanation): string {
   const lines = [
     `route     ${route === undefined ? '-' : `${route} ${rule}`}`,
     `variant   ${variant ?? '-'}`,
@@ -60,6 +63,9 @@ function textOf({ route, rule, variant, endpoint, code, steps, considered }: Exp
     `code      ${code ?? '-'}`,
     '',
     ...steps.map(({ filter, verdict, why }) => `${verdict.padEnd(8)}${filter}${why === '' ? '' : `: ${why}`}`),
+    ...(endpoints.length === 0 ? [] : ['', 'endpoints, the likeliest first']),
+    ...endpoints.slice(0, shownMax).map((one) => `  ${one.endpoint} ${Number(one.cost.toFixed(2))}: ${one.why}`),
+    ...(endpoints.length > shownMax ? ['  …'] : []),
     ...(considered.length === 0 ? [] : ['', 'not chosen']),
     ...considered.map((other) => `  ${other.route} ${other.rule}: ${other.why}`),
   ]

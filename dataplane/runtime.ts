@@ -14,6 +14,7 @@ import { unaudited } from './telemetry/audit.ts'
 import { LimitTally } from './telemetry/limits.ts'
 import { Measurements } from './telemetry/measurements.ts'
 import { SeriesSet } from './telemetry/series.ts'
+import type { BalancingDeps } from './upstream/balancing.ts'
 import { Groups } from './upstream/groups.ts'
 import { Upstreams } from './upstream/pool.ts'
 import { Vault } from './vault.ts'
@@ -48,9 +49,9 @@ type Outcome = Readonly<{ item: Route; built: Built | undefined; refused: string
 /** Where every rule is found, and where in `rules` those of each route begin. */
 type Layout = Readonly<{ index: Index; first: ReadonlyMap<string, number>; rules: readonly BuiltRule[] }>
 
-export type RuntimeDeps = Readonly<{ upstreams?: Upstreams; vault?: Vault; filterDeps?: Partial<FilterDeps> }>
+export type RuntimeDeps = Readonly<{ upstreams?: Upstreams; vault?: Vault; filterDeps?: Partial<FilterDeps>; balancing?: BalancingDeps }>
 
-export function createRuntime({ vault = new Vault(), upstreams = new Upstreams(undefined, vault), filterDeps: given }: RuntimeDeps = {}): Runtime {
+export function createRuntime({ vault = new Vault(), upstreams = new Upstreams(undefined, vault), filterDeps: given, balancing = {} }: RuntimeDeps = {}): Runtime {
   const filterDeps: FilterDeps = {
     vault,
     backendTokens: noTokens,
@@ -71,7 +72,7 @@ export function createRuntime({ vault = new Vault(), upstreams = new Upstreams(u
       state = new Map()
       states.set(item.id, state)
     }
-    const built = buildRoute(item, { patterns, groups, series, state, filterDeps })
+    const built = buildRoute(item, { patterns, groups, series, state, filterDeps, balancing })
     return typeof built === 'string'
       ? { item, built: last?.built, refused: built }
       : { item, built, refused: undefined }

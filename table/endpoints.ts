@@ -6,6 +6,8 @@ const Endpoint = v.pipe(
     address: v.pipe(v.string(), v.minLength(1)),
     port: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)),
     zone: v.exactOptional(v.string()),
+    /** The port of its metrics, where that is another one. */
+    metrics: v.exactOptional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))),
   }),
   v.readonly(),
 )

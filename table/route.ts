@@ -5,7 +5,7 @@ import { Cors } from './cors.ts'
 import { Measured, Mirror, Split } from './delivery.ts'
 import { Limit } from './limits.ts'
 import { Auth, Authorization, PrincipalMatch } from './principal.ts'
-import { CircuitBreaker, FallbackResponse, Health, Hedge, Retry, WakeUp } from './resilience.ts'
+import { Balance, CircuitBreaker, FallbackResponse, Health, Hedge, Retry, WakeUp } from './resilience.ts'
 import { list, milliseconds, text } from './scalars.ts'
 
 /**
@@ -128,7 +128,7 @@ const Rule = v.pipe(
     split: v.exactOptional(Split),
     mirror: v.exactOptional(Mirror),
     measured: v.exactOptional(Measured),
-    balance: v.picklist(['RoundRobin', 'LeastRequest']),
+    balance: Balance,
     health: v.exactOptional(Health),
     breaker: v.exactOptional(CircuitBreaker),
     wakeUp: v.exactOptional(WakeUp),

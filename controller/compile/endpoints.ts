@@ -34,13 +34,14 @@ function fromSlices(
   options: CompileOptions,
 ): CompiledSet {
   const portName = service.spec.ports?.find((port) => tcp(port) && port.port === source.port)?.name ?? ''
+  const names = { port: portName, metrics: metricsNames.find((name) => service.spec.ports?.some((port) => tcp(port) && port.name === name)) }
   const endpoints: Endpoint[] = []
   let unmanaged = 0
   let nameless = 0
   for (const slice of slices) {
     if (!(options.allowUnmanagedEndpointSlices || managed(slice))) unmanaged++
     else if (slice.addressType === 'FQDN') nameless++
-    else collect(slice, portName, options, endpoints)
+    else collect(slice, names, options, endpoints)
   }
   const notes: string[] = []
   const from = `of the EndpointSlices of Service ${source.service}`
@@ -56,8 +57,15 @@ function managed(slice: EndpointSlice): boolean {
   return slice.metadata.labels?.['endpointslice.kubernetes.io/managed-by'] === 'endpointslice-controller.k8s.io'
 }
 
-function collect(slice: EndpointSlice, portName: string, options: CompileOptions, endpoints: Endpoint[]): void {
-  const port = slice.ports?.find((candidate) => tcp(candidate) && (candidate.name ?? '') === portName)?.port
+/** What a Service calls the port of its metrics, where that is not the one that it serves on. */
+const metricsNames = ['metrics', 'http-metrics']
+
+type PortNames = Readonly<{ port: string; metrics: string | undefined }>
+
+function collect(slice: EndpointSlice, names: PortNames, options: CompileOptions, endpoints: Endpoint[]): void {
+  const named = (name: string) => slice.ports?.find((candidate) => tcp(candidate) && (candidate.name ?? '') === name)?.port
+  const port = named(names.port)
+  const metrics = names.metrics === undefined ? undefined : named(names.metrics)
   if (port === undefined) return
   const valid = slice.addressType === 'IPv6' ? isIPv6 : isIPv4
   for (const { addresses, conditions, zone, targetRef } of slice.endpoints ?? []) {
@@ -69,7 +77,7 @@ function collect(slice: EndpointSlice, portName: string, options: CompileOptions
     // All addresses of one endpoint are the same pod, and kube-proxy takes the first too.
     const address = addresses[0]
     if (address === undefined || !valid(address)) continue
-    endpoints.push(zone === undefined ? { address, port } : { address, port, zone })
+    endpoints.push({ address, port, ...(zone !== undefined && { zone }), ...(metrics !== undefined && metrics !== port && { metrics }) })
   }
 }
 
@@ -96,7 +104,7 @@ export function sameSet(a: EndpointSet, b: EndpointSet): boolean {
     a.endpoints.length === b.endpoints.length &&
     a.endpoints.every((endpoint, at) => {
       const other = b.endpoints[at]
-      return endpoint.address === other?.address && endpoint.port === other.port && endpoint.zone === other.zone
+      return endpoint.address === other?.address && endpoint.port === other.port && endpoint.zone === other.zone && endpoint.metrics === other.metrics
     })
   )
 }

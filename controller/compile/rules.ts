@@ -4,6 +4,7 @@ import { compileAuth } from './auth.ts'
 import { asksWho, compileAuthorization, readsPrincipal } from './authorization.ts'
 import { compileCredentials } from './backend-access.ts'
 import { compileBackend } from './backends.ts'
+import { compileBalance } from './balance.ts'
 import { compileCors } from './cors.ts'
 import { composeFaults } from './compose.ts'
 import { compileMatches, type PlacedMatch } from './matches.ts'
@@ -54,11 +55,10 @@ export function compileRule(spec: RuleSpec, place: string, context: RuleContext)
   const sizeLimits = compileSizeLimits(spec.sizeLimits, `${place}.sizeLimits`, problems)
   const protection = compileProtection(spec, place, context, needs, problems)
   const cors = context.route.cors && compileCors(context.route.cors, problems)
-  const policy = spec.loadBalancing?.policy
+  const balance = compileBalance(spec.loadBalancing, `${place}.loadBalancing`, problems)
   const audit = spec.logging?.audit
 
   if (problems.some(breaksRule)) return { problems }
-  const balance = policy === 'RoundRobin' ? 'RoundRobin' : 'LeastRequest'
   const rest = {
     name: spec.name, ...protection, ...(cors && { cors }), variants, overrides, ...(split && { split }), balance, timeouts, ...(sizeLimits && { sizeLimits }), ...(audit && { audit }),
   } as const
@@ -101,7 +101,7 @@ export function closeRule(spec: RuleSpec, place: string, { checkRegex }: RuleCon
   const matches = compileMatches(spec.matches, place, checkRegex, problems)
   if (problems.some(breaksRule)) return undefined
   const closed = { anyOf: [], anonymous: false }
-  return { matches, rest: { name: spec.name, auth: closed, variants: [], overrides: [], balance: 'LeastRequest', timeouts: {} }, needs: noNeeds() }
+  return { matches, rest: { name: spec.name, auth: closed, variants: [], overrides: [], balance: { policy: 'LeastRequest' }, timeouts: {} }, needs: noNeeds() }
 }
 
 /** A reference that leads nowhere costs its own share only; a wrong or unknown value costs the rule. */

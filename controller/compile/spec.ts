@@ -8,6 +8,7 @@ export type MatchSpec = NonNullable<RuleSpec['matches']>[number]
 export type BackendRef = NonNullable<RuleSpec['backendRefs']>[number]
 export type TimeoutsSpec = NonNullable<RuleSpec['timeouts']>
 export type SizeLimitsSpec = NonNullable<RuleSpec['sizeLimits']>
+export type LoadBalancingSpec = NonNullable<RuleSpec['loadBalancing']>
 export type ComposeSpec = NonNullable<RuleSpec['compose']>
 
 export type RolloutSpec = NonNullable<RuleSpec['rollout']>

@@ -94,7 +94,7 @@ const supported = [
   'rules[].split.name',
   ...['header', 'value', 'variant'].map((field) => `rules[].overrides[].${field}`),
   ...['request', 'backendRequest', 'connect', 'firstByte', 'streamIdle'].map((field) => `rules[].timeouts.${field}`),
-  'rules[].loadBalancing.policy',
+  ...['policy', 'hashOn', 'name', 'slowStart'].map((field) => `rules[].loadBalancing.${field}`),
   'rules[].logging.audit',
   'rules[].sizeLimits.request',
   'rules[].sizeLimits.response',

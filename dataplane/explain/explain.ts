@@ -7,6 +7,7 @@ import { findKnown } from '../pipeline/gateway.ts'
 import type { Standing } from '../limits/limiter.ts'
 import { anonymous, type Principal } from '../pipeline/principal.ts'
 import type { BuiltRule } from '../pipeline/rule.ts'
+import type { Weighed } from '../upstream/pick/pick.ts'
 import { screen } from '../pipeline/screen.ts'
 import { chooseVariant } from '../pipeline/variant.ts'
 import type { Table } from '../runtime.ts'
@@ -46,6 +47,8 @@ export type Explanation = Readonly<{
   rule?: string
   variant?: string
   endpoint?: string
+  /** The endpoints of the variant as its policy sees them, the likeliest first; of many, the first of these. */
+  endpoints?: readonly Weighed[]
   code?: ErrorCode
   steps: readonly Step[]
   considered: readonly Considered[]
@@ -72,8 +75,9 @@ export async function explain(table: Table, question: Question): Promise<Explana
   exchange.rule = found.rule
   exchange.asked = found.candidate.model
   const told = await run(exchange, found.rule)
+  const picked = told.code === undefined ? picking(exchange) : {}
   exchange.end()
-  return { route: found.rule.route, rule: found.rule.name, ...told, considered }
+  return { route: found.rule.route, rule: found.rule.name, ...told, ...picked, considered }
 }
 
 /** What of a request would come of it for this caller, and nothing of why. */
@@ -118,9 +122,18 @@ async function run(exchange: Exchange, rule: BuiltRule): Promise<Omit<Explanatio
   const to = { variant: variant.name, steps: [...steps, split] }
   const { target } = variant
   if (target.kind === 'unresolved') return { ...to, code: 'backend_unresolved' }
-  const [endpoint] = target.group.members.toSorted((a, b) => a.inFlight - b.inFlight)
-  return endpoint === undefined ? { ...to, code: 'no_endpoints' } : { ...to, endpoint: endpoint.label }
+  if (target.group.members.length === 0) return { ...to, code: 'no_endpoints' }
+  return to
 }
+
+function picking(exchange: Exchange): Pick<Explanation, 'endpoint' | 'endpoints'> {
+  const endpoints = exchange.variant?.backend?.weigh(exchange).slice(0, weighedMax) ?? []
+  const [first] = endpoints
+  return first === undefined ? {} : { endpoint: first.endpoint, endpoints }
+}
+
+/** A variant may have thousands. */
+const weighedMax = 100
 
 const refusal = (filter: string, { code, detail }: Failure): Step => ({ filter, verdict: 'refuse', why: `${code}: ${detail}` })
 

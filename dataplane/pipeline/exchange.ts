@@ -92,6 +92,8 @@ export class Exchange implements Matchable {
   members: Members | undefined
   /** The client that waits for leave to send its body has it. */
   continued = false
+  /** What the beginning of its prompt comes to, where endpoints are chosen by that. */
+  promptKey: number | undefined
   /** Only what would be done is asked: nothing may be taken, counted or written. Filters may say why, by their name. */
   explaining: Map<string, string> | undefined
   /** The limits of a request that is only imagined. */

@@ -1,6 +1,7 @@
 import type { Route, Variant } from '../../table/route.ts'
 import type { FilterDeps } from '../filters/filter.ts'
 import type { SeriesSet } from '../telemetry/series.ts'
+import type { BalancingDeps } from '../upstream/balancing.ts'
 import type { Groups } from '../upstream/groups.ts'
 import { originOf } from '../upstream/origin.ts'
 import { isPlainValue } from './headers.ts'
@@ -20,10 +21,17 @@ export type Built = Readonly<{
 /** What of a route outlives the table that holds it, by rule. */
 export type RouteState = Map<string, RuleState>
 
-export type RouteDeps = Readonly<{ patterns: Patterns; groups: Groups; series: SeriesSet; state: RouteState; filterDeps: FilterDeps }>
+export type RouteDeps = Readonly<{
+  patterns: Patterns
+  groups: Groups
+  series: SeriesSet
+  state: RouteState
+  filterDeps: FilterDeps
+  balancing: BalancingDeps
+}>
 
 /** Builds a route, or says why it cannot be. Nothing is held before it is certain that it can. */
-export function buildRoute(route: Route, { patterns, groups, series, state, filterDeps }: RouteDeps): Built | string {
+export function buildRoute(route: Route, { patterns, groups, series, state, filterDeps, balancing }: RouteDeps): Built | string {
   const candidates = compileMatches(route, patterns, filterDeps.authenticators)
   if (typeof candidates === 'string') return candidates
   for (const rule of route.rules) {
@@ -33,7 +41,7 @@ export function buildRoute(route: Route, { patterns, groups, series, state, filt
   const rules = route.rules.map((rule) => {
     const ofRule = state.get(rule.name) ?? { split: new Map(), backends: new Map() }
     state.set(rule.name, ofRule)
-    return buildRule(route, rule, { state: ofRule, series, filterDeps, target: (variant) => groups.hold(route.tenant, variant.target) })
+    return buildRule(route, rule, { state: ofRule, series, filterDeps, balancing, target: (variant) => groups.hold(route.tenant, variant.target) })
   })
   const shape = JSON.stringify([route.created, route.hostnames, route.rules.map(({ matches, auth, cors }) => [matches, cors !== undefined, matches.some(({ principal, when }) => principal !== undefined || when !== undefined) ? auth : null])])
   return { route, candidates, rules, shape }

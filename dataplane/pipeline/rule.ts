@@ -4,8 +4,7 @@ import { filters } from '../filters/index.ts'
 import type { FilterDeps, FilterFunction } from '../filters/filter.ts'
 import type { Series, SeriesSet } from '../telemetry/series.ts'
 import { Backend, newBackendState, type BackendState } from '../upstream/backend.ts'
-import { createLeastRequest } from '../upstream/pick/least_request.ts'
-import { createRoundRobin } from '../upstream/pick/round_robin.ts'
+import { createBalancing, type BalancingDeps } from '../upstream/balancing.ts'
 import type { BuiltTarget } from '../upstream/groups.ts'
 import type { Commit } from '../telemetry/audit.ts'
 import type { SplitState } from '../upstream/split.ts'
@@ -55,6 +54,7 @@ export type RuleDeps = Readonly<{
   state: RuleState
   series: SeriesSet
   filterDeps: FilterDeps
+  balancing: BalancingDeps
   target(variant: Variant): BuiltTarget
 }>
 
@@ -110,7 +110,7 @@ function limitsOf(timeouts: Rule['timeouts']): Rule['timeouts'] {
   return Object.fromEntries(Object.entries(timeouts).filter(([, milliseconds]) => milliseconds > 0))
 }
 
-function buildVariant(variant: Variant, rule: Rule, { state, target: hold }: RuleDeps): BuiltVariant {
+function buildVariant(variant: Variant, rule: Rule, { state, target: hold, balancing: deps }: RuleDeps): BuiltVariant {
   const { name, model } = variant
   const target = hold(variant)
   if (target.kind === 'unresolved') return { name, target, backend: undefined, model }
@@ -121,8 +121,8 @@ function buildVariant(variant: Variant, rule: Rule, { state, target: hold }: Rul
     state.backends.set(key, ofBackend)
   }
   const { group, lacks } = target
-  const pick = rule.balance === 'RoundRobin' ? createRoundRobin(ofBackend.turn) : createLeastRequest(ofBackend.turn)
-  return { name, target, backend: new Backend({ group, lacks, pick, state: ofBackend }), model }
+  const balancing = createBalancing(rule.balance, ofBackend.turns, deps)
+  return { name, target, backend: new Backend({ group, lacks, balancing, state: ofBackend }), model }
 }
 
 /** Made at first use: a rule has more matches times variants than are ever seen. */

@@ -1,7 +1,8 @@
 import { failure, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
+import type { Balancing } from './balancing.ts'
 import type { Group } from './groups.ts'
-import type { Pick } from './pick/pick.ts'
+import type { Turn, Weighed } from './pick/pick.ts'
 import type { Upstream } from './pool.ts'
 
 /** How a try on one endpoint ended. Times are milliseconds from its beginning. */
@@ -13,15 +14,18 @@ export type TryOutcome =
   | Readonly<{ kind: 'cancelled' }>
 
 /** What of a backend outlives the table, by variant and where that leads. */
-export type BackendState = Readonly<{ turn: { next: number } }>
+export type BackendState = Readonly<{
+  /** Where policies that take turns stand, by zone. */
+  turns: Map<string, Turn>
+}>
 
-export const newBackendState = (): BackendState => ({ turn: { next: 0 } })
+export const newBackendState = (): BackendState => ({ turns: new Map() })
 
 export type BackendConfig = Readonly<{
   group: Group
   /** Some secret that a connection there is made with has not arrived; undefined: it takes none. */
   lacks: (() => boolean) | undefined
-  pick: Pick
+  balancing: Balancing
   state: BackendState
 }>
 
@@ -30,13 +34,13 @@ export class Backend {
   readonly state: BackendState
   readonly #group: Group
   readonly #lacks: (() => boolean) | undefined
-  readonly #pick: Pick
+  readonly #balancing: Balancing
 
-  constructor({ group, lacks, pick, state }: BackendConfig) {
+  constructor({ group, lacks, balancing, state }: BackendConfig) {
     this.state = state
     this.#group = group
     this.#lacks = lacks
-    this.#pick = pick
+    this.#balancing = balancing
   }
 
   /** Whether it takes a request, before the first try; a promise where that has to be waited for, which never rejects. */
@@ -54,13 +58,20 @@ export class Backend {
    * The endpoint of one try, which has begun on it from here on.
    * @param tried what failed this request; taken again only where there is nobody else
    */
-  take(_exchange: Exchange, tried?: readonly Upstream[]): Upstream | Failure {
+  take(exchange: Exchange, tried?: readonly Upstream[]): Upstream | Failure {
     const { members } = this.#group
-    const upstream = this.#pick(members, tried) ?? (tried && this.#pick(members))
+    const { picker, picking } = this.#balancing
+    picking?.(this.#group)
+    const upstream = picker.pick(members, exchange, tried) ?? (tried && picker.pick(members, exchange))
     if (upstream === undefined) return noEndpoints
     if (upstream.full) return overloaded
     upstream.begin()
     return upstream
+  }
+
+  /** Its endpoints as they look to the policy, the likeliest first; no turn is taken. */
+  weigh(exchange: Exchange): readonly Weighed[] {
+    return this.#balancing.picker.weigh(this.#group.members, exchange)
   }
 
   /** Whether there is an endpoint that has not been tried. */
@@ -69,8 +80,9 @@ export class Backend {
   }
 
   /** A try is over: called exactly once for each that was taken. */
-  settle(upstream: Upstream, _outcome: TryOutcome): void {
+  settle(upstream: Upstream, outcome: TryOutcome): void {
     upstream.end()
+    this.#balancing.observe?.(upstream, outcome)
   }
 }
 

@@ -103,7 +103,9 @@ export class Groups {
     const scheme = known.tls === undefined ? 'http' : 'https'
     // What is no address is left out: nobody can be there, and it must not lead anywhere else.
     known.group.members = (from?.endpoints ?? []).filter(({ address }) => isIP(address) !== 0 || hostName.test(address))
-      .map(({ address, port }) => this.#upstreams.hold(known.tenant, { origin: `${scheme}://${isIPv6(address) ? `[${address}]` : address}:${port}`, tls: known.tls }))
+      .map(({ address, port, zone, metrics }) => this.#upstreams.hold(known.tenant, {
+        origin: `${scheme}://${isIPv6(address) ? `[${address}]` : address}:${port}`, tls: known.tls,
+      }, { zone, metrics }))
     // After the new ones are held, so that one that stays keeps its connections.
     for (const member of before) this.#upstreams.release(member)
   }

@@ -3,11 +3,13 @@ import { buildConnector } from 'undici'
 import type { BackendTls } from '../../table/backend.ts'
 import type { Reach } from '../../table/reach.ts'
 import { Vault } from '../vault.ts'
+import type { Load } from './load/load.ts'
 import { guardedLookup, mayReach, AddressRefused } from './guard.ts'
 import { Http1Pool, intoBuffer } from './http1.ts'
 import { Http2Pool } from './http2.ts'
 import { silence, type Silence } from './silence.ts'
 import { SecretMissing, tlsTerms, type TlsTerms } from './tls.ts'
+import type { Latency } from './pick/latency.ts'
 import type { Member } from './pick/pick.ts'
 
 /** Bounds of what one endpoint is given at once. */
@@ -41,12 +43,21 @@ export type Address = Readonly<{
   tls?: BackendTls | undefined
 }>
 
+/** What else is known of an endpoint; two Services may each know a part of it. */
+type Place = Readonly<{ zone?: string | undefined; metrics?: number | undefined }>
+
 /**
  * One endpoint as one tenant sees it. Connections are never shared between tenants: a hostile backend could leave an
  * answer on one for whoever comes next (CVE-2026-6733).
  */
 export class Upstream implements Member {
   inFlight = 0
+  readonly since = performance.now()
+  latency: Latency | undefined
+  load: Load | undefined
+  zone: string | undefined
+  /** The port of its metrics, where that is not its own. */
+  metrics: number | undefined
   #closed = false
   #retries = retriesFirst
   readonly key: string
@@ -184,7 +195,7 @@ export class Upstreams {
   }
 
   /** The endpoint, held until it is released as often. */
-  hold(tenant: string, address: Address): Upstream {
+  hold(tenant: string, address: Address, { zone, metrics }: Place = {}): Upstream {
     const key = `${tenant} ${address.origin} ${address.guard ? `url ${address.guard.loopback} ${address.guard.private}` : ''} ${address.tls ? JSON.stringify(address.tls) : ''}`
     let held = this.#live.get(key)
     if (held === undefined) {
@@ -192,6 +203,8 @@ export class Upstreams {
       this.#live.set(key, held)
     }
     held.holders++
+    if (zone !== undefined) held.upstream.zone = zone
+    if (metrics !== undefined) held.upstream.metrics = metrics
     return held.upstream
   }
 

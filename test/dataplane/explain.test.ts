@@ -39,6 +39,7 @@ test('explain says which rule serves a request, and why the others do not', asyn
     { route: 'ml/fraud', rule: 'ann', why: 'the caller is not one it is for' },
     { route: 'ml/other', rule: 'all', why: 'the host is none of b.example' },
   ])
+  assert.deepEqual(body['endpoints'], [{ endpoint: `127.0.0.1:${port}`, cost: 0, why: 'its turn is next' }])
   const asAnn = await ask(urls.admin, { method: 'POST', url: '/v1/chat', as: 'ann' })
   assert.deepEqual([asAnn.body['rule'], asAnn.body['variant']], ['ann', 'a'])
   const get = await ask(urls.admin, { url: 'http://b.test/v1' })

@@ -22,7 +22,7 @@ export function route(id: string, weight = 900_000): Route {
         matches: [{ path: { type: 'Prefix', value: `/v2/models/${id}` }, headers: [], query: [] }],
         variants: [variant('stable', weight), variant('canary', 1_000_000 - weight)],
         overrides: [],
-        balance: 'RoundRobin',
+        balance: { policy: 'RoundRobin' },
         timeouts: { request: 60_000, connect: 1_000 },
       },
     ],
