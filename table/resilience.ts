@@ -49,6 +49,7 @@ export const FallbackResponse = v.pipe(
 
 const ActiveHealth = v.pipe(
   v.strictObject({
+    /** Model: what each variant says of it. */
     type: v.picklist(['HTTP', 'GRPC', 'Model']),
     /** Of HTTP. */
     path: v.exactOptional(text),
@@ -57,6 +58,12 @@ const ActiveHealth = v.pipe(
     healthy: positive,
     unhealthy: positive,
   }),
+  v.readonly(),
+)
+
+/** The model that an endpoint must have ready, and in whose words it is asked. */
+export const ServedModel = v.pipe(
+  v.strictObject({ protocol: v.picklist(['V1', 'V2', 'GRPC', 'OpenAI']), name: text, version: v.exactOptional(text) }),
   v.readonly(),
 )
 
@@ -91,6 +98,7 @@ export type Balance = v.InferOutput<typeof Balance>
 export type Retry = v.InferOutput<typeof Retry>
 export type Hedge = v.InferOutput<typeof Hedge>
 export type FallbackResponse = v.InferOutput<typeof FallbackResponse>
+export type ServedModel = v.InferOutput<typeof ServedModel>
 export type ActiveHealth = v.InferOutput<typeof ActiveHealth>
 export type PassiveHealth = v.InferOutput<typeof PassiveHealth>
 export type Health = v.InferOutput<typeof Health>

@@ -5,7 +5,7 @@ import { Cors } from './cors.ts'
 import { Measured, Mirror, Split } from './delivery.ts'
 import { Limit } from './limits.ts'
 import { Auth, Authorization, PrincipalMatch } from './principal.ts'
-import { Balance, CircuitBreaker, FallbackResponse, Health, Hedge, Retry, WakeUp } from './resilience.ts'
+import { Balance, CircuitBreaker, FallbackResponse, Health, Hedge, Retry, ServedModel, WakeUp } from './resilience.ts'
 import { list, milliseconds, text } from './scalars.ts'
 
 /**
@@ -88,6 +88,8 @@ const Variant = v.pipe(
     credentials: v.exactOptional(BackendCredentials),
     /** What to ask the server for, where it differs from what the request named. */
     model: v.exactOptional(v.pipe(v.strictObject({ name: v.exactOptional(text), version: v.exactOptional(text) }), v.readonly())),
+    /** What its endpoints are asked for, where the rule's active health is that of the model. */
+    served: v.exactOptional(ServedModel),
   }),
   v.readonly(),
 )
