@@ -1,0 +1,24 @@
+import { valueOf } from '../pipeline/headers.ts'
+import type { TryOutcome } from './backend.ts'
+
+/** What a try says about the endpoint that it was made on. `slow`: well, but not in the time that is allowed for it. */
+export type Verdict = 'good' | 'slow' | 'failed'
+
+/** UNKNOWN, INTERNAL, UNAVAILABLE, DATA_LOSS: what a server says of itself, and not of the request. */
+const grpcFailures = new Set(['2', '13', '14', '15'])
+
+/**
+ * Undefined: it says nothing. 5xx is a failure, and so is a call of gRPC that fails before it brings anything; 429 is not,
+ * nor is 501, which is the request's fault.
+ * @param slowAfter milliseconds to the first byte; infinite: nothing is slow
+ */
+export function verdictOf(outcome: TryOutcome, slowAfter: number): Verdict | undefined {
+  if (outcome.kind === 'cancelled') return undefined
+  if (outcome.kind === 'failed') return 'failed'
+  const { status, headers, firstByteMs } = outcome
+  if (status >= 500 && status !== 501) return 'failed'
+  // Only the answer to a call of gRPC that is over with its head has it there.
+  const grpcStatus = valueOf(headers, 'grpc-status')
+  if (grpcStatus !== undefined && grpcFailures.has(grpcStatus)) return 'failed'
+  return firstByteMs > slowAfter ? 'slow' : 'good'
+}
