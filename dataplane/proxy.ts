@@ -9,6 +9,8 @@ import { createDrain, type DrainOptions } from './drain.ts'
 import { authenticatorsOf } from './filters/auth/create.ts'
 import { createBackendTokens } from './filters/backend_credentials/tokens.ts'
 import type { FilterDeps } from './filters/filter.ts'
+import { proofFor } from './filters/backend_credentials/proof.ts'
+import { Checks } from './health/checks.ts'
 import { createLimiter } from './limits/create.ts'
 import type { Limiter } from './limits/limiter.ts'
 import { createMeasuredSum, workerMeasured, type MeasuredReporterOptions } from './measured.ts'
@@ -30,6 +32,7 @@ import { Measurements } from './telemetry/measurements.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { createRecorder } from './telemetry/recorder.ts'
 import { Upstreams, type PoolLimits } from './upstream/pool.ts'
+import { createShielding } from './upstream/shielding.ts'
 import { Vault } from './vault.ts'
 import type { Asked } from './workers/messages.ts'
 import type { Workers } from './workers/primary.ts'
@@ -103,13 +106,20 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     outgoing,
     log: (level, message, fields) => log.write(level, message, fields),
   })
+  const backendTokens = createBackendTokens({ outgoing, vault })
+  // The process that only holds the table for its workers sends nothing to backends.
+  const checks = workers === undefined ? new Checks({
+    proof: (tenant, terms) => proofFor(tenant, terms, { vault, backendTokens }),
+    onChange: ({ healthy, why, ...at }) => log.write(healthy ? 'info' : 'warn', healthy ? 'an endpoint is healthy' : 'an endpoint is unhealthy', { ...at, ...(!healthy && { why }) }),
+  }) : undefined
   const { limiter = createLimiter() } = options
   const limitTally = new LimitTally()
   const measurements = new Measurements()
   const runtime = createRuntime({
     upstreams: new Upstreams(options.limits, vault),
     vault,
-    filterDeps: { authenticators, backendTokens: createBackendTokens({ outgoing, vault }), limiter, limitTally, measurements, ...options.filterDeps, audit },
+    shielding: createShielding({ ...(checks && { checks }), log: (...line) => log.write(...line) }),
+    filterDeps: { authenticators, backendTokens, limiter, limitTally, measurements, ...options.filterDeps, audit },
   })
   const metrics = createMetrics({
     series: runtime.series, limits: limitTally, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: () => workers.ask('metrics') }),
@@ -167,6 +177,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     geo?.close()
     pace.close()
     shedding.close()
+    checks?.close()
     await runtime.close()
     await audit.close()
     await limiter.close()

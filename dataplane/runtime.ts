@@ -17,6 +17,7 @@ import { SeriesSet } from './telemetry/series.ts'
 import type { BalancingDeps } from './upstream/balancing.ts'
 import { Groups } from './upstream/groups.ts'
 import { Upstreams } from './upstream/pool.ts'
+import { createShielding, type Shielding } from './upstream/shielding.ts'
 import { Vault } from './vault.ts'
 
 type Found = Readonly<{ rule: BuiltRule; candidate: Candidate }>
@@ -49,9 +50,17 @@ type Outcome = Readonly<{ item: Route; built: Built | undefined; refused: string
 /** Where every rule is found, and where in `rules` those of each route begin. */
 type Layout = Readonly<{ index: Index; first: ReadonlyMap<string, number>; rules: readonly BuiltRule[] }>
 
-export type RuntimeDeps = Readonly<{ upstreams?: Upstreams; vault?: Vault; filterDeps?: Partial<FilterDeps>; balancing?: BalancingDeps }>
+export type RuntimeDeps = Readonly<{
+  upstreams?: Upstreams
+  vault?: Vault
+  filterDeps?: Partial<FilterDeps>
+  balancing?: BalancingDeps
+  shielding?: Shielding
+}>
 
-export function createRuntime({ vault = new Vault(), upstreams = new Upstreams(undefined, vault), filterDeps: given, balancing = {} }: RuntimeDeps = {}): Runtime {
+export function createRuntime({
+  vault = new Vault(), upstreams = new Upstreams(undefined, vault), filterDeps: given, balancing = {}, shielding = createShielding(),
+}: RuntimeDeps = {}): Runtime {
   const filterDeps: FilterDeps = {
     vault,
     backendTokens: noTokens,
@@ -72,7 +81,7 @@ export function createRuntime({ vault = new Vault(), upstreams = new Upstreams(u
       state = new Map()
       states.set(item.id, state)
     }
-    const built = buildRoute(item, { patterns, groups, series, state, filterDeps, balancing })
+    const built = buildRoute(item, { patterns, groups, series, state, filterDeps, balancing, shielding })
     return typeof built === 'string'
       ? { item, built: last?.built, refused: built }
       : { item, built, refused: undefined }
@@ -92,6 +101,7 @@ export function createRuntime({ vault = new Vault(), upstreams = new Upstreams(u
     for (const ofRule of state?.values() ?? []) {
       for (const [key, kept] of ofRule.backends) if (!backends.has(kept)) ofRule.backends.delete(key)
     }
+    for (const { variants } of last.rules) for (const { backend } of variants) if (backend && !backends.has(backend.state)) backend.close()
     series.prune(id, next && (({ rule, variant }) => variant === '' ? live.has(rule) : live.get(rule)?.has(variant) === true))
   }
 

@@ -71,7 +71,7 @@ function unready(body: Buffer): string | undefined {
     return versions.some((version: unknown) => memberOf(version, 'state') === 'AVAILABLE') ? undefined : 'no version of the model is available'
   }
   // Some say `"True"`; servers that say nothing have said 200.
-  return ready === undefined || ready === true || String(ready).toLowerCase() === 'true' ? undefined : 'the model is not ready'
+  return ready === undefined || ready === true || ready === 'True' || ready === 'true' ? undefined : 'the model is not ready'
 }
 
 const grpc = (path: string, message: Buffer, fault: (message: Buffer) => string | undefined): Question => ({

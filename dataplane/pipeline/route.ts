@@ -4,6 +4,7 @@ import type { SeriesSet } from '../telemetry/series.ts'
 import type { BalancingDeps } from '../upstream/balancing.ts'
 import type { Groups } from '../upstream/groups.ts'
 import { originOf } from '../upstream/origin.ts'
+import type { Shielding } from '../upstream/shielding.ts'
 import { isPlainValue } from './headers.ts'
 import { compileMatches, type Candidate } from './match.ts'
 import type { Patterns } from './patterns.ts'
@@ -28,10 +29,12 @@ export type RouteDeps = Readonly<{
   state: RouteState
   filterDeps: FilterDeps
   balancing: BalancingDeps
+  shielding: Shielding
 }>
 
 /** Builds a route, or says why it cannot be. Nothing is held before it is certain that it can. */
-export function buildRoute(route: Route, { patterns, groups, series, state, filterDeps, balancing }: RouteDeps): Built | string {
+export function buildRoute(route: Route, deps: RouteDeps): Built | string {
+  const { patterns, groups, state, filterDeps } = deps
   const candidates = compileMatches(route, patterns, filterDeps.authenticators)
   if (typeof candidates === 'string') return candidates
   for (const rule of route.rules) {
@@ -41,7 +44,7 @@ export function buildRoute(route: Route, { patterns, groups, series, state, filt
   const rules = route.rules.map((rule) => {
     const ofRule = state.get(rule.name) ?? { split: new Map(), backends: new Map() }
     state.set(rule.name, ofRule)
-    return buildRule(route, rule, { state: ofRule, series, filterDeps, balancing, target: (variant) => groups.hold(route.tenant, variant.target) })
+    return buildRule(route, rule, { ...deps, state: ofRule, target: (variant) => groups.hold(route.tenant, variant.target) })
   })
   const shape = JSON.stringify([route.created, route.hostnames, route.rules.map(({ matches, auth, cors }) => [matches, cors !== undefined, matches.some(({ principal, when }) => principal !== undefined || when !== undefined) ? auth : null])])
   return { route, candidates, rules, shape }

@@ -7,6 +7,7 @@ import { Backend, newBackendState, type BackendState } from '../upstream/backend
 import { createBalancing, type BalancingDeps } from '../upstream/balancing.ts'
 import type { BuiltTarget } from '../upstream/groups.ts'
 import type { Commit } from '../telemetry/audit.ts'
+import type { Shielding } from '../upstream/shielding.ts'
 import type { SplitState } from '../upstream/split.ts'
 import { createAssign } from './assignment.ts'
 import type { Exchange } from './exchange.ts'
@@ -55,11 +56,12 @@ export type RuleDeps = Readonly<{
   series: SeriesSet
   filterDeps: FilterDeps
   balancing: BalancingDeps
+  shielding: Shielding
   target(variant: Variant): BuiltTarget
 }>
 
 export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
-  const variants = rule.variants.map((variant) => buildVariant(variant, rule, deps))
+  const variants = rule.variants.map((variant) => buildVariant(variant, route, rule, deps))
   const byName = new Map(variants.map((variant) => [variant.name, variant]))
   const assign = createAssign(route, rule, deps.state.split)
   const timeouts = limitsOf(rule.timeouts)
@@ -110,7 +112,7 @@ function limitsOf(timeouts: Rule['timeouts']): Rule['timeouts'] {
   return Object.fromEntries(Object.entries(timeouts).filter(([, milliseconds]) => milliseconds > 0))
 }
 
-function buildVariant(variant: Variant, rule: Rule, { state, target: hold, balancing: deps }: RuleDeps): BuiltVariant {
+function buildVariant(variant: Variant, route: Route, rule: Rule, { state, target: hold, balancing: deps, shielding }: RuleDeps): BuiltVariant {
   const { name, model } = variant
   const target = hold(variant)
   if (target.kind === 'unresolved') return { name, target, backend: undefined, model }
@@ -120,9 +122,11 @@ function buildVariant(variant: Variant, rule: Rule, { state, target: hold, balan
     ofBackend = newBackendState()
     state.backends.set(key, ofBackend)
   }
-  const { group, lacks } = target
+  const { group, lacks, host } = target
+  ofBackend.shield = shielding({ tenant: route.tenant, route: route.id, rule, variant, group, host }, ofBackend.shield)
+  const patience = limitsOf(rule.timeouts).request ?? Number.POSITIVE_INFINITY
   const balancing = createBalancing(rule.balance, ofBackend.turns, deps)
-  return { name, target, backend: new Backend({ group, lacks, balancing, state: ofBackend }), model }
+  return { name, target, backend: new Backend({ group, lacks, balancing, state: ofBackend, patience }), model }
 }
 
 /** Made at first use: a rule has more matches times variants than are ever seen. */

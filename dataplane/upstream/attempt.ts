@@ -45,7 +45,8 @@ export class Attempt implements Handler {
   start(sent: Sent, http2: boolean): void {
     const { upstream } = this
     const { connect } = this.#timeouts
-    const pool = http2 ? upstream.http2(connect) : upstream.pool(connect)
+    const { lane } = this.#backend.state
+    const pool = http2 ? upstream.http2(connect, lane) : upstream.pool(connect, lane)
     pool.dispatch(sent, this)
   }
 
@@ -114,7 +115,7 @@ export class Attempt implements Handler {
     if (this.#over) return
     this.#over = true
     this.#exchange.upstreamEndedAt = performance.now()
-    this.#backend.settle(this.upstream, this.#verdict ?? outcome)
+    this.#backend.settle(this.upstream, this.#verdict ?? outcome, this.#exchange)
   }
 }
 

@@ -4,6 +4,7 @@ import type { Balancing } from './balancing.ts'
 import type { Group } from './groups.ts'
 import type { Turn, Weighed } from './pick/pick.ts'
 import type { Upstream } from './pool.ts'
+import type { Shield, ShieldReport } from './shield.ts'
 
 /** How a try on one endpoint ended. Times are milliseconds from its beginning. */
 export type TryOutcome =
@@ -14,12 +15,18 @@ export type TryOutcome =
   | Readonly<{ kind: 'cancelled' }>
 
 /** What of a backend outlives the table, by variant and where that leads. */
-export type BackendState = Readonly<{
+export type BackendState = {
   /** Where policies that take turns stand, by zone. */
-  turns: Map<string, Turn>
-}>
+  readonly turns: Map<string, Turn>
+  /** Its connections are its own. */
+  readonly lane: number
+  /** Undefined: no rule asks for any. */
+  shield: Shield | undefined
+}
 
-export const newBackendState = (): BackendState => ({ turns: new Map() })
+let lanes = 0
+
+export const newBackendState = (): BackendState => ({ turns: new Map(), lane: lanes++, shield: undefined })
 
 export type BackendConfig = Readonly<{
   group: Group
@@ -27,6 +34,8 @@ export type BackendConfig = Readonly<{
   lacks: (() => boolean) | undefined
   balancing: Balancing
   state: BackendState
+  /** Milliseconds that a request may take in all. */
+  patience: number
 }>
 
 /** The way of one variant of one rule to its endpoints. */
@@ -35,9 +44,13 @@ export class Backend {
   readonly #group: Group
   readonly #lacks: (() => boolean) | undefined
   readonly #balancing: Balancing
+  readonly #shield: Shield | undefined
+  readonly #patience: number
 
-  constructor({ group, lacks, balancing, state }: BackendConfig) {
+  constructor({ group, lacks, balancing, state, patience }: BackendConfig) {
     this.state = state
+    this.#shield = state.shield
+    this.#patience = patience
     this.#group = group
     this.#lacks = lacks
     this.#balancing = balancing
@@ -45,44 +58,66 @@ export class Backend {
 
   /** Whether it takes a request, before the first try; a promise where that has to be waited for, which never rejects. */
   admit(exchange: Exchange): Failure | undefined | Promise<Failure | undefined> {
-    if (this.#group.members.length === 0) return noEndpoints
-    if (this.#lacks?.() !== true) return undefined
-    exchange.cause = 'a secret that TLS to the backend takes has not arrived'
-    return failure('no_endpoints', 'The backend cannot be reached at present.')
+    if (this.#lacks?.() === true) {
+      exchange.cause = 'a secret that TLS to the backend takes has not arrived'
+      return failure('no_endpoints', 'The backend cannot be reached at present.')
+    }
+    if (this.#shield !== undefined) return this.#shield.enter(exchange, exchange.startedAt + this.#patience)
+    return this.#group.members.length === 0 ? noEndpoints : undefined
   }
 
   /** It is done with a request that it took: its answer is over, or somebody else is asked. */
-  leave(_exchange: Exchange): void {}
+  leave(exchange: Exchange): void {
+    this.#shield?.leave(exchange)
+  }
+
+  /** The endpoints that may be asked. */
+  get usable(): readonly Upstream[] {
+    return this.#shield === undefined ? this.#group.members : this.#shield.usable
+  }
+
+  /** What of it is worth telling; undefined where nothing is watched. */
+  report(): ShieldReport | undefined {
+    return this.#shield?.report()
+  }
 
   /**
    * The endpoint of one try, which has begun on it from here on.
    * @param tried what failed this request; taken again only where there is nobody else
    */
   take(exchange: Exchange, tried?: readonly Upstream[]): Upstream | Failure {
-    const { members } = this.#group
+    const { usable } = this
     const { picker, picking } = this.#balancing
     picking?.(this.#group)
-    const upstream = picker.pick(members, exchange, tried) ?? (tried && picker.pick(members, exchange))
-    if (upstream === undefined) return noEndpoints
-    if (upstream.full) return overloaded
+    const upstream = this.#shield?.trial(exchange, tried) ?? picker.pick(usable, exchange, tried) ?? (tried && picker.pick(usable, exchange))
+    if (upstream === undefined) return this.#shield?.refusal() ?? noEndpoints
+    if (upstream.full(this.state.lane)) return overloaded
     upstream.begin()
     return upstream
   }
 
   /** Its endpoints as they look to the policy, the likeliest first; no turn is taken. */
   weigh(exchange: Exchange): readonly Weighed[] {
-    return this.#balancing.picker.weigh(this.#group.members, exchange)
+    return this.#balancing.picker.weigh(this.usable, exchange)
   }
 
   /** Whether there is an endpoint that has not been tried. */
   hasOther(tried: readonly Upstream[]): boolean {
-    return this.#group.members.some((member) => !tried.includes(member))
+    return this.usable.some((member) => !tried.includes(member))
   }
 
   /** A try is over: called exactly once for each that was taken. */
-  settle(upstream: Upstream, outcome: TryOutcome): void {
+  settle(upstream: Upstream, outcome: TryOutcome, exchange: Exchange): void {
     upstream.end()
     this.#balancing.observe?.(upstream, outcome)
+    this.#shield?.settle(upstream, exchange, outcome)
+  }
+
+  /** No table leads here any more; what is in flight is finished. */
+  close(): void {
+    const { shield, lane } = this.state
+    shield?.close()
+    for (const member of this.#group.members) member.closeLane(lane)
   }
 }
 

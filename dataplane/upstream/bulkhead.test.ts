@@ -49,7 +49,7 @@ test('so many are served at once, so many wait in their order, and more are refu
 test('nobody who comes later passes those that wait', () => {
   const { bulkhead } = bulkheadAt({ places: 1, pending: 1 })
   const [a, b] = [waiter(), waiter()]
-  bulkhead.enter(a, never)
+  void bulkhead.enter(a, never)
   const waiting = bulkhead.enter(b, never)
   bulkhead.leave(a)
   assert.ok(bulkhead.enter(waiter(), never) instanceof Promise)
@@ -60,7 +60,7 @@ test('nobody who comes later passes those that wait', () => {
 test('a client that leaves gives up its place, in the line and inside, even in the moment in which it gets it', async () => {
   const { bulkhead } = bulkheadAt({ places: 1, pending: 5 })
   const [a, b, c] = [waiter(), waiter(), waiter()]
-  bulkhead.enter(a, never)
+  void bulkhead.enter(a, never)
   const second = bulkhead.enter(b, never)
   const third = bulkhead.enter(c, never)
   b.end()
@@ -77,7 +77,7 @@ test('a client that leaves gives up its place, in the line and inside, even in t
 test('who waits until it is too late is answered, and the others go on waiting', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const { bulkhead } = bulkheadAt({ places: 1, pending: 5 })
-  bulkhead.enter(waiter(), never)
+  void bulkhead.enter(waiter(), never)
   const hurried = bulkhead.enter(waiter(), 50)
   void bulkhead.enter(waiter(), 5000)
   t.mock.timers.tick(50)
@@ -88,7 +88,7 @@ test('who waits until it is too late is answered, and the others go on waiting',
 test('who cannot be served in time by how fast places come free is refused at once', async () => {
   const { bulkhead, clock } = bulkheadAt({ places: 2, pending: 100 })
   const inside = [waiter(), waiter()]
-  for (const one of inside) bulkhead.enter(one, never)
+  for (const one of inside) void bulkhead.enter(one, never)
   for (let i = 0; i < 10; i++) void bulkhead.enter(waiter(), never)
   // One every 100 ms.
   for (const one of inside) {
@@ -103,11 +103,11 @@ test('who cannot be served in time by how fast places come free is refused at on
 test('a backend that stands still is noticed, though it was fast before', async () => {
   const { bulkhead, clock } = bulkheadAt({ places: 1, pending: 100 })
   let last = waiter()
-  bulkhead.enter(last, never)
+  void bulkhead.enter(last, never)
   for (let i = 0; i < 10; i++) {
     clock.now += 10
     bulkhead.leave(last)
-    bulkhead.enter(last = waiter(), never)
+    void bulkhead.enter(last = waiter(), never)
   }
   assert.ok(bulkhead.enter(waiter(), clock.now + 500) instanceof Promise)
   clock.now += 10_000
@@ -116,7 +116,7 @@ test('a backend that stands still is noticed, though it was fast before', async 
 
 test('what waits is bounded in bytes too', async () => {
   const { bulkhead } = bulkheadAt({ places: 1, pending: 1000 })
-  bulkhead.enter(waiter(), never)
+  void bulkhead.enter(waiter(), never)
   const large = Buffer.alloc(33_554_432)
   const two = [waiter(large), waiter(large)]
   for (const one of two) assert.ok(bulkhead.enter(one, never) instanceof Promise)

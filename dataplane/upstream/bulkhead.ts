@@ -18,8 +18,8 @@ const weight = 0.1
  * how fast places have been coming free lately is refused at once, since waiting would only make it late.
  */
 export class Bulkhead {
-  readonly #terms: BulkheadTerms
-  readonly #line: Line
+  #terms: BulkheadTerms
+  readonly #line = new Line(bytesMax)
   readonly #inside = new Set<Waiter>()
   /** Milliseconds from one end to the next while all places were taken; NaN: not known. */
   #pace = Number.NaN
@@ -32,7 +32,11 @@ export class Bulkhead {
   constructor(terms: BulkheadTerms, now: () => number) {
     this.#terms = terms
     this.#now = now
-    this.#line = new Line(terms.pending, bytesMax)
+  }
+
+  configure(terms: BulkheadTerms): void {
+    this.#terms = terms
+    while (this.#line.size > 0 && this.#inside.size < terms.places) this.#line.next()
   }
 
   get inside(): number {
@@ -52,7 +56,7 @@ export class Bulkhead {
     }
     const now = this.#now()
     if (now + this.#expected(now) > until) return tooLate
-    const waited = this.#line.wait(waiter, until - now, () => {
+    const waited = this.#line.size >= this.#terms.pending ? undefined : this.#line.wait(waiter, until - now, () => {
       this.#take(waiter)
       // It may end before anybody hears that it has its place.
       waiter.onEnd(() => this.leave(waiter))
@@ -66,7 +70,12 @@ export class Bulkhead {
     const taken = this.#now() - this.#since
     if (!Number.isNaN(taken)) this.#pace = Number.isNaN(this.#pace) ? taken : this.#pace + weight * (taken - this.#pace)
     this.#since = Number.NaN
-    this.#line.next()
+    if (this.#inside.size < this.#terms.places) this.#line.next()
+  }
+
+  /** Nothing limits them any more. */
+  open(): void {
+    this.configure({ places: Number.POSITIVE_INFINITY, pending: 0 })
   }
 
   #take(waiter: Waiter): void {

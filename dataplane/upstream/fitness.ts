@@ -31,6 +31,11 @@ export type FitnessDeps = Readonly<{
 
 export type EndpointChange = Readonly<{ endpoint: string; why: Fault; out: number }> | Readonly<{ endpoint: string; back: true }>
 
+/** What an endpoint is to a variant. `half_open`: one request may try whether it is fit again. */
+export type EndpointState = 'healthy' | 'unknown' | 'unhealthy' | 'ejected' | 'half_open'
+
+export type EndpointReport = Readonly<{ endpoint: string; state: EndpointState; inFlight: number; why?: string; backInMs?: number }>
+
 /**
  * Which endpoints of a variant are asked: of those that discovery gives, the ones that answer the gateway's own questions
  * and that requests have not put out. Who was put out comes back by one request at a time.
@@ -114,8 +119,16 @@ export class Fitness {
     return true
   }
 
-  standings(): Iterable<Standing> {
-    return this.#standings.values()
+  report(): EndpointReport[] {
+    const now = this.#deps.now()
+    return [...this.#standings.values()].map((standing) => {
+      const { upstream, check, circuit, fault } = standing
+      const state = check !== undefined && check.state !== 'healthy' ? check.state
+        : circuit.closed ? 'healthy' : circuit.state(now) === 'open' ? 'ejected' : 'half_open'
+      const why = circuit.closed ? check?.why ?? '' : fault
+      const wait = circuit.wait(now)
+      return { endpoint: upstream.label, state, inFlight: upstream.inFlight, ...(why !== '' && { why }), ...(wait > 0 && { backInMs: Math.round(wait) }) }
+    })
   }
 
   close(): void {
@@ -186,6 +199,8 @@ export class Fitness {
 
   readonly #recompute = (): void => {
     const { members } = this.#group
+    // Who failed requests, then the gateway's own questions, and now answers those, has been restarted.
+    for (const standing of this.#out) if (standing.recovered) this.#readmit(standing)
     const usable = members.filter((member) => this.#standings.get(member)?.usable === true)
     const none = this.usable.length === 0
     this.usable = usable.length === members.length ? members : usable

@@ -7,7 +7,11 @@ import type { Upstream, Upstreams } from './pool.ts'
 import { tlsTerms } from './tls.ts'
 
 /** The ready endpoints behind one target, replaced as they come and go. No route is rebuilt for it. */
-export type Group = { members: readonly Upstream[] }
+export type Group = {
+  members: readonly Upstream[]
+  /** Told after they were replaced. */
+  readonly followers: Set<() => void>
+}
 
 export type BuiltTarget =
   | Readonly<{
@@ -86,7 +90,7 @@ export class Groups {
   #known(key: string, tenant: string, set: string | undefined, tls: BackendTls | undefined): Known {
     let known = this.#byKey.get(key)
     if (known === undefined) {
-      known = { group: { members: [] }, key, tenant, set, tls, from: undefined, holders: 0 }
+      known = { group: { members: [], followers: new Set() }, key, tenant, set, tls, from: undefined, holders: 0 }
       this.#byKey.set(key, known)
       this.#byGroup.set(known.group, known)
     }
@@ -106,6 +110,7 @@ export class Groups {
       .map(({ address, port, zone, metrics }) => this.#upstreams.hold(known.tenant, {
         origin: `${scheme}://${isIPv6(address) ? `[${address}]` : address}:${port}`, tls: known.tls,
       }, { zone, metrics }))
+    for (const follow of known.group.followers) follow()
     // After the new ones are held, so that one that stays keeps its connections.
     for (const member of before) this.#upstreams.release(member)
   }

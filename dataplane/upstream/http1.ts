@@ -29,6 +29,11 @@ export class Http1Pool {
     this.#connect = connector
   }
 
+  /** Requests without a connection. */
+  get waiting(): number {
+    return this.#queue.length
+  }
+
   dispatch(sent: Sent, handler: Handler): void {
     const connection = this.#queue.length === 0 ? this.#takeIdle() : undefined
     if (connection !== undefined) {

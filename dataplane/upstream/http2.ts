@@ -6,11 +6,13 @@ import { noticeSilence, type Silence } from './silence.ts'
 
 /** Calls on one connection, whatever more the server would take: more are spread over several. */
 const streamsMax = 100
+/** A connection without a call is closed after so long, before a server or what stands between does it. Milliseconds. */
+const idleMax = 60_000
 /** Of a call that servers refuse again and again. */
 const refusalsMax = 3
 
 type Waiting = { call: Call; refusals: number }
-type Connection = { session: ClientHttp2Session; streams: number; lastStream: number }
+type Connection = { session: ClientHttp2Session; streams: number; lastStream: number; /** `performance.now()` of the end of its last call. */ usedAt: number }
 
 /**
  * Connections of HTTP/2 to one endpoint: h2c by prior knowledge, or TLS with ALPN. A call goes to the first with room;
@@ -22,17 +24,24 @@ export class Http2Pool {
   readonly #timeout: number
   readonly #connectionsMax: number
   readonly #silence: Silence
+  readonly #idle: number
   readonly #connections = new Set<Connection>()
   readonly #queue: Waiting[] = []
   #connecting = 0
   #closed = false
 
-  constructor(origin: string, timeout: number, connectionsMax: number, silence: Silence, connector: buildConnector.connector) {
+  constructor(origin: string, timeout: number, connectionsMax: number, silence: Silence, connector: buildConnector.connector, idle = idleMax) {
     this.#origin = new URL(origin)
     this.#timeout = timeout
     this.#connectionsMax = connectionsMax
     this.#silence = silence
+    this.#idle = idle
     this.#connect = connector
+  }
+
+  /** Requests without a connection. */
+  get waiting(): number {
+    return this.#queue.length
   }
 
   dispatch(sent: Sent, handler: Handler): void {
@@ -54,6 +63,7 @@ export class Http2Pool {
     connection.streams++
     const done = (): void => {
       connection.streams--
+      connection.usedAt = performance.now()
       if (this.#closed && connection.streams === 0) connection.session.close()
       if (this.#queue.length > 0) this.#serve()
     }
@@ -97,7 +107,7 @@ export class Http2Pool {
         settings: { enablePush: false, initialWindowSize: 262_144 },
         maxSessionMemory: 100,
       })
-      const connection: Connection = { session, streams: 0, lastStream: Number.POSITIVE_INFINITY }
+      const connection: Connection = { session, streams: 0, lastStream: Number.POSITIVE_INFINITY, usedAt: performance.now() }
       const late = setTimeout(() => session.destroy(new Error('the backend did not begin with its settings')), this.#timeout)
       // The settings say how much the server takes, and that it speaks HTTP/2 at all; until then nothing is sent.
       session.once('remoteSettings', () => {
@@ -106,6 +116,7 @@ export class Http2Pool {
         if (session.remoteSettings.maxConcurrentStreams === 0) session.destroy(new Error('the backend takes no requests'))
         else {
           this.#connections.add(connection)
+          this.#closeIdle(connection)
           noticeSilence(session, socket, () => connection.streams > 0, this.#silence)
           settle(undefined)
         }
@@ -123,6 +134,16 @@ export class Http2Pool {
       })
       if (this.#closed) session.close()
     })
+  }
+
+  #closeIdle(connection: Connection): void {
+    const { session } = connection
+    const timer = setInterval(() => {
+      if (connection.streams > 0 || performance.now() - connection.usedAt < this.#idle) return
+      this.#connections.delete(connection)
+      session.close()
+    }, this.#idle / 4).unref()
+    session.once('close', () => clearInterval(timer))
   }
 
   /** Finishes what is in flight. */

@@ -15,14 +15,12 @@ const timerMax = 2_147_483_647
 
 /** Requests that wait, first come first served. Nothing of their bodies is read meanwhile. */
 export class Line {
-  readonly #max: number
   readonly #bytesMax: number
   #bytes = 0
   readonly #places = new Set<Place>()
 
   /** @param bytesMax of bodies that were read before */
-  constructor(max: number, bytesMax: number) {
-    this.#max = max
+  constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
   }
 
@@ -32,10 +30,10 @@ export class Line {
 
   /** @param patience milliseconds
    *  @param go called in the moment in which it is let go
-   *  @returns undefined: there is no place */
-  wait(waiter: Waiter, patience: number, go: () => void): Promise<Waited> | undefined {
+   *  @returns undefined: there is no room for its body */
+  wait(waiter: Waiter, patience: number, go?: () => void): Promise<Waited> | undefined {
     const bytes = waiter.body?.length ?? 0
-    if (this.#places.size >= this.#max || this.#bytes + bytes > this.#bytesMax) return undefined
+    if (this.#bytes + bytes > this.#bytesMax) return undefined
     return new Promise((resolve) => {
       const place: Place = {
         bytes,
@@ -44,7 +42,7 @@ export class Line {
           if (!this.#places.delete(place)) return
           this.#bytes -= bytes
           clearTimeout(place.timer)
-          if (waited === 'go') go()
+          if (waited === 'go') go?.()
           resolve(waited)
         },
       }
@@ -63,6 +61,6 @@ export class Line {
 
   /** Lets all of them go. */
   all(): void {
-    for (const place of [...this.#places]) place.finish('go')
+    for (const place of this.#places) place.finish('go')
   }
 }

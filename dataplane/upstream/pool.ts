@@ -12,7 +12,10 @@ import { SecretMissing, tlsTerms, type TlsTerms } from './tls.ts'
 import type { Latency } from './pick/latency.ts'
 import type { Member } from './pick/pick.ts'
 
-/** Bounds of what one endpoint is given at once. */
+/**
+ * Bounds of what one endpoint is given at once in one lane. Every variant of every rule goes in a lane of its own, so that
+ * requests for a model that does not answer hold up none for another one of the same server.
+ */
 export type PoolLimits = Readonly<{
   /** Connections to an endpoint. */
   connections: number
@@ -20,6 +23,8 @@ export type PoolLimits = Readonly<{
   pending: number
   /** When a connection of HTTP/2 is asked whether it is still alive. */
   silence?: Silence
+  /** How long a connection of HTTP/2 is kept without a call. Milliseconds. */
+  idle?: number
 }>
 
 const poolLimits: PoolLimits = { connections: 256, pending: 1024 }
@@ -66,7 +71,7 @@ export class Upstream implements Member {
   readonly #address: Address
   readonly #limits: PoolLimits
   readonly #vault: Vault
-  /** By connect timeout, which belongs to the connection and not to the request. Nearly always one. */
+  /** By lane, and by connect timeout, which belongs to the connection and not to the request. */
   readonly #pools = new Map<number, Http1Pool>()
   readonly #http2 = new Map<number, Http2Pool>()
 
@@ -82,32 +87,62 @@ export class Upstream implements Member {
     return this.#address
   }
 
-  get full(): boolean {
+  /** It has so many requests that some lane may be full. */
+  get crowded(): boolean {
     return this.inFlight >= this.#limits.connections + this.#limits.pending
   }
 
-  pool(connectTimeout: number | undefined): Http1Pool {
+  /** As many requests of this lane wait for a connection as may. */
+  full(lane: number): boolean {
+    if (!this.crowded) return false
+    for (const pools of [this.#pools, this.#http2]) {
+      for (const [key, { waiting }] of pools) if (laneOf(key) === lane && waiting >= this.#limits.pending) return true
+    }
+    return false
+  }
+
+  pool(connectTimeout: number | undefined, lane: number): Http1Pool {
     const timeout = Math.min(connectTimeout ?? connectDefault, connectMax)
-    let pool = this.#pools.get(timeout)
+    const key = keyOf(lane, timeout)
+    let pool = this.#pools.get(key)
     if (pool === undefined) {
       // Under TLS it would be given what is encrypted.
       const plain = this.#address.origin.startsWith('http:')
       const connect = createConnector(timeout, this.#address, this.#vault, { allowH2: false, ...(plain && { onread: intoBuffer }) })
       pool = new Http1Pool(this.#address.origin, this.#limits.connections, connect)
-      this.#pools.set(timeout, pool)
+      this.#pools.set(key, pool)
     }
     return pool
   }
 
-  http2(connectTimeout: number | undefined): Http2Pool {
+  http2(connectTimeout: number | undefined, lane: number): Http2Pool {
     const timeout = Math.min(connectTimeout ?? connectDefault, connectMax)
-    let pool = this.#http2.get(timeout)
+    const key = keyOf(lane, timeout)
+    let pool = this.#http2.get(key)
     if (pool === undefined) {
       const connect = createConnector(timeout, this.#address, this.#vault, { allowH2: true })
-      pool = new Http2Pool(this.#address.origin, timeout, this.#limits.connections, this.#limits.silence ?? silence, connect)
-      this.#http2.set(timeout, pool)
+      pool = new Http2Pool(this.#address.origin, timeout, this.#limits.connections, this.#limits.silence ?? silence, connect, this.#limits.idle)
+      this.#http2.set(key, pool)
     }
     return pool
+  }
+
+  /** A connection that no request has: for a question of the gateway's own. */
+  aside(http2: boolean, timeout: number): Http1Pool | Http2Pool {
+    const connect = createConnector(timeout, this.#address, this.#vault, { allowH2: http2 })
+    const { origin } = this.#address
+    return http2 ? new Http2Pool(origin, timeout, 1, silence, connect) : new Http1Pool(origin, 1, connect)
+  }
+
+  /** Nobody goes in this lane any more; what is in flight there is finished. */
+  closeLane(lane: number): void {
+    for (const pools of [this.#pools, this.#http2]) {
+      for (const [key, pool] of pools) {
+        if (laneOf(key) !== lane) continue
+        pools.delete(key)
+        void pool.close()
+      }
+    }
   }
 
   /** For connections that are no pool's; undefined where there is nothing special about them. */
@@ -154,6 +189,11 @@ export class Upstream implements Member {
     await Promise.all([...this.#http2.values()].map((pool) => pool.destroy()))
   }
 }
+
+/** Both in one number: lanes are counted from zero, and a timeout is shorter than 2^31. */
+const keyOf = (lane: number, timeout: number) => lane * laneWidth + timeout
+const laneOf = (key: number) => Math.floor(key / laneWidth)
+const laneWidth = 2 ** 31
 
 type More = Readonly<{ allowH2: boolean; onread?: typeof intoBuffer }>
 

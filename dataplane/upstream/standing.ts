@@ -27,6 +27,7 @@ export class Standing {
   /** The request that tries whether it is fit again. */
   trial: object | undefined
   readonly #window = new Window(memory)
+  #recoveries = 0
 
   constructor(upstream: Upstream) {
     this.upstream = upstream
@@ -59,8 +60,14 @@ export class Standing {
     return counts && exceeded(breaker, counts)
   }
 
+  /** Since it was put out it has become healthy by its own answers. */
+  get recovered(): boolean {
+    return this.check !== undefined && this.check.recoveries > this.#recoveries
+  }
+
   out(fault: Fault, until: number): void {
     this.fault = fault
+    this.#recoveries = this.check?.recoveries ?? 0
     this.trial = undefined
     this.circuit.open(until)
     this.#window.clear()

@@ -275,7 +275,7 @@ export class Tunnel {
   #endTry(outcome: TryOutcome): void {
     if (this.#upstream === undefined) return
     this.#exchange.upstreamEndedAt = performance.now()
-    this.#to.backend.settle(this.#upstream, outcome)
+    this.#to.backend.settle(this.#upstream, outcome, this.#exchange)
     this.#upstream = undefined
   }
 

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { Timeouts } from '../../table/route.ts'
 import { testProxy } from './proxy.ts'
 import { eventually, httpUpstream, rawClient } from './sockets.ts'
-import { active, match, route, rule } from './table.ts'
+import { active, route, rule } from './table.ts'
 
 const limited = (port: number, timeouts: Timeouts) => active('1', [route({ rules: [rule({ timeouts })] })], { 'ml/s:80': [port] })
 
@@ -84,10 +84,12 @@ test('streamIdle does not run before the answer has begun', { timeout: 5000 }, a
 
 test('a request that times out while it waits for a connection leaves the queue, and its body is read to the end', { timeout: 10_000 }, async (t) => {
   const reached: string[] = []
-  const port = await httpUpstream(t, (request) => { reached.push(String(request.url)) })
-  const table = active('1', [route({ rules: [
-    rule({ name: 'holds', matches: [match('/first')] }), rule({ timeouts: { request: 300, connect: 1000 } }),
-  ] })], { 'ml/s:80': [port] })
+  const port = await httpUpstream(t, (request, response) => {
+    reached.push(String(request.url))
+    // What has begun an open-ended answer keeps its connection as long as it likes.
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders()
+  })
+  const table = limited(port, { request: 300, connect: 1000 })
   const proxy = await testProxy(t, table, { limits: { connections: 1, pending: 10 } })
   const holding = await rawClient(t, proxy.url)
   holding.send('GET /first HTTP/1.1\r\nHost: a\r\n\r\n')
