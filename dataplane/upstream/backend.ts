@@ -91,7 +91,7 @@ export class Backend {
     picking?.(this.#group)
     const upstream = this.#shield?.trial(exchange, tried) ?? picker.pick(usable, exchange, tried) ?? (tried && picker.pick(usable, exchange))
     if (upstream === undefined) return this.#shield?.refusal() ?? noEndpoints
-    if (upstream.full(this.state.lane)) return overloaded
+    if (upstream.fullIn(this.state.lane)) return overloaded
     upstream.begin()
     return upstream
   }

@@ -91,7 +91,7 @@ export class Fitness {
     const now = this.#deps.now()
     if (now < this.#soonest) return undefined
     for (const standing of this.#out) {
-      if (!standing.sound || standing.upstream.crowded || tried?.includes(standing.upstream) || standing.circuit.enter(now) !== 'trial') continue
+      if (!standing.sound || standing.upstream.full || tried?.includes(standing.upstream) || standing.circuit.enter(now) !== 'trial') continue
       standing.trial = request
       return standing.upstream
     }

@@ -88,13 +88,13 @@ export class Upstream implements Member {
   }
 
   /** It has so many requests that some lane may be full. */
-  get crowded(): boolean {
+  get full(): boolean {
     return this.inFlight >= this.#limits.connections + this.#limits.pending
   }
 
   /** As many requests of this lane wait for a connection as may. */
-  full(lane: number): boolean {
-    if (!this.crowded) return false
+  fullIn(lane: number): boolean {
+    if (!this.full) return false
     for (const pools of [this.#pools, this.#http2]) {
       for (const [key, { waiting }] of pools) if (laneOf(key) === lane && waiting >= this.#limits.pending) return true
     }
