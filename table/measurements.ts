@@ -24,8 +24,13 @@ export function noCounts(fields: number): Counts {
 
 const noMoments = (): Moments => ({ count: 0, sum: 0, squares: 0 })
 
+type Addend = Omit<VariantMeasurements, 'variant' | 'latency' | 'fields'> & Readonly<{
+  latency: Readonly<{ from: number; counts: ArrayLike<number> }>
+  fields: readonly Moments[]
+}>
+
 /** Adds to `counts` what was told. */
-export function addCounts(counts: Counts, told: Omit<VariantMeasurements, 'variant'>): void {
+function addCounts(counts: Counts, told: Addend): void {
   counts.requests += told.requests
   counts.errors += told.errors
   const { from, counts: buckets } = told.latency
@@ -94,4 +99,38 @@ export function sumOf(all: readonly RuleMeasurements[]): readonly Readonly<{ var
     }
   }
   return [...variants].map(([variant, counts]) => ({ variant, counts }))
+}
+
+/** What was counted after `before`, of the same processes. Fractions of rounding, or a process that forgot, count as nothing. */
+export function since(before: Counts | undefined, now: Counts): Counts {
+  if (before === undefined) return now
+  const less = (value: number, old: number) => Math.max(0, value - old)
+  const moments = (value: Moments, old: Moments): Moments =>
+    ({ count: less(value.count, old.count), sum: value.sum - old.sum, squares: less(value.squares, old.squares) })
+  return {
+    requests: less(now.requests, before.requests),
+    errors: less(now.errors, before.errors),
+    latency: now.latency.map((count, i) => less(count, before.latency[i] ?? 0)),
+    cost: moments(now.cost, before.cost),
+    tokens: {
+      count: less(now.tokens.count, before.tokens.count),
+      sum: less(now.tokens.sum, before.tokens.sum),
+      squares: less(now.tokens.squares, before.tokens.squares),
+      seconds: less(now.tokens.seconds, before.tokens.seconds),
+      secondsSquares: less(now.tokens.secondsSquares, before.tokens.secondsSquares),
+      products: less(now.tokens.products, before.tokens.products),
+    },
+    compared: less(now.compared, before.compared),
+    mismatched: less(now.mismatched, before.mismatched),
+    fields: now.fields.map((field, i) => moments(field, before.fields[i] ?? noMoments())),
+  }
+}
+
+/** Several variants taken for one. */
+export function together(all: readonly Counts[]): Counts | undefined {
+  const [first] = all
+  if (first === undefined) return undefined
+  const sum = noCounts(first.fields.length)
+  for (const { latency, ...rest } of all) addCounts(sum, { ...rest, latency: { from: 0, counts: latency } })
+  return sum
 }
