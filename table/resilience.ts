@@ -34,6 +34,8 @@ export const Retry = v.pipe(
     codes: list(v.pipe(v.number(), v.integer())),
     budgetPercent: percent,
     backoff: milliseconds,
+    /** The calls of V1, V2 and OpenAI that compute may be made twice, as if their method were idempotent. */
+    inference: v.exactOptional(v.literal(true)),
   }),
   v.readonly(),
 )

@@ -1,7 +1,6 @@
 import { audit } from './audit/audit.ts'
 import { auth } from './auth/auth.ts'
 import { authorization } from './authorization/authorization.ts'
-import { backendCredentials } from './backend_credentials/backend_credentials.ts'
 import { cors } from './cors/cors.ts'
 import type { Filter } from './filter.ts'
 import { forwarded } from './forwarded/forwarded.ts'
@@ -10,4 +9,4 @@ import { rateLimit } from './rate_limit/rate_limit.ts'
 import { requestId } from './request_id/request_id.ts'
 
 /** Every filter, in the order in which a request meets them. */
-export const filters: readonly Filter[] = [requestId, cors, audit, forwarded, auth, authorization, rateLimit, backendCredentials, measure]
+export const filters: readonly Filter[] = [requestId, cors, audit, forwarded, auth, authorization, rateLimit, measure]

@@ -79,6 +79,10 @@ export class Exchange implements Matchable {
   series: Series | undefined
   /** The model's version as far as it is known: what the backend is asked for. */
   modelVersion: string | undefined
+  /** Who answers in place of the variant that was chosen: another one, or `static`. */
+  fallback: string | undefined
+  /** How often it was sent to an endpoint. */
+  tries = 0
   endpoint = ''
   /** The code of what went wrong, also where the status has been sent already. */
   error: ErrorCode | undefined

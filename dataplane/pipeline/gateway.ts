@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { answerPreflight, isPreflight } from '../filters/cors/preflight.ts'
 import { requestIdOf } from '../filters/request_id/request_id.ts'
-import { protocolOf, renameModel } from '../protocols/path.ts'
+import { protocolOf } from '../protocols/path.ts'
 import type { Outcome } from '../filters/filter.ts'
 import type { ModelLists } from '../models.ts'
 import type { Portal } from '../portal/portal.ts'
@@ -9,17 +9,17 @@ import type { Runtime } from '../runtime.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { Forwarding } from '../upstream/forward.ts'
 import { Tunnel, tunnelFault, type Opened } from '../upstream/tunnel.ts'
-import { gatherMax } from '../upstream/body.ts'
+import { assign, destinationOf, type Destination } from '../upstream/destination.ts'
 import { cutOf } from './cut.ts'
-import { errors, failure, requestTooLarge, type Failure } from './errors.ts'
+import { errors, failure, type Failure } from './errors.ts'
 import { Exchange, type Received, type Way } from './exchange.ts'
 import type { Geo } from './geo.ts'
-import { isPlainValue, valueOf, type FlatHeaders } from './headers.ts'
+import { valueOf } from './headers.ts'
 import { trailOf } from './hops.ts'
 import type { Networks } from './networks.ts'
 import { refuseExchange, replyError } from './reply.ts'
 import type { Verdict } from './principal.ts'
-import type { BuiltRule, BuiltVariant } from './rule.ts'
+import type { BuiltRule } from './rule.ts'
 import { screen } from './screen.ts'
 import { chooseVariant } from './variant.ts'
 
@@ -216,41 +216,20 @@ function runFilters(exchange: Exchange, filters: BuiltRule['filters'], from: num
   return undefined
 }
 
-function leave(exchange: Exchange, rule: BuiltRule, refused: Outcome, opened: Opened | undefined): Way | Failure {
+function leave(exchange: Exchange, rule: BuiltRule, refused: Outcome, opened: Opened | undefined): Way | Failure | Promise<Way | Failure> {
   const variant = refused === undefined ? chooseVariant(exchange, rule) : exchange.variant
-  exchange.series = rule.series(exchange.asked, variant)
-  if (refused !== undefined) return refused
-  if (variant === undefined) return failure('no_endpoints', 'No backend of this route takes requests.')
-  const version = variant.model?.version ?? exchange.model()?.version
-  // The path may name any; only what can stand in a header is sent back in one.
-  if (version !== undefined && isPlainValue(version)) exchange.modelVersion = version
-  return destination(exchange, rule, variant, opened)
+  if (refused !== undefined || variant === undefined) {
+    exchange.series = rule.series(exchange.asked, variant)
+    return refused ?? failure('no_endpoints', 'No backend of this route takes requests.')
+  }
+  assign(exchange, rule, variant)
+  const to = destinationOf(exchange, rule, variant)
+  return to instanceof Promise ? to.then((settled) => wayTo(exchange, rule, settled, opened)) : wayTo(exchange, rule, to, opened)
 }
 
-function destination(
-  exchange: Exchange,
-  rule: BuiltRule,
-  variant: BuiltVariant,
-  opened: Opened | undefined,
-): Way | Failure {
-  const { received } = exchange
-  const { target, backend } = variant
-  if (target.kind === 'unresolved' || backend === undefined) {
-    exchange.cause = target.kind === 'unresolved' ? target.why : ''
-    return failure('backend_unresolved', 'The backend of this request does not resolve.')
-  }
-  const { host, http2 } = target
-  const path = variant.model === undefined ? received.path : renameModel(received.path, variant.model)
-  if (typeof path !== 'string') return path
-  const headers: FlatHeaders = received.headers
-  const authority = host ?? received.authority
-  if (authority !== '') headers.push('host', authority)
-  // A body that was read has been measured, and is sent as it is.
-  const bodyLength = exchange.body?.length ?? received.bodyLength
-  if (bodyLength !== 'chunked' && bodyLength > rule.requestMax) return requestTooLarge(rule.requestMax)
-  if (bodyLength !== 'chunked' && bodyLength > gatherMax) headers.push('content-length', String(bodyLength))
-  const to = { rule, variant, backend, http2, path: path + received.query, headers }
-  return opened === undefined ? new Forwarding(exchange, to) : new Tunnel(exchange, to, opened)
+function wayTo(exchange: Exchange, rule: BuiltRule, to: Destination | Failure, opened: Opened | undefined): Way | Failure {
+  if (opened === undefined) return 'code' in to && rule.next === undefined ? to : new Forwarding(exchange, rule, to)
+  return 'code' in to ? to : new Tunnel(exchange, to, opened)
 }
 
 function unmatched(exchange: Exchange, allow: readonly string[]): Failure {

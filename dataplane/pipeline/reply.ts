@@ -2,7 +2,8 @@ import { STATUS_CODES } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Protocol } from '../protocols/path.ts'
 import { grpcMessage, grpcStatusOf, isGrpc } from '../protocols/grpc.ts'
-import { errors, type Failure } from './errors.ts'
+import type { FallbackResponse } from '../../table/resilience.ts'
+import { errors, type ErrorCode, type Failure } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 
 /** The body of an error, in the form that the caller's own libraries look for. */
@@ -66,15 +67,48 @@ export function replyError(
 /** The same for a request that came as far as an exchange: recorded first, where its rule is strict about that. */
 export function refuseExchange(exchange: Exchange, why: Failure): void {
   const commit = exchange.rule?.commit
+  const canned = cannedFor(exchange, why)
+  if (canned !== undefined) {
+    exchange.fallback = 'static'
+    exchange.series?.passedOn('static', why.code)
+  }
   if (commit === undefined) {
-    refuse(exchange, why)
+    if (canned === undefined) refuse(exchange, why)
+    else replyCanned(exchange, canned)
     return
   }
-  void commit(exchange, errors[why.code].status).then((unrecorded) => {
+  void commit(exchange, canned?.status ?? errors[why.code].status).then((unrecorded) => {
     if (exchange.ended) return
     if (unrecorded) exchange.error = unrecorded.code
-    refuse(exchange, unrecorded ?? why)
+    if (canned === undefined || unrecorded) refuse(exchange, unrecorded ?? why)
+    else replyCanned(exchange, canned)
   })
+}
+
+/** No backend answered. */
+const unanswered = new Set<ErrorCode>([
+  'backend_unresolved', 'no_endpoints', 'overloaded', 'timeout', 'upstream_connect_failed', 'upstream_reset', 'upstream_protocol', 'response_too_large',
+])
+
+/** The answer that a rule has for that. Nothing static can be the answer to a gRPC call. */
+function cannedFor({ rule, response }: Exchange, { code }: Failure): FallbackResponse | undefined {
+  const canned = rule?.fallbackResponse
+  return canned !== undefined && unanswered.has(code) && !isGrpc(response.req.headers['content-type']) ? canned : undefined
+}
+
+function replyCanned(exchange: Exchange, { status, contentType, body }: FallbackResponse): void {
+  const { response, requestId, variant } = exchange
+  const headers = exchange.stampHead(status, [
+    'content-type', contentType,
+    'content-length', String(Buffer.byteLength(body)),
+    'cache-control', 'no-store',
+    'x-modelroute-fallback', 'static',
+    'x-request-id', requestId,
+    ...(variant === undefined ? [] : ['x-modelroute-variant', variant.name]),
+  ])
+  response.writeHead(status, headers)
+  response.end(body)
+  discardRest(response.req, response)
 }
 
 function refuse(exchange: Exchange, why: Failure): void {

@@ -3,6 +3,7 @@ import type { FilterDeps } from '../filters/filter.ts'
 import type { SeriesSet } from '../telemetry/series.ts'
 import type { BalancingDeps } from '../upstream/balancing.ts'
 import type { Groups } from '../upstream/groups.ts'
+import { Budget } from '../upstream/again.ts'
 import { originOf } from '../upstream/origin.ts'
 import type { Shielding } from '../upstream/shielding.ts'
 import { isPlainValue } from './headers.ts'
@@ -42,7 +43,7 @@ export function buildRoute(route: Route, deps: RouteDeps): Built | string {
     if (wrong !== undefined) return `rule ${rule.name}: ${wrong}`
   }
   const rules = route.rules.map((rule) => {
-    const ofRule = state.get(rule.name) ?? { split: new Map(), backends: new Map() }
+    const ofRule = state.get(rule.name) ?? { split: new Map(), backends: new Map(), tiers: new Map(), budget: new Budget() }
     state.set(rule.name, ofRule)
     return buildRule(route, rule, { ...deps, state: ofRule, target: (variant) => groups.hold(route.tenant, variant.target) })
   })
@@ -52,9 +53,8 @@ export function buildRoute(route: Route, deps: RouteDeps): Built | string {
 
 /** What the table can say and this proxy cannot do: refused, so that it shows, and not served in some other way. */
 function cannotServe(variants: readonly Variant[]): string | undefined {
-  for (const { name, priority, target, model } of variants) {
+  for (const { name, target, model } of variants) {
     if (!isPlainValue(name)) return `variant ${JSON.stringify(name)}: the name cannot stand in a header`
-    if (priority > 0) return `variant ${name}: a fallback priority is not supported by this proxy`
     if (target.kind === 'url') {
       const origin = originOf(target.url)
       if (typeof origin !== 'string') return `variant ${name}: ${origin.wrong}`

@@ -1,10 +1,13 @@
 import type { Match, Route, Rule, Variant } from '../../table/route.ts'
 import { createCors, type CorsPolicy } from '../filters/cors/policy.ts'
+import { proofFor, type Proof } from '../filters/backend_credentials/proof.ts'
 import { filters } from '../filters/index.ts'
 import type { FilterDeps, FilterFunction } from '../filters/filter.ts'
 import type { Series, SeriesSet } from '../telemetry/series.ts'
+import type { Budget } from '../upstream/again.ts'
 import { Backend, newBackendState, type BackendState } from '../upstream/backend.ts'
 import { createBalancing, type BalancingDeps } from '../upstream/balancing.ts'
+import { createNext, type Next, type Tiers } from '../upstream/next.ts'
 import type { BuiltTarget } from '../upstream/groups.ts'
 import type { Commit } from '../telemetry/audit.ts'
 import type { Shielding } from '../upstream/shielding.ts'
@@ -19,6 +22,8 @@ export type BuiltVariant = Readonly<{
   /** Undefined where the target does not resolve. */
   backend: Backend | undefined
   model: Variant['model']
+  /** What its backend is shown by the gateway; undefined: nothing. */
+  prove: (() => Proof | Promise<Proof>) | undefined
 }>
 
 export type BuiltRule = Readonly<{
@@ -36,6 +41,14 @@ export type BuiltRule = Readonly<{
   tick: number | undefined
   /** Without taking a turn, where it is only asked what would be done. */
   choose(exchange: Exchange): BuiltVariant | undefined
+  /** Who takes a request that none of these could: others of their priority first. Undefined: nobody ever. */
+  next: Next<BuiltVariant> | undefined
+  retry: Rule['retry']
+  hedge: Rule['hedge']
+  /** What retries and second requests may come to; undefined: there are none. */
+  budget: Budget | undefined
+  fallbackResponse: Rule['fallbackResponse']
+  deadlineHeader: Rule['deadlineHeader']
   /** By whose terms its callers are known; undefined: nobody is asked. */
   authenticate: Authenticate | undefined
   /** What is said to web pages. */
@@ -49,7 +62,7 @@ export type BuiltRule = Readonly<{
 }>
 
 /** What of a rule outlives the table that holds it. `backends`: by variant and where that leads. */
-export type RuleState = Readonly<{ split: SplitState; backends: Map<string, BackendState> }>
+export type RuleState = Readonly<{ split: SplitState; backends: Map<string, BackendState>; tiers: Tiers; budget: Budget }>
 
 export type RuleDeps = Readonly<{
   state: RuleState
@@ -63,7 +76,8 @@ export type RuleDeps = Readonly<{
 export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
   const variants = rule.variants.map((variant) => buildVariant(variant, route, rule, deps))
   const byName = new Map(variants.map((variant) => [variant.name, variant]))
-  const assign = createAssign(route, rule, deps.state.split)
+  // Those of a higher priority have no share of what comes first.
+  const assign = createAssign(route, { ...rule, variants: rule.variants.map((one) => one.priority > 0 ? { ...one, weight: 0 } : one) }, deps.state.split)
   const timeouts = limitsOf(rule.timeouts)
   const { connect: _, ...clocked } = timeouts
   const limits = Object.values(clocked)
@@ -96,6 +110,12 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
       const position = assign(exchange)
       return position === undefined ? undefined : variants[position]
     },
+    next: createNext(rule.variants, variants, deps.state.tiers),
+    retry: rule.retry,
+    hedge: rule.hedge,
+    budget: rule.retry === undefined && rule.hedge === undefined ? undefined : deps.state.budget,
+    fallbackResponse: rule.fallbackResponse,
+    deadlineHeader: rule.deadlineHeader,
     authenticate: rule.auth && deps.filterDeps.authenticators(route.tenant, rule.auth),
     cors: rule.cors && createCors(rule.cors),
     audited: rule.audit ?? (rule.auth && 'Buffered'),
@@ -112,10 +132,11 @@ function limitsOf(timeouts: Rule['timeouts']): Rule['timeouts'] {
   return Object.fromEntries(Object.entries(timeouts).filter(([, milliseconds]) => milliseconds > 0))
 }
 
-function buildVariant(variant: Variant, route: Route, rule: Rule, { state, target: hold, balancing: deps, shielding }: RuleDeps): BuiltVariant {
-  const { name, model } = variant
+function buildVariant(variant: Variant, route: Route, rule: Rule, { state, target: hold, balancing: deps, shielding, filterDeps }: RuleDeps): BuiltVariant {
+  const { name, model, credentials } = variant
+  const prove = credentials && (() => proofFor(route.tenant, credentials, filterDeps))
   const target = hold(variant)
-  if (target.kind === 'unresolved') return { name, target, backend: undefined, model }
+  if (target.kind === 'unresolved') return { name, target, backend: undefined, model, prove }
   const key = `${name} ${JSON.stringify(variant.target)}`
   let ofBackend = state.backends.get(key)
   if (ofBackend === undefined) {
@@ -126,7 +147,7 @@ function buildVariant(variant: Variant, route: Route, rule: Rule, { state, targe
   ofBackend.shield = shielding({ tenant: route.tenant, route: route.id, rule, variant, group, host }, ofBackend.shield)
   const patience = limitsOf(rule.timeouts).request ?? Number.POSITIVE_INFINITY
   const balancing = createBalancing(rule.balance, ofBackend.turns, deps)
-  return { name, target, backend: new Backend({ group, lacks, balancing, state: ofBackend, patience }), model }
+  return { name, target, backend: new Backend({ group, lacks, balancing, state: ofBackend, patience }), model, prove }
 }
 
 /** Made at first use: a rule has more matches times variants than are ever seen. */

@@ -20,6 +20,15 @@ export function grpcStatusOf(code: ErrorCode, status: number): number {
   return status === 400 || status === 500 || code === 'upstream_protocol' ? 13 : 14
 }
 
+const httpCodes: Readonly<Record<string, number>> = {
+  0: 200, 1: 499, 3: 400, 4: 504, 5: 404, 6: 409, 7: 403, 8: 429, 9: 400, 10: 409, 11: 400, 12: 501, 14: 503, 16: 401,
+}
+
+/** The HTTP status that says what a `grpc-status` says; 500 where none says more. */
+export function grpcCodeOf(status: string): number {
+  return httpCodes[status] ?? 500
+}
+
 /** A text as `grpc-message` carries it (gRPC over HTTP/2, Percent-Encoded). */
 export function grpcMessage(text: string): string {
   return encodeURIComponent(text).replaceAll(/%(?:20|2C|2F|3A|3B|3D|40|24|26|2B|3F|23|5B|5D)/g, decodeURIComponent)

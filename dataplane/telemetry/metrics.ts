@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { AggregatorRegistry, Counter, Gauge, Histogram, Registry, type MetricObjectWithValues, type MetricValue } from 'prom-client'
 import type { LimitTally } from './limits.ts'
+import { registerTries } from './tries.ts'
 import { durationBuckets, type Durations, type Series, type SeriesSet } from './series.ts'
 
 export type MetricsDeps = Readonly<{
@@ -78,6 +79,7 @@ export function createMetrics({ series, limits, table, tableAge, others }: Metri
       }
     },
   })
+  registerTries(registry, series)
   const decisions = new Counter({
     name: 'modelroute_ratelimit_decisions_total',
     help: 'What each limit of each RateLimitPolicy decided: allowed, rejected, shadow_rejected, queue_full, queue_timeout, or unavailable where the counts could not be reached.',

@@ -35,6 +35,7 @@ function accessMembers(exchange: Exchange, status: number, endedAt: number): Mem
   const grpc = 'grpcStatus' in response ? response.grpcStatus : undefined
   return textMember('request_id', exchange.requestId) + textMember('method', exchange.method) + textMember('host', exchange.host)
     + textMember('path', exchange.path) + ruleMembers(rule) + variantMembers(variant) + textMember('endpoint', endpoint || undefined)
+    + numberMember('tries', exchange.tries > 1 ? exchange.tries : undefined) + textMember('fallback', exchange.fallback)
     + numberMember('status', status) + numberMember('grpc_status', typeof grpc === 'number' ? grpc : undefined)
     + textMember('code', error) + textMember('cause', cause || undefined) + numberMember('duration_ms', milliseconds(endedAt - startedAt))
     + numberMember('first_byte_ms', firstByteAt > 0 ? milliseconds(firstByteAt - startedAt) : undefined)

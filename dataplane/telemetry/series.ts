@@ -39,8 +39,25 @@ export class Series {
   /** By status, where all went well; else by `502 upstream_reset`: status and error code. */
   readonly outcomes = new Map<number | string, number>()
 
+  /** Tries after the first, by why; second requests beside a first, by whether they won; requests passed on, `variant error`. */
+  readonly retries = new Map<string, number>()
+  readonly hedges = new Map<string, number>()
+  readonly passed = new Map<string, number>()
+
   constructor(labels: SeriesLabels) {
     this.labels = labels
+  }
+
+  retried(reason: string | number): void {
+    increase(this.retries, String(reason))
+  }
+
+  hedged(result: 'won' | 'lost'): void {
+    increase(this.hedges, result)
+  }
+
+  passedOn(to: string, error: string): void {
+    increase(this.passed, `${to} ${error}`)
   }
 
   countTokens({ inputTokens, outputTokens }: Readonly<{ inputTokens: number; outputTokens: number }>): void {
@@ -49,9 +66,12 @@ export class Series {
   }
 
   count(status: number, error: string | undefined): void {
-    const outcome = error === undefined ? status : `${status} ${error}`
-    this.outcomes.set(outcome, (this.outcomes.get(outcome) ?? 0) + 1)
+    increase(this.outcomes, error === undefined ? status : `${status} ${error}`)
   }
+}
+
+function increase<Key>(counts: Map<Key, number>, key: Key): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1)
 }
 
 /** The series in existence. They outlive table swaps; those of a route that left the table go with it. */

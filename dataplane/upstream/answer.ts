@@ -1,7 +1,8 @@
 import { failure, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import { discardRest } from '../pipeline/reply.ts'
-import type { Destination } from './destination.ts'
+import type { BuiltRule } from '../pipeline/rule.ts'
+import { errorEvent, EventTail } from './events.ts'
 import type { AnswerHandler, Controller } from './dispatch.ts'
 import { Call } from './http2-call.ts'
 import { Relay } from './relay.ts'
@@ -23,7 +24,7 @@ export type Teller = Readonly<{
 /** The backend's answer on its way to the client. */
 export class Answer implements AnswerHandler {
   readonly #exchange: Exchange
-  readonly #to: Destination
+  readonly #rule: BuiltRule
   readonly #teller: Teller
   readonly #relay: Relay
   #controller: Controller | undefined
@@ -31,12 +32,14 @@ export class Answer implements AnswerHandler {
   #over = false
   /** Bytes of the body, where they were announced. */
   #length: number | undefined
+  /** Of a stream of events. */
+  #events: EventTail | undefined
   #paused = false
   #waitsForDrain = false
 
-  constructor(exchange: Exchange, to: Destination, teller: Teller) {
+  constructor(exchange: Exchange, rule: BuiltRule, teller: Teller) {
     this.#exchange = exchange
-    this.#to = to
+    this.#rule = rule
     this.#teller = teller
     this.#relay = new Relay(exchange.response)
   }
@@ -59,13 +62,14 @@ export class Answer implements AnswerHandler {
     const bodyless = method === 'HEAD' || status === 204 || status === 304
     const { headers, length, stream } = responseHead(rawHeaders, status, {
       requestId: exchange.requestId,
-      variant: this.#to.variant.name,
+      variant: exchange.variant?.name ?? '',
       modelVersion: exchange.modelVersion,
     })
-    if (!bodyless && length !== undefined && length > this.#to.rule.responseMax) {
+    if (!bodyless && length !== undefined && length > this.#rule.responseMax) {
       this.#teller.refuse(tooLarge, '')
       return
     }
+    if (exchange.fallback !== undefined) headers.push('x-modelroute-fallback', exchange.fallback)
     if (exchange.headTaps !== undefined) exchange.stampHead(status, headers)
     exchange.firstByteAt = performance.now()
     this.#length = bodyless || (controller instanceof Call && controller.headOnly) ? 0 : exchange.rewrite === undefined ? length : undefined
@@ -76,20 +80,23 @@ export class Answer implements AnswerHandler {
       this.#teller.refuse(failure('upstream_protocol', 'The backend answered with something that is not valid HTTP.'), 'header')
       return
     }
+    if (stream && this.#length === undefined) this.#events = EventTail.of(headers)
     this.#teller.began(stream)
   }
 
   onResponseData(_controller: Controller, chunk: Buffer): void {
     if (this.#over) return
     const exchange = this.#exchange
-    if (exchange.bytesOut + chunk.length > this.#to.rule.responseMax) {
+    if (exchange.bytesOut + chunk.length > this.#rule.responseMax) {
       this.#teller.refuse(tooLarge, '')
       return
     }
     exchange.bytesOut += chunk.length
     if (exchange.dataTaps !== undefined) for (const tap of exchange.dataTaps) tap(chunk)
     this.#teller.moved()
-    this.#relay.push(exchange.rewrite?.data(chunk) ?? chunk)
+    const piece = exchange.rewrite?.data(chunk) ?? chunk
+    this.#events?.push(piece)
+    this.#relay.push(piece)
   }
 
   onResponseFlush(): boolean {
@@ -119,6 +126,24 @@ export class Answer implements AnswerHandler {
     this.#relay.end(this.#length === undefined ? trailersOf(rawTrailers) : [])
     // The backend did not wait for the whole request.
     discardRest(request, response)
+  }
+
+  /**
+   * It failed after it had begun. A reader of events is told so by one more; then the connection is broken, so that no
+   * part can be taken for the whole.
+   */
+  breakOff(why: Failure): void {
+    this.#over = true
+    const { response, protocol, requestId } = this.#exchange
+    if (this.#events?.atBoundary !== true || this.#paused) {
+      response.destroy()
+      return
+    }
+    this.#relay.push(errorEvent(protocol, why, requestId))
+    this.#relay.flush()
+    // What was written goes out before the end.
+    if (response.req.httpVersion === '2') setImmediate(() => response.destroy())
+    else response.socket?.destroySoon()
   }
 
   onResponseError(error: Error): void {

@@ -9,7 +9,7 @@ import type { Phase } from './outcome.ts'
 /** Who has a try made. */
 export type Trier = Readonly<{
   /** An answer begins: who gets it, or undefined where it is not wanted and the try was cancelled. */
-  answered(attempt: Attempt, controller: Controller, status: number): AnswerHandler | undefined
+  answered(attempt: Attempt, status: number, rawHeaders: readonly string[]): AnswerHandler | undefined
   /** It ended without the beginning of an answer. */
   failed(attempt: Attempt, error: Error): void
 }>
@@ -59,6 +59,11 @@ export class Attempt implements Handler {
     if (this.phase !== 'connecting' && !this.#over) this.#controller?.abort(new Error('aborted by the gateway'))
   }
 
+  /** Its answer has begun, and is not wanted. */
+  decline(): void {
+    this.cancel(this.#whole())
+  }
+
   onRequestStart(controller: Controller): void {
     this.#controller = controller
     this.phase = 'sent'
@@ -83,7 +88,7 @@ export class Attempt implements Handler {
     this.#firstByteAt = performance.now()
     const { backendRequest = Number.POSITIVE_INFINITY } = this.#timeouts
     this.due = this.startedAt + backendRequest
-    this.#answer = this.#trier.answered(this, controller, status)
+    this.#answer = this.#trier.answered(this, status, rawHeaders)
     this.#answer?.onResponseStart(controller, status, rawHeaders)
   }
 
@@ -96,10 +101,7 @@ export class Attempt implements Handler {
   }
 
   onResponseEnd(controller: Controller, rawTrailers: readonly string[]): void {
-    const { startedAt } = this
-    this.#settle({
-      kind: 'answered', status: this.#status, headers: this.#headers, firstByteMs: this.#firstByteAt - startedAt, totalMs: performance.now() - startedAt,
-    })
+    this.#settle(this.#whole())
     this.#answer?.onResponseEnd(controller, rawTrailers)
   }
 
@@ -109,6 +111,13 @@ export class Attempt implements Handler {
     if (given) return
     if (this.#answer === undefined) this.#trier.failed(this, error)
     else this.#answer.onResponseError(error)
+  }
+
+  #whole(): TryOutcome {
+    const { startedAt } = this
+    return {
+      kind: 'answered', status: this.#status, headers: this.#headers, firstByteMs: this.#firstByteAt - startedAt, totalMs: performance.now() - startedAt,
+    }
   }
 
   #settle(outcome: TryOutcome): void {

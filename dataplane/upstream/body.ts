@@ -14,57 +14,120 @@ export type BodySink = Readonly<{
   fail(error: Error): void
 }>
 
+/** What may be kept of one body that is streamed, to send it again, and of all of them together. Bytes. */
+const keepMax = 1_048_576
+const keepMaxOfAll = 67_108_864
+let keptOfAll = 0
+
 /**
- * The request's body on its way to one try. The request itself is not given away: a try that fails lets go of it, and
- * the client's connection is still there to be answered on.
+ * The request's body on its way to one try after the other. The request itself is not given away: a try that fails
+ * lets go of it, and the client's connection is still there to be answered on.
  */
 export class RequestBody {
   readonly #source: IncomingMessage
   readonly #count: (bytes: number) => void
   #sink: BodySink | undefined
+  /** What has gone to a try, for the next; undefined where that is not wanted, or too much. */
+  #kept: Buffer[] | undefined
+  #keptBytes = 0
+  /** How many of the kept pieces the try in hand has. */
+  #given = 0
+  #begun = false
+  #complete = false
   #over = false
 
-  constructor(source: IncomingMessage, count: (bytes: number) => void) {
+  /** @param keep whether it may have to be sent again */
+  constructor(source: IncomingMessage, keep: boolean, count: (bytes: number) => void) {
     this.#source = source
     this.#count = count
+    this.#kept = keep ? [] : undefined
     source.pause()
   }
 
-  /** Begins; once at most. */
+  /** Whether another try can have all of it: nothing has gone out yet, or what has is still here. */
+  get repeatable(): boolean {
+    return !this.#begun || this.#kept !== undefined
+  }
+
+  /** Begins, or begins again after `release`. */
   flow(sink: BodySink): void {
     if (this.#over) return
     this.#sink = sink
-    this.#source.on('data', this.#onData)
-    this.#source.once('end', this.#onEnd)
-    this.#source.once('close', this.#onClose)
-    this.#source.resume()
+    this.#given = 0
+    if (!this.#begun) {
+      this.#begun = true
+      this.#source.on('data', this.#onData)
+      this.#source.once('end', this.#onEnd)
+      this.#source.once('close', this.#onClose)
+    }
+    this.resume()
   }
 
   resume(): void {
-    if (!this.#over) this.#source.resume()
+    while (this.#sink !== undefined && this.#kept !== undefined && this.#given < this.#kept.length) {
+      const piece = this.#kept[this.#given++]
+      if (piece !== undefined && !this.#sink.data(piece)) return
+    }
+    if (this.#over || this.#sink === undefined) return
+    if (this.#complete) this.#finish()
+    else this.#source.resume()
+  }
+
+  /** The try in hand gets no more of it; what comes waits for the next. */
+  release(): void {
+    this.#sink = undefined
+    if (!this.#over) this.#source.pause()
   }
 
   /** Lets go of it, wherever it is. */
   destroy(): void {
     this.#over = true
+    this.#sink = undefined
+    this.#forget()
     this.#source.off('data', this.#onData)
     this.#source.off('end', this.#onEnd)
     this.#source.off('close', this.#onClose)
   }
 
+  #forget(): void {
+    this.#kept = undefined
+    keptOfAll -= this.#keptBytes
+    this.#keptBytes = 0
+  }
+
+  #keep(chunk: Buffer): void {
+    if (this.#kept === undefined) return
+    this.#keptBytes += chunk.length
+    keptOfAll += chunk.length
+    if (this.#keptBytes > keepMax || keptOfAll > keepMaxOfAll) this.#forget()
+    else {
+      this.#kept.push(Buffer.from(chunk))
+      this.#given = this.#kept.length
+    }
+  }
+
   readonly #onData = (chunk: Buffer): void => {
     this.#count(chunk.length)
-    if (!this.#over && this.#sink?.data(chunk) === false) this.#source.pause()
+    if (this.#over) return
+    this.#keep(chunk)
+    if (this.#sink?.data(chunk) === false) this.#source.pause()
   }
 
   readonly #onEnd = (): void => {
+    this.#complete = true
+    this.#finish()
+  }
+
+  #finish(): void {
     const sink = this.#sink
-    this.destroy()
+    this.#sink = undefined
+    if (this.#kept === undefined) this.destroy()
     sink?.end()
   }
 
   /** A client that leaves in the middle: half a body must not look like a whole one. */
   readonly #onClose = (): void => {
+    if (this.#complete) return
     const sink = this.#sink
     this.destroy()
     sink?.fail(new ClientLeft('the client left in the middle of the request body'))

@@ -1,7 +1,11 @@
-import { valueOf, type FlatHeaders } from '../pipeline/headers.ts'
+import { failure, requestTooLarge, type ErrorCode, type Failure } from '../pipeline/errors.ts'
+import type { Exchange } from '../pipeline/exchange.ts'
+import type { Proof } from '../filters/backend_credentials/proof.ts'
+import { isPlainValue, removeHeader, type FlatHeaders } from '../pipeline/headers.ts'
 import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
-import { formatGrpcTimeout, grpcTimeout } from '../protocols/grpc.ts'
+import { renameModel } from '../protocols/path.ts'
 import type { Backend } from './backend.ts'
+import { gatherMax } from './body.ts'
 
 /** Where a request goes, once its variant is chosen. */
 export type Destination = Readonly<{
@@ -14,13 +18,68 @@ export type Destination = Readonly<{
   headers: FlatHeaders
 }>
 
-/** Milliseconds that the caller of a gRPC method waits. */
-export function patienceOf(headers: FlatHeaders): number {
-  return grpcTimeout(valueOf(headers, 'grpc-timeout')) ?? Number.POSITIVE_INFINITY
+/** Everything that is said of a request by its variant: in its answer, the log and the metrics. */
+export function assign(exchange: Exchange, rule: BuiltRule, variant: BuiltVariant): void {
+  exchange.variant = variant
+  exchange.series = rule.series(exchange.asked, variant)
+  const version = variant.model?.version ?? exchange.model()?.version
+  // The path may name any; only what can stand in a header is sent back in one.
+  exchange.modelVersion = version !== undefined && isPlainValue(version) ? version : undefined
 }
 
-/** The backend is told what is left of it. */
-export function shrinkPatience(headers: FlatHeaders, left: number): void {
-  const at = headers.indexOf('grpc-timeout')
-  if (at !== -1) headers[at + 1] = formatGrpcTimeout(left)
+/** Another variant is asked; `error`: why not the one before. */
+export function passOn(exchange: Exchange, rule: BuiltRule, to: BuiltVariant, error: ErrorCode): void {
+  exchange.series?.passedOn(to.name, error)
+  move(exchange, rule, to)
+  exchange.fallback = to.name
+  exchange.cause = ''
+}
+
+/** None of those that were asked could answer: the request is again that of the variant that was chosen for it. */
+export function goBack(exchange: Exchange, rule: BuiltRule, to: BuiltVariant): void {
+  move(exchange, rule, to)
+  exchange.fallback = undefined
+}
+
+function move(exchange: Exchange, rule: BuiltRule, to: BuiltVariant): void {
+  if (exchange.series) exchange.series.inFlight--
+  assign(exchange, rule, to)
+  if (exchange.series) exchange.series.inFlight++
+}
+
+const unproven = failure('no_endpoints', 'The backend cannot be called at present.')
+
+/** What the backend of a variant is sent, or why it cannot be; at once where nobody has to be asked. Never rejects. */
+export function destinationOf(exchange: Exchange, rule: BuiltRule, variant: BuiltVariant): Destination | Failure | Promise<Destination | Failure> {
+  const { received } = exchange
+  const { target, backend, prove } = variant
+  if (target.kind === 'unresolved' || backend === undefined) {
+    exchange.cause = target.kind === 'unresolved' ? target.why : ''
+    return failure('backend_unresolved', 'The backend of this request does not resolve.')
+  }
+  const path = variant.model === undefined ? received.path : renameModel(received.path, variant.model)
+  if (typeof path !== 'string') return path
+  // A body that was read has been measured, and is sent as it is.
+  const bodyLength = exchange.body?.length ?? received.bodyLength
+  if (bodyLength !== 'chunked' && bodyLength > rule.requestMax) return requestTooLarge(rule.requestMax)
+  // Where another variant may come after this one, what it is sent must not be mixed with what this one is.
+  const headers: FlatHeaders = rule.next === undefined ? received.headers : [...received.headers]
+  const authority = target.host ?? received.authority
+  if (authority !== '') headers.push('host', authority)
+  if (bodyLength !== 'chunked' && bodyLength > gatherMax) headers.push('content-length', String(bodyLength))
+  const to: Destination = { rule, variant, backend, http2: target.http2, path: path + received.query, headers }
+  if (prove === undefined) return to
+  const proof = prove()
+  return proof instanceof Promise ? proof.then((settled) => proven(exchange, to, settled)) : proven(exchange, to, proof)
+}
+
+/** Shows the backend its credential, in place of whatever the caller sent in that header. */
+function proven(exchange: Exchange, to: Destination, proof: Proof): Destination | Failure {
+  if ('why' in proof) {
+    exchange.cause = proof.why
+    return unproven
+  }
+  removeHeader(to.headers, proof.header)
+  to.headers.push(proof.header, proof.value)
+  return to
 }

@@ -2,67 +2,71 @@ import { failure, requestTooLarge, type Failure } from '../pipeline/errors.ts'
 import type { Exchange, Way } from '../pipeline/exchange.ts'
 import { valueOf } from '../pipeline/headers.ts'
 import { refuseExchange } from '../pipeline/reply.ts'
-import { timerMax } from '../pipeline/rule.ts'
+import { timerMax, type BuiltRule, type BuiltVariant } from '../pipeline/rule.ts'
 import { isGrpc } from '../protocols/grpc.ts'
+import { isIdempotent, isInference } from '../protocols/idempotent.ts'
+import { late, saysRefused, type Miss } from './again.ts'
 import { Answer, type Teller } from './answer.ts'
-import { Attempt, type Trier } from './attempt.ts'
 import type { TryOutcome } from './backend.ts'
 import { gatherBody, gatherMax, RequestBody } from './body.ts'
-import { patienceOf, shrinkPatience, type Destination } from './destination.ts'
-import { ConnectionLost, type AnswerHandler } from './dispatch.ts'
+import { destinationOf, goBack, passOn, type Destination } from './destination.ts'
+import type { AnswerHandler } from './dispatch.ts'
 import { failureOf } from './outcome.ts'
-import type { Upstream } from './pool.ts'
+import { Patience } from './patience.ts'
 import { Recorded } from './recorded.ts'
+import { Tries, type Sender } from './tries.ts'
 
 /**
- * Sends one request on, in one try or more, and its answer back, streaming both ways.
+ * Sends one request on, to its variant or to those that take its place, and an answer back, streaming both ways.
  *
  * Times (Gateway API, HTTPRouteTimeouts): `request` counts from the arrival, `backendRequest` from the beginning of a
  * try, both to the last byte of the answer. An open-ended answer (events, gRPC) meets both with its headers; from then
  * on, as for every answer, `streamIdle` bounds the time in which nothing moves.
  */
-export class Forwarding implements Way, Trier, Teller {
+export class Forwarding implements Way, Sender, Teller {
   readonly #exchange: Exchange
-  readonly #to: Destination
+  readonly #rule: BuiltRule
+  #to: Destination | Failure
   readonly #grpc: boolean
+  readonly #patience: Patience
   /** The backend took the request in. */
   #entered = false
-  /** The one in hand. */
-  #attempt: Attempt | undefined
-  #tried: Upstream[] | undefined
+  #tries: Tries | undefined
+  /** Variants that could not take the request, or may not have it again, and why the first could not. */
+  #passed: BuiltVariant[] | undefined
+  #first: Readonly<{ why: Failure; cause: string }> | undefined
   #answer: Answer | undefined
   /** Its head has gone out. */
   #begun = false
-  /** The whole of a small body. */
+  /** The body is here, or on its way to the tries. */
+  #taken = false
+  /** The whole of a small one. */
   #body: Buffer | undefined
-  /** The way of a larger one to the try in hand. */
+  /** The way of a larger one. */
   #stream: RequestBody | undefined
   /** Nothing more is to be sent to the client. */
   #over = false
-
   #timer: NodeJS.Timeout | undefined
-  /** `performance.now()` by which all must be over, whatever the tries do. */
-  #limit: number
-  /** `performance.now()` until which the caller waits, also for a stream. */
-  #until: number
   #moved = 0
 
-  constructor(exchange: Exchange, to: Destination) {
-    const { startedAt } = exchange
+  /** @param to where its variant leads, or why it leads nowhere */
+  constructor(exchange: Exchange, rule: BuiltRule, to: Destination | Failure) {
+    const { headers } = exchange.received
     this.#exchange = exchange
+    this.#rule = rule
     this.#to = to
-    this.#grpc = isGrpc(valueOf(to.headers, 'content-type'))
-    this.#until = this.#grpc ? startedAt + patienceOf(to.headers) : Number.POSITIVE_INFINITY
-    this.#limit = Math.min(this.#until, startedAt + (to.rule.timeouts.request ?? Number.POSITIVE_INFINITY))
+    this.#grpc = isGrpc(valueOf(headers, 'content-type'))
+    this.#patience = new Patience(rule, headers, this.#grpc, exchange.startedAt)
   }
 
   start(): void {
-    const { tick = Number.POSITIVE_INFINITY } = this.#to.rule
-    const first = Math.min(tick, this.#until - this.#exchange.startedAt)
-    if (first < Number.POSITIVE_INFINITY) this.#timer = setTimeout(onTick, Math.min(first, timerMax), this)
-    const admitted = this.#to.backend.admit(this.#exchange)
-    if (admitted instanceof Promise) void admitted.then((refused) => this.#enter(refused))
-    else this.#enter(admitted)
+    const { tick = Number.POSITIVE_INFINITY, budget, hedge } = this.#rule
+    const { startedAt } = this.#exchange
+    const first = Math.min(tick, this.#patience.limit - startedAt)
+    if (first < Number.POSITIVE_INFINITY) this.#timer = setTimeout(onTick, Math.max(0, Math.min(first, timerMax)), this)
+    budget?.enter(hedge)
+    if (this.#patience.unreadable) this.#fail(unreadable, '')
+    else this.#approach(this.#to)
   }
 
   /** The client is gone, or has been answered: called exactly once, when the response closes. */
@@ -71,108 +75,165 @@ export class Forwarding implements Way, Trier, Teller {
     if (this.#timer !== undefined) clearTimeout(this.#timer)
     this.#timer = undefined
     this.#answer?.drop()
-    this.#attempt?.cancel()
-    if (this.#entered) this.#to.backend.leave(this.#exchange)
+    this.#tries?.cancel()
+    this.#stream?.destroy()
+    this.#leave()
+    this.#rule.budget?.leave(this.#tries?.retrying === true)
   }
 
-  #enter(refused: Failure | undefined): void {
+  #approach(to: Destination | Failure): void {
+    if (this.#over) return
+    this.#to = to
+    if ('code' in to) {
+      this.#fallBack(to, this.#exchange.cause, true)
+      return
+    }
+    const admitted = to.backend.admit(this.#exchange)
+    if (admitted instanceof Promise) void admitted.then((refused) => this.#enter(to, refused))
+    else this.#enter(to, admitted)
+  }
+
+  #enter(to: Destination, refused: Failure | undefined): void {
+    if (refused === undefined) this.#entered = true
+    if (this.#over) this.#leave()
+    else if (refused === undefined) this.#takeBody(to)
+    else this.#fallBack(refused, this.#exchange.cause, true)
+  }
+
+  #leave(): void {
+    if (this.#entered && 'backend' in this.#to) this.#to.backend.leave(this.#exchange)
+    this.#entered = false
+  }
+
+  #takeBody(to: Destination): void {
     const exchange = this.#exchange
-    if (refused !== undefined) {
-      this.#fail(refused, exchange.cause)
-      return
-    }
-    if (this.#over) {
-      this.#to.backend.leave(exchange)
-      return
-    }
-    this.#entered = true
     const { request, response, received: { bodyLength, expectsContinue }, body } = exchange
+    if (this.#taken) {
+      this.#try(to)
+      return
+    }
+    this.#taken = true
     if (body !== undefined && body.length > 0) this.#body = body
     else if (expectsContinue && bodyLength !== 0 && !exchange.continued) {
       exchange.continued = true
       response.writeContinue()
     }
     if (body !== undefined || bodyLength === 'chunked' || bodyLength > gatherMax || bodyLength === 0) {
-      this.#try()
+      this.#try(to)
       return
     }
     gatherBody(request, bodyLength, (whole) => {
       exchange.bytesIn = whole.length
       this.#body = whole
-      if (!this.#over) this.#try()
+      if (!this.#over) this.#try(to)
     })
   }
 
-  #try(): void {
-    const { rule, backend, http2, path, headers } = this.#to
-    const exchange = this.#exchange
-    const upstream = backend.take(exchange, this.#tried)
-    if ('code' in upstream) {
-      this.#fail(upstream, '')
-      return
-    }
-    const attempt = new Attempt(this, exchange, backend, upstream, rule.timeouts)
-    this.#attempt = attempt
-    exchange.endpoint = upstream.label
-    exchange.upstreamStartedAt = attempt.startedAt
-    exchange.upstreamEndedAt = 0
-    if (this.#until < Number.POSITIVE_INFINITY) shrinkPatience(headers, this.#until - attempt.startedAt)
-    attempt.start({ path, method: exchange.method, headers, body: this.#bodyOfTry() }, this.#grpc || http2)
+  #try(to: Destination): void {
+    const retrying = this.#tries?.retrying === true
+    this.#tries = new Tries(this.#exchange, to, this.#grpc, this)
+    this.#tries.retrying = retrying
+    this.#tries.start()
   }
 
-  #bodyOfTry(): Buffer | RequestBody | null {
+  prepare(to: Destination): void {
+    this.#patience.tell(to.headers)
+  }
+
+  body(): Buffer | RequestBody | null {
     if (this.#body !== undefined) return this.#body
     const exchange = this.#exchange
     if (exchange.received.bodyLength === 0 || exchange.body !== undefined) return null
-    // Two at once would each pause the request for the other.
-    this.#stream?.destroy()
-    this.#stream = new RequestBody(exchange.request, (bytes) => {
+    const { retry, next, requestMax } = this.#rule
+    this.#stream ??= new RequestBody(exchange.request, retry !== undefined || next !== undefined, (bytes) => {
       exchange.bytesIn += bytes
       this.#moved = performance.now()
-      const { requestMax } = this.#to.rule
       if (exchange.bytesIn > requestMax) this.refuse(requestTooLarge(requestMax), '')
     })
     return this.#stream
   }
 
-  answered(): AnswerHandler | undefined {
-    const exchange = this.#exchange
-    const { commit } = this.#to.rule
-    const answer = new Answer(exchange, this.#to, this)
-    this.#answer = answer
-    return commit === undefined ? answer : new Recorded(answer, (why) => this.refuse(why, ''), exchange, commit)
+  hold(): void {
+    this.#stream?.release()
   }
 
-  failed(attempt: Attempt, error: Error): void {
-    if (this.#over) return
-    if (this.#tried === undefined && this.#mayRepeat(attempt, error)) {
-      this.#tried = [attempt.upstream]
-      this.#try()
+  canRepeat(): boolean {
+    return this.#stream === undefined || this.#stream.repeatable
+  }
+
+  mayRepeat(): boolean {
+    return this.canRepeat() && (this.#isIdempotent() || (this.#rule.retry?.inference === true && this.#isInference()))
+  }
+
+  mayDouble(): boolean {
+    return this.#stream === undefined && (this.#isIdempotent() || this.#isInference())
+  }
+
+  #isIdempotent(): boolean {
+    const { method, path, received } = this.#exchange
+    return isIdempotent(method, path, received.headers)
+  }
+
+  #isInference(): boolean {
+    const { method, path, received } = this.#exchange
+    return method === 'POST' && isInference(path, received.headers, this.#body)
+  }
+
+  limit(): number {
+    return this.#patience.limit
+  }
+
+  hasNext(miss: Miss): boolean {
+    if (this.#rule.fallbackResponse !== undefined && !this.#grpc) return true
+    const { variant } = this.#exchange
+    return this.#mayPassOn(miss) && variant !== undefined && this.#rule.next?.([...this.#passed ?? [], variant]) !== undefined
+  }
+
+  #mayPassOn(miss: Miss): boolean {
+    return saysRefused(miss) ? this.canRepeat() : this.mayRepeat()
+  }
+
+  missed(miss: Miss): void {
+    if (!this.#over) this.#fallBack(miss.why, miss.cause, this.#rule.next !== undefined && this.#mayPassOn(miss))
+  }
+
+  /** Asks the next variant, where there is one and it may have the request; else that is the end of it. */
+  #fallBack(why: Failure, cause: string, allowed: boolean): void {
+    const exchange = this.#exchange
+    const { next } = this.#rule
+    const { variant } = exchange
+    this.#first ??= { why, cause }
+    const passed = this.#passed ??= []
+    if (variant !== undefined) passed.push(variant)
+    const other = allowed && !isOwnFault(why) ? next?.(passed) : undefined
+    if (other === undefined) {
+      // Nobody took it: what is told and counted is why the variant did not that it was for.
+      const [chosen] = passed
+      if (chosen !== undefined && chosen !== variant) goBack(exchange, this.#rule, chosen)
+      this.#fail(this.#first.why, this.#first.cause)
       return
     }
-    this.#fail(failureOf(error, attempt.phase), error.message)
+    this.#leave()
+    passOn(exchange, this.#rule, other, why.code)
+    const to = destinationOf(exchange, this.#rule, other)
+    if (to instanceof Promise) void to.then((settled) => this.#approach(settled))
+    else this.#approach(to)
   }
 
-  /**
-   * Without a connection nothing was sent: any other endpoint may have the request, whatever it is.
-   *
-   * A connection that was kept open may be closed by the backend in the very moment in which it is used again. That is
-   * nobody's fault, and where doing it twice is as doing it once (RFC 9110 section 9.2.2) and all of the body is still
-   * here, the request is sent again. On a new connection, the request itself may be what the backend fell over.
-   */
-  #mayRepeat({ phase, upstream }: Attempt, error: Error): boolean {
-    if (phase === 'connecting') return this.#to.backend.hasOther([upstream])
-    const { received, method } = this.#exchange
-    return error instanceof ConnectionLost && error.stale && repeatable.has(method)
-      && (this.#body !== undefined || received.bodyLength === 0) && upstream.spendRetry()
+  accepted(): AnswerHandler {
+    const exchange = this.#exchange
+    const { commit } = this.#rule
+    const answer = new Answer(exchange, this.#rule, this)
+    this.#answer = answer
+    return commit === undefined ? answer : new Recorded(answer, (why) => this.refuse(why, ''), exchange, commit)
   }
 
   began(stream: boolean): void {
     this.#begun = true
     this.#moved = this.#exchange.firstByteAt
     if (!stream) return
-    this.#limit = this.#until
-    if (this.#attempt) this.#attempt.due = Number.POSITIVE_INFINITY
+    this.#patience.open()
+    this.#tries?.open()
   }
 
   moved(): void {
@@ -194,23 +255,23 @@ export class Forwarding implements Way, Trier, Teller {
 
   #end(why: Failure, cause: string, verdict?: TryOutcome): void {
     this.#fail(why, cause)
-    this.#attempt?.cancel(verdict)
+    this.#tries?.cancel(verdict)
   }
 
   /** Answers with an error; where an answer has begun, breaks it off, so that it cannot be taken for a whole one. */
   #fail(why: Failure, cause: string): void {
     if (this.#over) return
     this.#over = true
-    this.#answer?.drop()
     const exchange = this.#exchange
     const { response, received } = exchange
     exchange.error = why.code
     exchange.cause = cause
     this.#stream?.destroy()
     if (response.headersSent || this.#begun) {
-      response.destroy()
+      this.#answer?.breakOff(why)
       return
     }
+    this.#answer?.drop()
     // Without its leave the client sends no body; the connection cannot be used again without knowing.
     if (received.expectsContinue && !exchange.continued) response.shouldKeepAlive = false
     refuseExchange(exchange, why)
@@ -218,21 +279,30 @@ export class Forwarding implements Way, Trier, Teller {
 
   /** One timer a request: it wakes no later than the first limit could pass, looks, and sleeps until the next. */
   tick(): void {
-    const { timeouts: { streamIdle }, tick = timerMax } = this.#to.rule
+    const { timeouts: { streamIdle }, tick = timerMax } = this.#rule
     const now = performance.now()
+    const { limit } = this.#patience
     const idleAt = this.#begun && streamIdle !== undefined ? this.#moved + streamIdle : Number.POSITIVE_INFINITY
-    const due = Math.min(this.#limit, this.#attempt?.due ?? Number.POSITIVE_INFINITY, idleAt)
-    if (now < due) {
-      this.#timer = setTimeout(onTick, Math.max(1, Math.min(due - now, tick)), this)
-      return
+    const tryDue = this.#tries?.due ?? Number.POSITIVE_INFINITY
+    if (tryDue <= now && now < limit && !this.#begun && this.#answer === undefined) this.#tries?.expire(now)
+    else if (Math.min(limit, idleAt, tryDue) <= now) {
+      const why = this.#tries?.asking === true ? late : incomplete
+      // A caller who waits for less than the rule lets him, or reads nothing, says nothing about the backend.
+      const blameless = this.#patience.callerGaveUp(now) || this.#answer?.waitsForClient === true
+      this.#end(why, idleAt <= now ? 'stream idle' : '', blameless ? undefined : { kind: 'failed', why: 'timeout' })
     }
-    const detail = this.#attempt ? 'The backend did not answer in time.' : 'The request was not complete in time.'
-    // A caller who waits for less than the rule lets him, or reads nothing, says nothing about the backend.
-    const blameless = this.#until <= now || this.#answer?.waitsForClient === true
-    this.#end(failure('timeout', detail), idleAt <= now ? 'stream idle' : '', blameless ? undefined : { kind: 'failed', why: 'timeout' })
+    if (this.#over) return
+    const due = Math.min(limit, idleAt, this.#tries?.due ?? Number.POSITIVE_INFINITY)
+    this.#timer = setTimeout(onTick, Math.max(1, Math.min(due - now, tick)), this)
   }
 }
 
-const repeatable = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
+/** What is wrong with the request itself is wrong for everybody. */
+function isOwnFault({ code }: Failure): boolean {
+  return code === 'request_too_large' || code === 'invalid_request' || code === 'client_closed'
+}
+
+const incomplete = failure('timeout', 'The request was not complete in time.')
+const unreadable = failure('invalid_request', 'The deadline is neither seconds nor a duration such as 250ms or 1m30s.')
 
 const onTick = (forwarding: Forwarding): void => forwarding.tick()

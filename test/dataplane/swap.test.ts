@@ -133,7 +133,6 @@ test('a route that cannot be built is refused by name; its last good version and
 })
 
 for (const [what, more] of [
-  ['a fallback priority', variant('v', 'ml/s:80', { priority: 1 })],
   ['a URL with a path', variant('v', 'x', { target: { kind: 'url', url: 'http://a.test/x', loopback: false } })],
   ['a URL with credentials', variant('v', 'x', { target: { kind: 'url', url: 'http://u:p@a.test', loopback: false } })],
   ['a URL of another scheme', variant('v', 'x', { target: { kind: 'url', url: 'file:///etc/passwd', loopback: false } })],
