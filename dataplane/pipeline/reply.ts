@@ -87,7 +87,7 @@ export function refuseExchange(exchange: Exchange, why: Failure): void {
 
 /** No backend answered. */
 const unanswered = new Set<ErrorCode>([
-  'backend_unresolved', 'no_endpoints', 'overloaded', 'timeout', 'upstream_connect_failed', 'upstream_reset', 'upstream_protocol', 'response_too_large',
+  'backend_unresolved', 'no_endpoints', 'circuit_open', 'overloaded', 'timeout', 'upstream_connect_failed', 'upstream_reset', 'upstream_protocol', 'response_too_large',
 ])
 
 /** The answer that a rule has for that. Nothing static can be the answer to a gRPC call. */
