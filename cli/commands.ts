@@ -6,6 +6,7 @@ export const commands = {
   check: 'parse, validate and compile manifests; a line a problem',
   explain: 'what the gateway would do with a request, and why, consuming nothing',
   key: 'make, replace, revoke and list API keys; a key is shown once, and its digest kept',
+  mirrors: 'what became of the copies of requests, and how their answers differ',
   start: 'the quickstart: `serve` over examples/quickstart, with its model servers',
 } as const
 

@@ -23,7 +23,7 @@ export const flags = define([
     type: 'text',
     value: 'FORMAT',
     choices: ['text', 'json'],
-    of: { check: 'text', explain: 'text' },
+    of: { check: 'text', explain: 'text', mirrors: 'text' },
     help: 'text: for people, a line each; json: the same for programs',
   },
   {
@@ -53,8 +53,8 @@ export const flags = define([
     name: 'admin',
     type: 'text',
     value: 'URL',
-    of: { explain: null },
-    help: 'ask the running proxy with this admin port, http://127.0.0.1:9901, instead of reading manifests',
+    of: { explain: null, mirrors: 'http://127.0.0.1:9901' },
+    help: 'admin port of the running proxy to ask, http://127.0.0.1:9901; explain reads manifests without it',
   },
   {
     name: 'host',

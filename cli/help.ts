@@ -31,6 +31,7 @@ const usage: Readonly<Record<Command, string>> = {
   check: '-f PATH… [-o json]',
   explain: "-f PATH… METHOD URL [-H 'NAME: VALUE']… [-d BODY] [--as CONSUMER]",
   key: 'create|rotate|revoke|list --consumer NAME [-n NS] [-o FILE | --apply]',
+  mirrors: '[--admin URL] [-o json]',
   start: '[FLAGS]',
 }
 

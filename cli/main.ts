@@ -36,6 +36,7 @@ const run: { readonly [C in Command]: Run } = {
   check: command('check', async (options) => (await import('./check.ts')).check(options, { stdout, stderr })),
   explain: command('explain', async (options) => (await import('./explain.ts')).explain(options, stdout)),
   key: command('key', async (options) => (await import('./key.ts')).key(options, { stdout, stderr })),
+  mirrors: command('mirrors', async (options) => (await import('./mirrors.ts')).mirrors(options, stdout)),
   start: command('start', async (options) => (await import('./start.ts')).start(options)),
 }
 

@@ -670,7 +670,10 @@ export type Mirror = {
 export type MirrorCompare = {
   /** Numbers that differ by no more are equal. Default: "0". */
   readonly absolute?: string
-  /** Numbers that differ by no more than this part of the larger are equal. Default: "0". */
+  /**
+   * Numbers that differ by no more than this part of the larger are equal, and texts that a model wrote, where no more
+   * than this part of their words differs. Default: "0".
+   */
   readonly relative?: string
   /** Values of the JSON body that may differ. */
   readonly ignore?: readonly string[]

@@ -8,6 +8,8 @@ export type AdminDeps = Readonly<{
   table: () => Table | undefined
   /** What callers used, and what their limits leave them. */
   usage: () => Promise<readonly unknown[]>
+  /** What became of the copies of requests. */
+  mirrored: () => Promise<readonly unknown[]>
   /** A first complete table is in force, and the process is not about to end. */
   ready: () => boolean
 }>
@@ -28,10 +30,13 @@ export function createAdminServer(deps: AdminDeps): Server {
   return createPort(new Map([
     ...healthHandlers(deps),
     ['/table', get(() => showTable(deps.table()))],
-    ['/usage', get(async () => ({ status: 200, type: 'application/json', body: `${JSON.stringify({ items: await deps.usage() })}\n` }))],
+    ['/usage', get(async () => listed(await deps.usage()))],
+    ['/mirrors', get(async () => listed(await deps.mirrored()))],
     ['/explain', { method: 'POST', answer: (body) => answerQuestion(deps.table(), body) }],
   ]))
 }
+
+const listed = (items: readonly unknown[]): Answer => ({ status: 200, type: 'application/json', body: `${JSON.stringify({ items })}\n` })
 
 function healthHandlers({ metrics, ready }: AdminDeps): Map<string, Handler> {
   return new Map<string, Handler>([

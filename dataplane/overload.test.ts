@@ -14,6 +14,14 @@ test('nothing is shed while the loop is late for a moment only, however late', (
   }
 })
 
+test('what could be left out is left out for a while after a moment of lateness', () => {
+  const shedder = createShedder()
+  shedder.look(10, 1000)
+  assert.equal(shedder.busy(1001), false)
+  shedder.look(60, 2000)
+  assert.deepEqual([shedder.busy(2001), shedder.busy(2499), shedder.busy(2500)], [true, true, false])
+})
+
 test('what lasts is shed in growing shares, never all of it, and no longer once the loop keeps up', () => {
   const shedder = createShedder()
   shedder.look(0, 0)

@@ -1,6 +1,9 @@
 /** Requests are shed from when the event loop has been later than this, without a break, for that long. Milliseconds. */
 const lateAt = 300
 const lateFor = 1000
+/** What could be left out is, from when it was once later than this, for so long. Milliseconds. */
+const busyAt = 50
+const busyFor = 500
 /** How often it looks. */
 const every = 50
 
@@ -14,6 +17,8 @@ export type Shedder = Readonly<{
   look(late: number, now: number): void
   /** Whether this request is one of those to be refused. */
   shed(): boolean
+  /** Whether what could be left out is to be: long before anything is refused. @param now milliseconds */
+  busy(now: number): boolean
 }>
 
 /**
@@ -24,8 +29,10 @@ export function createShedder(): Shedder {
   let share = 0
   let turn = 0
   let inTime: number | undefined
+  let busyUntil = 0
   return {
     look(late, now) {
+      if (late >= busyAt) busyUntil = now + busyFor
       if (late < lateAt || inTime === undefined) inTime = now
       share = now - inTime >= lateFor ? Math.min(most, share + more) : Math.max(0, share - less)
     },
@@ -36,11 +43,12 @@ export function createShedder(): Shedder {
       turn -= 100
       return true
     },
+    busy: (now) => now < busyUntil,
   }
 }
 
 /** Watches this process. */
-export function startShedding(): Readonly<{ shed: () => boolean; close: () => void }> {
+export function startShedding(): Readonly<{ shed: () => boolean; busy: () => boolean; close: () => void }> {
   const shedder = createShedder()
   let due = performance.now() + every
   const timer = setInterval(() => {
@@ -48,5 +56,5 @@ export function startShedding(): Readonly<{ shed: () => boolean; close: () => vo
     shedder.look(now - due, now)
     due = now + every
   }, every).unref()
-  return { shed: shedder.shed, close: () => clearInterval(timer) }
+  return { shed: shedder.shed, busy: () => shedder.busy(performance.now()), close: () => clearInterval(timer) }
 }

@@ -14,6 +14,8 @@ import { Checks } from './health/checks.ts'
 import { createLimiter } from './limits/create.ts'
 import type { Limiter } from './limits/limiter.ts'
 import { createMeasuredSum, workerMeasured, type MeasuredReporterOptions } from './measured.ts'
+import { Mirrors } from './mirror/mirrors.ts'
+import { addReports } from './mirror/tally.ts'
 import { modelLists } from './models.ts'
 import { createOutgoing, ownPorts } from './outgoing.ts'
 import { startShedding } from './overload.ts'
@@ -115,14 +117,16 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const { limiter = createLimiter() } = options
   const limitTally = new LimitTally()
   const measurements = new Measurements()
+  const shedding = startShedding()
+  const mirrors = options.filterDeps?.mirrors ?? new Mirrors({ busy: shedding.busy })
   const runtime = createRuntime({
     upstreams: new Upstreams(options.limits, vault),
     vault,
     shielding: createShielding({ ...(checks && { checks }), log: (...line) => log.write(...line) }),
-    filterDeps: { authenticators, backendTokens, limiter, limitTally, measurements, ...options.filterDeps, audit },
+    filterDeps: { authenticators, backendTokens, limiter, limitTally, measurements, mirrors, ...options.filterDeps, audit },
   })
   const metrics = createMetrics({
-    series: runtime.series, limits: limitTally, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: () => workers.ask('metrics') }),
+    series: runtime.series, limits: limitTally, mirrors, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: () => workers.ask('metrics') }),
   })
   const tally = options.portal === true ? new Tally() : undefined
   const recorder = createRecorder({ log, series: runtime.series, audit, tally })
@@ -135,16 +139,16 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     exempt: (address) => trusted?.(plainAddress(address)) ?? false,
   })
   const pace = createPace(admission.crowded, options.pace)
-  const shedding = startShedding()
   let ending = false
   const draining = () => ending || drain.draining()
   const ready = () => runtime.table() !== undefined && !draining() && (workers?.ready() ?? true)
   const usage = async () => workers === undefined ? limitTally.usage(limiter) : addUsage(await workers.ask('usage'))
   const ownMeasured = workerMeasured(measurements, randomUUID())
   const answer = async (what: Asked): Promise<unknown> =>
-    what === 'metrics' ? metrics.snapshots() : what === 'measured' ? ownMeasured() : limitTally.usage(limiter)
+    what === 'metrics' ? metrics.snapshots() : what === 'measured' ? ownMeasured() : what === 'mirrors' ? mirrors.report() : limitTally.usage(limiter)
   const measured = workers === undefined ? (onlyNew: boolean) => measurements.take(onlyNew) : createMeasuredSum(measurements, () => workers.ask('measured'))
-  const admin = { metrics, table: runtime.table, usage, ready }
+  const mirrored = async () => workers === undefined ? mirrors.report() : addReports(await workers.ask('mirrors'))
+  const admin = { metrics, table: runtime.table, usage, mirrored, ready }
 
   const servers: Server[] = []
   const doors: Door[] = []

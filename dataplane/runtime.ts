@@ -9,6 +9,7 @@ import { refuseAll } from './pipeline/principal.ts'
 import { noTokens } from './filters/backend_credentials/tokens.ts'
 import type { FilterDeps } from './filters/filter.ts'
 import { createLimiter } from './limits/create.ts'
+import { Mirrors } from './mirror/mirrors.ts'
 import type { Active } from './store.ts'
 import { unaudited } from './telemetry/audit.ts'
 import { LimitTally } from './telemetry/limits.ts'
@@ -64,7 +65,7 @@ export function createRuntime({
   const filterDeps: FilterDeps = {
     vault,
     backendTokens: noTokens,
-    authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), ...given,
+    authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), mirrors: new Mirrors(), ...given,
   }
   const patterns = createPatterns()
   const series = new SeriesSet()
@@ -90,10 +91,14 @@ export function createRuntime({
   /** Lets go of what a route that was replaced or removed held, after what replaces it holds its own. */
   function letGo(last: Built | undefined, next: Built | undefined): void {
     if (last === next) return
-    for (const { variants } of last?.rules ?? []) for (const { target } of variants) groups.release(target)
+    for (const { variants, mirror } of last?.rules ?? []) {
+      for (const { target } of variants) groups.release(target)
+      if (mirror) groups.release(mirror.target)
+    }
     if (last === undefined) return
     const { id } = last.route
     filterDeps.measurements.prune(id, next?.route)
+    filterDeps.mirrors.prune(id, next?.route)
     const live = new Map(next?.route.rules.map((rule) => [rule.name, new Set(rule.variants.map(({ name }) => name))]))
     const state = states.get(id)
     for (const rule of state?.keys() ?? []) if (!live.has(rule)) state?.delete(rule)

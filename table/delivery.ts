@@ -19,7 +19,7 @@ export const Mirror = v.pipe(
   v.strictObject({
     variant: text,
     percent: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100)),
-    /** Numbers that differ by no more are equal; `ignore` are JSON Pointers of what may differ. */
+    /** Numbers and texts that differ by no more are equal; `ignore` are JSON Pointers of what may differ, `*` for any element. */
     compare: v.exactOptional(v.pipe(v.strictObject({ absolute: decimal, relative: decimal, ignore: list(text) }), v.readonly())),
   }),
   v.readonly(),

@@ -8,7 +8,7 @@ import { compileBalance } from './balance.ts'
 import { compileCors } from './cors.ts'
 import { composeFaults } from './compose.ts'
 import { compileMatches, type PlacedMatch } from './matches.ts'
-import { compileSplit } from './delivery.ts'
+import { compileMirror, compileSplit } from './delivery.ts'
 import { type Needs, noNeeds } from './needs.ts'
 import { invalid, quote } from './problems.ts'
 import type { CheckRegex } from './regexes.ts'
@@ -51,6 +51,7 @@ export function compileRule(spec: RuleSpec, place: string, context: RuleContext)
     return { header: header.toLowerCase(), value, variant }
   })
   const split = compileSplit(spec.split)
+  const mirror = compileMirror(spec, `${place}.mirror`, problems)
   const timeouts = compileTimeouts(spec.timeouts, `${place}.timeouts`, problems)
   const sizeLimits = compileSizeLimits(spec.sizeLimits, `${place}.sizeLimits`, problems)
   const protection = compileProtection(spec, place, context, needs, problems)
@@ -60,7 +61,7 @@ export function compileRule(spec: RuleSpec, place: string, context: RuleContext)
 
   if (problems.some(breaksRule)) return { problems }
   const rest = {
-    name: spec.name, ...protection, ...(cors && { cors }), variants, overrides, ...(split && { split }), balance, timeouts, ...(sizeLimits && { sizeLimits }), ...(audit && { audit }),
+    name: spec.name, ...protection, ...(cors && { cors }), variants, overrides, ...(split && { split }), ...(mirror && { mirror }), balance, timeouts, ...(sizeLimits && { sizeLimits }), ...(audit && { audit }),
   } as const
   return { draft: { matches, rest, needs }, problems }
 }

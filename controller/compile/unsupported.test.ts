@@ -92,6 +92,7 @@ const supported = [
   ].map((field) => `rules[].backendRefs[].credentials.${field}`),
   'rules[].split.by',
   'rules[].split.name',
+  ...['variant', 'percent', 'compare.absolute', 'compare.relative', 'compare.ignore[]'].map((field) => `rules[].mirror.${field}`),
   ...['header', 'value', 'variant'].map((field) => `rules[].overrides[].${field}`),
   ...['request', 'backendRequest', 'connect', 'firstByte', 'streamIdle'].map((field) => `rules[].timeouts.${field}`),
   ...['policy', 'hashOn', 'name', 'slowStart'].map((field) => `rules[].loadBalancing.${field}`),

@@ -13,7 +13,6 @@ export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy'
     { path: 'spec.rules[].backendRefs[].priority', admits: [0] },
     { path: 'spec.rules[].backendRefs[].protocol', admits: ['Passthrough'] },
     { path: 'spec.rules[].rollout' },
-    { path: 'spec.rules[].mirror' },
     { path: 'spec.rules[].timeouts.deadlineHeader' },
     { path: 'spec.rules[].retry' },
     { path: 'spec.rules[].hedge' },

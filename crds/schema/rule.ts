@@ -42,8 +42,9 @@ function override(): ObjectNode {
 function mirror(): ObjectNode {
   const compare = obj('MirrorCompare', 'Compare the answers, and count those that differ.', {
     absolute: decimal('Numbers that differ by no more are equal. Default: "0".'),
-    relative: decimal('Numbers that differ by no more than this part of the larger are equal. Default: "0".'),
-    ignore: setOf('Values of the JSON body that may differ.', pointer('A JSON Pointer.'), { max: 32 }),
+    relative: decimal(`Numbers that differ by no more than this part of the larger are equal, and texts that a model wrote,
+      where no more than this part of their words differs. Default: "0".`),
+    ignore: setOf('Values of the JSON body that may differ.', pointer('A JSON Pointer; * stands for every element of a list.'), { max: 32 }),
   })
   return obj('Mirror', 'Send copies of requests to a variant. Its answers are thrown away.', {
     variant: variantName('Variant that gets the copies, one of backendRefs. With weight 0 it gets nothing else.'),

@@ -1,5 +1,6 @@
 import type { Route, Rule } from '../../table/route.ts'
 import type { Limiter } from '../limits/limiter.ts'
+import type { Mirrors } from '../mirror/mirrors.ts'
 import type { Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import type { Authenticators } from '../pipeline/principal.ts'
@@ -25,6 +26,7 @@ export type FilterDeps = Readonly<{
   limiter: Limiter
   limitTally: LimitTally
   measurements: Measurements
+  mirrors: Mirrors
   vault: Vault
   backendTokens: BackendTokens
 }>

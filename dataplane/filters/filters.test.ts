@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { test } from 'node:test'
 import { route, rule } from '../../test/dataplane/table.ts'
 import { createLimiter } from '../limits/create.ts'
+import { Mirrors } from '../mirror/mirrors.ts'
 import { refuseAll } from '../pipeline/principal.ts'
 import { unaudited } from '../telemetry/audit.ts'
 import { LimitTally } from '../telemetry/limits.ts'
@@ -12,7 +13,7 @@ import { noTokens } from './backend_credentials/tokens.ts'
 import { filters } from './index.ts'
 import { requestIdOf } from './request_id/request_id.ts'
 
-const deps = { authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), vault: new Vault(), backendTokens: noTokens }
+const deps = { authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), mirrors: new Mirrors(), vault: new Vault(), backendTokens: noTokens }
 
 test('each filter has a folder with its README, and builds a named function', () => {
   for (const filter of filters) {

@@ -5,8 +5,9 @@ import { cors } from './cors/cors.ts'
 import type { Filter } from './filter.ts'
 import { forwarded } from './forwarded/forwarded.ts'
 import { measure } from './measure/measure.ts'
+import { mirror } from './mirror/mirror.ts'
 import { rateLimit } from './rate_limit/rate_limit.ts'
 import { requestId } from './request_id/request_id.ts'
 
 /** Every filter, in the order in which a request meets them. */
-export const filters: readonly Filter[] = [requestId, cors, audit, forwarded, auth, authorization, rateLimit, measure]
+export const filters: readonly Filter[] = [requestId, cors, audit, forwarded, auth, authorization, rateLimit, mirror, measure]

@@ -15,7 +15,7 @@ export const Kind = {
   expect: 7,
   /** `Content_Length`: a server that folds `_` into `-` (CGI, WSGI) would frame the message by it. */
   lookalike: 8,
-  /** The headers in which the gateway tells the backend who calls; from a caller they are a lie. */
+  /** The headers in which the gateway tells the backend who calls, or that nobody does; from a caller they are a lie. */
   identity: 9,
   /** Where the request came from. No hop before us is trusted, so what they say is replaced. */
   forwarded: 10,
@@ -43,6 +43,7 @@ const kinds = new Map<string, Kind>([
   ['upgrade', Kind.upgrade],
   ['x-modelroute-consumer', Kind.identity],
   ['x-modelroute-groups', Kind.identity],
+  ['x-modelroute-mirror', Kind.identity],
   ['x-modelroute-tier', Kind.identity],
   ['x-real-ip', Kind.forwarded],
   ['x-request-id', Kind.requestId],

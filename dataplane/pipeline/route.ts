@@ -45,7 +45,8 @@ export function buildRoute(route: Route, deps: RouteDeps): Built | string {
   const rules = route.rules.map((rule) => {
     const ofRule = state.get(rule.name) ?? { split: new Map(), backends: new Map(), tiers: new Map(), budget: new Budget() }
     state.set(rule.name, ofRule)
-    return buildRule(route, rule, { ...deps, state: ofRule, target: (variant) => groups.hold(route.tenant, variant.target) })
+    const hold = (owner: string) => (variant: Variant) => groups.hold(owner, variant.target)
+    return buildRule(route, rule, { ...deps, state: ofRule, target: hold(route.tenant), mirrorTarget: hold(`${route.tenant} mirror`) })
   })
   const shape = JSON.stringify([route.created, route.hostnames, route.rules.map(({ matches, auth, cors }) => [matches, cors !== undefined, matches.some(({ principal, when }) => principal !== undefined || when !== undefined) ? auth : null])])
   return { route, candidates, rules, shape }

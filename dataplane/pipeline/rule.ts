@@ -3,6 +3,7 @@ import { createCors, type CorsPolicy } from '../filters/cors/policy.ts'
 import { proofFor, type Proof } from '../filters/backend_credentials/proof.ts'
 import { filters } from '../filters/index.ts'
 import type { FilterDeps, FilterFunction } from '../filters/filter.ts'
+import { buildMirror, type Mirror } from '../mirror/mirror.ts'
 import type { Series, SeriesSet } from '../telemetry/series.ts'
 import type { Budget } from '../upstream/again.ts'
 import { Backend, newBackendState, type BackendState } from '../upstream/backend.ts'
@@ -51,6 +52,8 @@ export type BuiltRule = Readonly<{
   deadlineHeader: Rule['deadlineHeader']
   /** By whose terms its callers are known; undefined: nobody is asked. */
   authenticate: Authenticate | undefined
+  /** Who gets copies of its requests. */
+  mirror: Mirror | undefined
   /** What is said to web pages. */
   cors: CorsPolicy | undefined
   /** Undefined: nobody is asked who calls, and nothing is said of an audit. */
@@ -71,6 +74,8 @@ export type RuleDeps = Readonly<{
   balancing: BalancingDeps
   shielding: Shielding
   target(variant: Variant): BuiltTarget
+  /** The same for copies, whose connections are no caller's. */
+  mirrorTarget(variant: Variant): BuiltTarget
 }>
 
 export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
@@ -117,6 +122,7 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
     fallbackResponse: rule.fallbackResponse,
     deadlineHeader: rule.deadlineHeader,
     authenticate: rule.auth && deps.filterDeps.authenticators(route.tenant, rule.auth),
+    mirror: buildMirror(route, rule, deps.mirrorTarget, deps.filterDeps),
     cors: rule.cors && createCors(rule.cors),
     audited: rule.audit ?? (rule.auth && 'Buffered'),
     commit: rule.audit === 'Strict' ? deps.filterDeps.audit.commit : undefined,

@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { AggregatorRegistry, Counter, Gauge, Histogram, Registry, type MetricObjectWithValues, type MetricValue } from 'prom-client'
+import type { Mirrors } from '../mirror/mirrors.ts'
 import type { LimitTally } from './limits.ts'
 import { registerTries } from './tries.ts'
 import { durationBuckets, type Durations, type Series, type SeriesSet } from './series.ts'
@@ -7,6 +8,7 @@ import { durationBuckets, type Durations, type Series, type SeriesSet } from './
 export type MetricsDeps = Readonly<{
   series: SeriesSet
   limits: LimitTally
+  mirrors: Mirrors
   /** The table in force. */
   table: () => Readonly<{ version: string }> | undefined
   /** Seconds since a controller last said that the table in force is what it should be. */
@@ -28,7 +30,7 @@ export type Metrics = Readonly<{
 const backendLabels = ['route', 'rule', 'variant', 'model_version'] as const
 
 /** prom-client only writes: the counting is done by Series, at a fiftieth of the cost. */
-export function createMetrics({ series, limits, table, tableAge, others }: MetricsDeps): Metrics {
+export function createMetrics({ series, limits, mirrors, table, tableAge, others }: MetricsDeps): Metrics {
   const registry = new Registry()
   const registers = [registry]
 
@@ -88,6 +90,27 @@ export function createMetrics({ series, limits, table, tableAge, others }: Metri
     collect() {
       decisions.reset()
       for (const { count, ...labels } of limits.decisions()) decisions.inc(labels, count)
+    },
+  })
+
+  const copies = new Counter({
+    name: 'modelroute_mirror_requests_total',
+    help: 'Requests that were to be copied to a variant, by what became of the copy: answered, failed, or why it was not sent (busy, full, memory, too_large, no_endpoints, unsupported, abandoned).',
+    labelNames: [...backendLabels, 'result'],
+    registers,
+    collect() {
+      copies.reset()
+      for (const { labels, copies: counts } of mirrors.values()) for (const [result, count] of counts) copies.inc({ ...labels, result }, count)
+    },
+  })
+  const compared = new Counter({
+    name: 'modelroute_mirror_compared_total',
+    help: 'Copies whose answer was compared with the one that the caller got: match, mismatch, failed (the copy brought none), or skipped.',
+    labelNames: [...backendLabels, 'result'],
+    registers,
+    collect() {
+      compared.reset()
+      for (const { labels, compared: counts } of mirrors.values()) for (const [result, count] of counts) compared.inc({ ...labels, result }, count)
     },
   })
 

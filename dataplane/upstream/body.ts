@@ -25,7 +25,7 @@ let keptOfAll = 0
  */
 export class RequestBody {
   readonly #source: IncomingMessage
-  readonly #count: (bytes: number) => void
+  readonly #seen: (chunk: Buffer | undefined) => void
   #sink: BodySink | undefined
   /** What has gone to a try, for the next; undefined where that is not wanted, or too much. */
   #kept: Buffer[] | undefined
@@ -36,10 +36,11 @@ export class RequestBody {
   #complete = false
   #over = false
 
-  /** @param keep whether it may have to be sent again */
-  constructor(source: IncomingMessage, keep: boolean, count: (bytes: number) => void) {
+  /** @param keep whether it may have to be sent again
+   *  @param seen told of each piece once, and with undefined of the end */
+  constructor(source: IncomingMessage, keep: boolean, seen: (chunk: Buffer | undefined) => void) {
     this.#source = source
-    this.#count = count
+    this.#seen = seen
     this.#kept = keep ? [] : undefined
     source.pause()
   }
@@ -107,7 +108,7 @@ export class RequestBody {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#count(chunk.length)
+    this.#seen(chunk)
     if (this.#over) return
     this.#keep(chunk)
     if (this.#sink?.data(chunk) === false) this.#source.pause()
@@ -115,6 +116,7 @@ export class RequestBody {
 
   readonly #onEnd = (): void => {
     this.#complete = true
+    this.#seen(undefined)
     this.#finish()
   }
 

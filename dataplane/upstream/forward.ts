@@ -124,6 +124,8 @@ export class Forwarding implements Way, Sender, Teller {
     }
     gatherBody(request, bodyLength, (whole) => {
       exchange.bytesIn = whole.length
+      exchange.bodyTap?.(whole)
+      exchange.bodyTap?.(undefined)
       this.#body = whole
       if (!this.#over) this.#try(to)
     })
@@ -145,8 +147,10 @@ export class Forwarding implements Way, Sender, Teller {
     const exchange = this.#exchange
     if (exchange.received.bodyLength === 0 || exchange.body !== undefined) return null
     const { retry, next, requestMax } = this.#rule
-    this.#stream ??= new RequestBody(exchange.request, retry !== undefined || next !== undefined, (bytes) => {
-      exchange.bytesIn += bytes
+    this.#stream ??= new RequestBody(exchange.request, retry !== undefined || next !== undefined, (chunk) => {
+      exchange.bodyTap?.(chunk)
+      if (chunk === undefined) return
+      exchange.bytesIn += chunk.length
       this.#moved = performance.now()
       if (exchange.bytesIn > requestMax) this.refuse(requestTooLarge(requestMax), '')
     })

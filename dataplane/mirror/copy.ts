@@ -1,0 +1,251 @@
+import type { Proof } from '../filters/backend_credentials/proof.ts'
+import type { Exchange } from '../pipeline/exchange.ts'
+import { removeHeader, valueOf, type FlatHeaders } from '../pipeline/headers.ts'
+import { isGrpc } from '../protocols/grpc.ts'
+import { ConnectionLost, type Controller, type Handler } from '../upstream/dispatch.ts'
+import type { Upstream } from '../upstream/pool.ts'
+import { Capture } from './capture.ts'
+import { compareAnswers, type Answered, type Terms } from './compare/answers.ts'
+import type { Mirrors } from './mirrors.ts'
+import type { CopyOutcome, MirrorTally } from './tally.ts'
+
+/** Where a copy goes, and what becomes of it. */
+export type CopyPlan = Readonly<{
+  mirrors: Mirrors
+  tally: MirrorTally
+  path: string
+  headers: FlatHeaders
+  http2: boolean
+  /** Undefined: nobody is there. */
+  take(): Upstream | undefined
+  /** What the gateway proves itself with to that variant. */
+  proof(): Proof | Promise<Proof> | undefined
+  connect: number | undefined
+  /** Milliseconds that it may take, from when it is sent. */
+  patience: number
+  /** Undefined: the answer is thrown away. */
+  terms: Terms | undefined
+  /** Told of each comparison that says something. */
+  compared(differs: boolean): void
+}>
+
+/** Longer than this nobody needs the rest of a copy's stream. Milliseconds. */
+const streamMax = 300_000
+
+/** How an answer ended: whole, without one, or in a way that is nobody's fault. */
+type Ending = Answered | 'failed' | 'stale'
+
+/**
+ * One copy of a request. It gathers the body on its way to the backend, goes out once that is whole, and keeps the
+ * caller's request from nothing: what cannot be had at once (an endpoint, room) is not waited for, and nothing is tried
+ * twice.
+ */
+export class Copy implements Handler {
+  readonly #plan: CopyPlan
+  readonly #exchange: Exchange
+  readonly #grpc: boolean
+  /** Waiting for the body; for what is needed to send it; for the answer; for nothing more. */
+  #stage: 'body' | 'sending' | 'sent' | 'over' = 'body'
+  #chunks: Buffer[] = []
+  #size = 0
+  /** Bytes of the body that are accounted for. */
+  #held: number
+  #upstream: Upstream | undefined
+  #controller: Controller | undefined
+  #timer: NodeJS.Timeout | undefined
+  #grpcStatus: string | undefined
+  readonly #caller: Capture | undefined
+  readonly #answer: Capture | undefined
+  #got: Ending | undefined
+  #brought: Ending | undefined
+
+  /** @param held bytes of the body that are accounted for already */
+  constructor(exchange: Exchange, plan: CopyPlan, held: number) {
+    this.#exchange = exchange
+    this.#plan = plan
+    this.#held = held
+    this.#grpc = isGrpc(valueOf(plan.headers, 'content-type'))
+    if (plan.terms === undefined) return
+    this.#caller = new Capture(plan.mirrors)
+    this.#answer = new Capture(plan.mirrors)
+  }
+
+  /** Called once, before the exchange goes on. */
+  begin(): void {
+    const exchange = this.#exchange
+    const caller = this.#caller
+    this.#plan.tally.inFlight++
+    if (caller !== undefined) {
+      (exchange.headTaps ??= []).push((status, headers) => caller.head(status, headers))
+      ;(exchange.dataTaps ??= []).push((chunk) => caller.data(chunk))
+    }
+    exchange.onEnd(() => this.#callerEnded())
+    const { body, received: { bodyLength } } = exchange
+    if (body !== undefined || bodyLength === 0) this.#whole(body)
+    else exchange.bodyTap = (chunk) => this.#gather(chunk)
+  }
+
+  #gather(chunk: Buffer | undefined): void {
+    if (this.#stage !== 'body') return
+    if (chunk === undefined) {
+      this.#whole(Buffer.concat(this.#chunks, this.#size))
+      this.#chunks = []
+      return
+    }
+    const { mirrors } = this.#plan
+    this.#size += chunk.length
+    const more = Math.max(0, this.#size - this.#held)
+    if (this.#size > mirrors.limits.body) this.#drop('too_large')
+    else if (!mirrors.hold(more)) this.#drop('memory')
+    else {
+      this.#held += more
+      // It goes to the backend too, and whoever sends it may use its memory again.
+      this.#chunks.push(Buffer.from(chunk))
+    }
+  }
+
+  /** The caller's own request goes first. */
+  #whole(body: Buffer | undefined): void {
+    this.#stage = 'sending'
+    setImmediate(() => {
+      const proof = this.#plan.proof()
+      if (proof instanceof Promise) void proof.then((settled) => this.#send(body, settled))
+      else this.#send(body, proof)
+    })
+  }
+
+  #send(body: Buffer | undefined, proof: Proof | undefined): void {
+    const { take, headers, path, connect, http2, patience } = this.#plan
+    const upstream = proof !== undefined && 'why' in proof ? undefined : take()
+    if (upstream === undefined) {
+      this.#drop('no_endpoints')
+      return
+    }
+    if (proof !== undefined && 'value' in proof) {
+      removeHeader(headers, proof.header)
+      headers.push(proof.header, proof.value)
+    }
+    this.#stage = 'sent'
+    this.#upstream = upstream
+    upstream.begin()
+    this.#timer = setTimeout(cut, patience, this).unref()
+    const pool = this.#grpc || http2 ? upstream.http2(connect, lane) : upstream.pool(connect, lane)
+    pool.dispatch({ path, method: this.#exchange.method, headers, body: body === undefined || body.length === 0 ? null : body }, this)
+  }
+
+  /** Its time is up. */
+  cut(): void {
+    this.#end('failed')
+    this.#controller?.abort(new Error('the copy took too long'))
+  }
+
+  onRequestStart(controller: Controller): void {
+    this.#controller = controller
+    if (this.#stage === 'over') controller.abort(new Error('the copy took too long'))
+  }
+
+  onRequestSent(): void {}
+
+  onResponseStart(_controller: Controller, status: number, rawHeaders: readonly string[]): void {
+    if (this.#stage === 'over') return
+    const headers = lowered(rawHeaders)
+    this.#answer?.head(status, headers)
+    this.#grpcStatus = valueOf(headers, 'grpc-status')
+    if (!/^(?:text\/event-stream|application\/grpc)/.test(valueOf(headers, 'content-type') ?? '')) return
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(cut, streamMax, this).unref()
+  }
+
+  onResponseData(_controller: Controller, chunk: Buffer): void {
+    if (this.#stage !== 'over') this.#answer?.data(chunk)
+  }
+
+  onResponseFlush(): boolean {
+    return false
+  }
+
+  onResponseEnd(_controller: Controller, rawTrailers: readonly string[]): void {
+    this.#end(this.#answer?.answered(valueOf(lowered(rawTrailers), 'grpc-status') ?? this.#grpcStatus) ?? nothing)
+  }
+
+  /** A connection that was kept open may be closed as idle in the moment in which it is used: that says nothing. */
+  onResponseError(error: Error): void {
+    this.#end(error instanceof ConnectionLost && error.stale ? 'stale' : 'failed')
+  }
+
+  #end(brought: Ending): void {
+    if (this.#stage === 'over') return
+    this.#stage = 'over'
+    clearTimeout(this.#timer)
+    this.#upstream?.end()
+    this.#plan.tally.count(typeof brought === 'string' ? 'failed' : 'answered')
+    this.#brought = brought
+    if (this.#plan.terms === undefined) this.#close()
+    else this.#meet(this.#plan.terms)
+  }
+
+  #callerEnded(): void {
+    const { error, response } = this.#exchange
+    if (this.#stage === 'body') {
+      this.#drop('abandoned')
+      return
+    }
+    const grpcStatus = 'grpcStatus' in response && typeof response.grpcStatus === 'number' ? String(response.grpcStatus) : undefined
+    this.#got = error === undefined ? this.#caller?.answered(grpcStatus) : 'failed'
+    if (this.#plan.terms !== undefined) this.#meet(this.#plan.terms)
+  }
+
+  /** Compares, once both answers are there. */
+  #meet(terms: Terms): void {
+    const { tally, mirrors, path, compared } = this.#plan
+    const { requestId, variant: { name: variant = '' } = {} } = this.#exchange
+    const [got, brought] = [this.#got, this.#brought]
+    if (got === undefined || brought === undefined) return
+    const lost = this.#caller?.lost ?? this.#answer?.lost
+    // Where it is the variant of the copies that answered in place of another, the caller got nothing to compare with.
+    if (typeof got === 'string' || got.status >= 500 || variant === tally.variant) tally.skip('caller_failed')
+    else if (brought === 'stale') tally.skip('connection_lost')
+    else if (brought === 'failed') {
+      tally.fail({ requestId, variant })
+      compared(true)
+    } else if (lost !== undefined) tally.skip(lost)
+    else if (mirrors.busy()) tally.skip('busy')
+    else {
+      void compareAnswers(path, got, brought, terms).then((comparison) => {
+        if (comparison.result === 'skipped') tally.skip(comparison.why)
+        else {
+          tally.conclude(comparison, { requestId, variant })
+          compared(comparison.result === 'mismatch')
+        }
+        this.#close()
+      })
+      return
+    }
+    this.#close()
+  }
+
+  /** Nothing was sent, and nothing will be. */
+  #drop(why: CopyOutcome): void {
+    this.#stage = 'over'
+    this.#plan.tally.count(why)
+    this.#close()
+  }
+
+  /** Called once: nothing is held any more. What the caller still gets is not kept. */
+  #close(): void {
+    this.#plan.tally.inFlight--
+    this.#plan.mirrors.release(this.#held)
+    this.#chunks = []
+    this.#caller?.close()
+    this.#answer?.close()
+  }
+}
+
+/** These endpoints are held for copies alone, so that there is one kind of connection to each. */
+const lane = 0
+
+const cut = (copy: Copy): void => copy.cut()
+
+const lowered = (raw: readonly string[]): FlatHeaders => raw.map((text, i) => (i % 2 === 0 ? text.toLowerCase() : text))
+
+const nothing: Answered = { status: 0, headers: [], body: Buffer.alloc(0) }

@@ -1,0 +1,100 @@
+import type { Route, Rule, Variant } from '../../table/route.ts'
+import type { FilterDeps } from '../filters/filter.ts'
+import { proofFor } from '../filters/backend_credentials/proof.ts'
+import type { Exchange } from '../pipeline/exchange.ts'
+import { Kind, type FlatHeaders } from '../pipeline/headers.ts'
+import { renameModel } from '../protocols/path.ts'
+import type { BuiltTarget } from '../upstream/groups.ts'
+import type { Upstream } from '../upstream/pool.ts'
+import { termsOf } from './compare/answers.ts'
+import { Copy } from './copy.ts'
+import type { CopyOutcome } from './tally.ts'
+
+/** Sends copies of a rule's requests to one of its variants. */
+export type Mirror = Readonly<{
+  /** Held for the copies alone: their connections are no caller's. */
+  target: BuiltTarget
+  /** Begins a copy of this request, where it is one of those; the request itself goes on as if nothing were. */
+  copy(exchange: Exchange): void
+}>
+
+/** A copy is given up after this, whatever its rule lets callers wait. Milliseconds. */
+const patienceMax = 60_000
+
+export function buildMirror(
+  route: Route,
+  rule: Rule,
+  hold: (variant: Variant) => BuiltTarget,
+  deps: Pick<FilterDeps, 'mirrors' | 'measurements' | 'vault' | 'backendTokens'>,
+): Mirror | undefined {
+  const { mirror: spec, timeouts } = rule
+  const variant = spec && rule.variants.find(({ name }) => name === spec.variant)
+  if (spec === undefined || variant === undefined) return undefined
+  const { mirrors } = deps
+  const { name, model, credentials } = variant
+  const target = hold(variant)
+  const tally = mirrors.of(route.id, rule.name, name, model?.version ?? '')
+  const counts = deps.measurements.of(route.id, rule)
+  const { percent, compare } = spec
+  const patience = Math.min(timeouts.backendRequest || patienceMax, timeouts.request || patienceMax, patienceMax)
+  const connect = timeouts.connect || undefined
+  const take = (): Upstream | undefined => (target.kind === 'group' ? leastBusy(target.group.members) : undefined)
+
+  /** What keeps it from being copied; else the bytes that are held for its body. */
+  function admit({ received: { bodyLength }, body }: Exchange): CopyOutcome | number {
+    if (target.kind === 'unresolved' || target.group.members.length === 0 || target.lacks?.() === true) return 'no_endpoints'
+    const length = body?.length ?? (bodyLength === 'chunked' ? 0 : bodyLength)
+    if (length > mirrors.limits.body) return 'too_large'
+    if (mirrors.busy()) return 'busy'
+    if (tally.inFlight >= mirrors.limits.inFlight) return 'full'
+    return mirrors.hold(length) ? length : 'memory'
+  }
+
+  return {
+    target,
+    copy(exchange) {
+      // A tunnel is no request that could be made twice.
+      if (exchange.variant?.name === name || (exchange.received.seen & (1 << Kind.upgrade)) !== 0) return
+      if (exchange.explaining !== undefined) {
+        exchange.explaining.set('mirror', `a copy of ${percent} % of these goes to ${name}`)
+        return
+      }
+      if (!tally.turn(percent)) return
+      const { received } = exchange
+      const path = model === undefined ? received.path : renameModel(received.path, model)
+      const held = typeof path === 'string' ? admit(exchange) : 'unsupported'
+      if (typeof held === 'string' || typeof path !== 'string') {
+        tally.count(typeof held === 'string' ? held : 'unsupported')
+        return
+      }
+      const host = (target.kind === 'group' ? target.host : undefined) ?? received.authority
+      const copy = new Copy(exchange, {
+        mirrors, tally, take, connect, patience, http2: target.kind === 'group' && target.http2,
+        path: path + received.query,
+        headers: headersOf(received.headers, host, compare !== undefined),
+        proof: () => credentials && proofFor(route.tenant, credentials, deps),
+        terms: compare && termsOf(compare, received.path),
+        compared: (differs) => counts?.compared(name, differs),
+      }, held)
+      copy.begin()
+    },
+  }
+}
+
+/** Compressed answers would have to be unpacked to be compared. */
+function headersOf(received: Readonly<FlatHeaders>, host: string, compared: boolean): FlatHeaders {
+  const headers: FlatHeaders = []
+  for (let i = 0; i < received.length; i += 2) {
+    const name = received[i] ?? ''
+    if (!(compared && name === 'accept-encoding')) headers.push(name, received[i + 1] ?? '')
+  }
+  if (host !== '') headers.push('host', host)
+  headers.push('x-modelroute-mirror', 'true')
+  return headers
+}
+
+function leastBusy(members: readonly Upstream[]): Upstream | undefined {
+  let best: Upstream | undefined
+  for (const member of members) if (!member.full && (best === undefined || member.inFlight < best.inFlight)) best = member
+  return best
+}
