@@ -17,7 +17,7 @@ import { createMeasuredSum, workerMeasured, type MeasuredReporterOptions } from 
 import { Mirrors } from './mirror/mirrors.ts'
 import { addReports } from './mirror/tally.ts'
 import { modelLists } from './models.ts'
-import { createOutgoing, ownPorts } from './outgoing.ts'
+import { createOutgoing, ownPorts } from '../outgoing/call.ts'
 import { startShedding } from './overload.ts'
 import { createGateway } from './pipeline/gateway.ts'
 import { openGeo, type GeoOptions } from './pipeline/geo.ts'

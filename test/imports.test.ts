@@ -7,7 +7,7 @@ import test from 'node:test'
 
 type Import = { file: string; line: number; from: string; typeOnly: boolean }
 
-const folders = ['crds', 'table', 'controller', 'dataplane', 'cli']
+const folders = ['crds', 'table', 'outgoing', 'controller', 'dataplane', 'cli']
 const sources = folders
   .flatMap((folder) => globSync(`${folder}/**/*.ts`))
   .filter((file) => !/\.(test|e2e)\.ts$/.test(file))
@@ -42,6 +42,8 @@ forbid(
     i.from !== 'table/expression.ts' &&
     !(i.typeOnly && (within(i.from, 'table', 'crds') || i.from === 'controller/sources/snapshot.ts')),
 )
+forbid('what both halves call out with imports only the table', (i) =>
+  within(i.file, 'outgoing') && ours(i.from) && !within(i.from, 'outgoing', 'table'))
 forbid('the data plane never imports the controller', (i) =>
   within(i.file, 'dataplane') && within(i.from, 'controller', 'crds', 'cli'))
 forbid('the controller never imports the data plane', (i) =>
@@ -61,7 +63,7 @@ const doors: Record<string, RegExp> = {
   'mmdb-lib': /^dataplane\/pipeline\/geo\.ts$/,
   ioredis: /^dataplane\/redis\.ts$/,
   'http-proxy': /^dataplane\/upstream\/tunnel\.ts$/,
-  undici: /^dataplane\/(upstream\/|outgoing\.ts$)/,
+  undici: /^(dataplane\/upstream|outgoing)\//,
   jsonwebtoken: /^dataplane\/filters\/auth\//,
   yaml: /^(controller\/sources\/files|crds\/generate)/,
   'prom-client': /^(dataplane|controller)\/telemetry\//,

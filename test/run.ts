@@ -7,7 +7,7 @@ import { availableParallelism } from 'node:os'
  * browser end in `.e2e.ts` and have runners of their own; they are named here, so that nobody takes this for all.
  */
 
-const files = globSync('{bench,cli,controller,crds,dataplane,examples,table,test}/**/*.test.ts').sort()
+const files = globSync('{bench,cli,controller,crds,dataplane,examples,outgoing,table,test}/**/*.test.ts').sort()
 const elsewhere: Record<string, string> = {
   'npm run test:cluster': 'a real Kubernetes control plane (builds it with Go, needs root for a network namespace)',
   'npm run test:browser': 'the portal in Chromium (installs it with apt-get)',

@@ -82,7 +82,8 @@ export function createAnalyst({ store, ask, wake }: AnalystDeps): Analyst {
       if (questions.length === 0) judgeNow(step, known, [])
       else {
         known.asking = true
-        void Promise.all(questions.map((gate) => ask(gate, step))).then((answers) => {
+        const stable = mostUsed(store.sum(step), step.candidate)
+        void Promise.all(questions.map((gate) => ask(gate, step, stable))).then((answers) => {
           known.asking = false
           if (watched.get(key) !== known) return
           judgeNow(step, known, answers.map((judgement) => ({ judgement, glaring: false })))
@@ -122,6 +123,11 @@ function measuredOf(gate: Gate, candidate: string, fields: readonly string[], no
 }
 
 const nothing = { n: 0, value: 0, low: () => Number.NEGATIVE_INFINITY, high: () => Number.POSITIVE_INFINITY }
+
+/** Of the others the one with the most requests. */
+function mostUsed(counts: ByVariant, candidate: string): string | undefined {
+  return [...counts].filter(([variant]) => variant !== candidate).sort(([, a], [, b]) => b.requests - a.requests)[0]?.[0]
+}
 
 /** The candidate, and all others taken together. */
 function sides(counts: ByVariant, candidate: string): Readonly<{ candidate: Counts | undefined; stable: Counts | undefined }> {

@@ -1,6 +1,6 @@
 import { Agent } from 'node:http'
 import { Agent as TlsAgent } from 'node:https'
-import { guardedLookup } from './guard.ts'
+import { guardedLookup } from '../../outgoing/guard.ts'
 import type { Upstream } from './pool.ts'
 import type { TlsTerms } from './tls.ts'
 

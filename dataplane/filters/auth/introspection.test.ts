@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Answered, Outgoing, OutgoingCall } from '../../outgoing.ts'
+import type { Answered, Outgoing, OutgoingCall } from '../../../outgoing/call.ts'
 import type { Exchange } from '../../pipeline/exchange.ts'
 import { createIntrospectionVerifier, type IntrospectionTerms } from './introspection.ts'
 import { Verified } from './verified.ts'

@@ -1,5 +1,5 @@
 import type { Credential } from '../../../table/principal.ts'
-import type { Answered, Outgoing, Unanswered } from '../../outgoing.ts'
+import type { Answered, Outgoing, Unanswered } from '../../../outgoing/call.ts'
 import type { Verdict } from '../../pipeline/principal.ts'
 import { bearerOf, isToken } from './bearer.ts'
 import { identify } from './identity.ts'

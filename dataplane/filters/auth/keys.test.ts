@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { signer } from '../../../test/tokens/sign.ts'
-import type { Outgoing, OutgoingCall } from '../../outgoing.ts'
+import type { Outgoing, OutgoingCall } from '../../../outgoing/call.ts'
 import { FetchedKeys, SecretKeys, type Keys } from './keys.ts'
 
 const [first, second] = [signer('ES256', 'one'), signer('ES256', 'two')]

@@ -1,5 +1,5 @@
 import type { Callee } from '../../../table/principal.ts'
-import type { Answered, Outgoing, Unanswered } from '../../outgoing.ts'
+import type { Answered, Outgoing, Unanswered } from '../../../outgoing/call.ts'
 import { parseKeySet, type Key } from './jwk.ts'
 import { parseObject } from './strict_json.ts'
 

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { Credential } from '../../../table/principal.ts'
-import { createOutgoing, type Outgoing } from '../../outgoing.ts'
+import { createOutgoing, type Outgoing } from '../../../outgoing/call.ts'
 import type { Vault } from '../../vault.ts'
 import { createIntrospectionVerifier, type IntrospectionTerms } from './introspection.ts'
 import { createJwtVerifier, type JwtTerms } from './jwt.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import type { Answered, OutgoingCall, Unanswered } from '../../outgoing.ts'
+import type { Answered, OutgoingCall, Unanswered } from '../../../outgoing/call.ts'
 import { Vault } from '../../vault.ts'
 import { createBackendTokens, type TokenTerms } from './tokens.ts'
 

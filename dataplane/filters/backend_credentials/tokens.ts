@@ -1,6 +1,6 @@
 import type { BackendCredentials } from '../../../table/backend.ts'
 import type { Secret } from '../../../table/secrets.ts'
-import type { Answered, Outgoing, Unanswered } from '../../outgoing.ts'
+import type { Answered, Outgoing, Unanswered } from '../../../outgoing/call.ts'
 import type { Vault } from '../../vault.ts'
 
 export type TokenTerms = Extract<BackendCredentials, { kind: 'oauth2' }>

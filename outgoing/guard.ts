@@ -1,7 +1,7 @@
 import { lookup as resolve, type LookupAddress, type LookupOptions } from 'node:dns'
 import { BlockList, isIP, isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import type { Reach } from '../../table/reach.ts'
+import type { Reach } from '../table/reach.ts'
 
 /**
  * Which addresses a URL may lead to. The name is what a manifest says, but the address is what a resolver says at the

@@ -3,11 +3,11 @@ import { isIP } from 'node:net'
 import { buildConnector, Client, errors } from 'undici'
 import type { Reach } from '../table/reach.ts'
 import type { Callee } from '../table/principal.ts'
-import { AddressRefused, filteredLookup, leadsHere, mayReach, type Lookup } from './upstream/guard.ts'
+import { AddressRefused, filteredLookup, leadsHere, mayReach, type Lookup } from './guard.ts'
 
 /**
- * Calls that the gateway makes of its own: for key sets, introspection, tokens. Whoever writes a route chooses where they
- * lead, so what they may reach is checked on the address, when connecting; a redirect is no answer; and an answer is
+ * Calls that the gateway makes of its own: for key sets, introspection, tokens, and the gates of rollouts. Whoever writes a route
+ * chooses where they lead, so what they may reach is checked on the address, when connecting; a redirect is no answer; and an answer is
  * bounded in bytes and time.
  */
 export type OutgoingCall = Readonly<{

@@ -5,7 +5,7 @@ import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { after, test } from 'node:test'
 import { authority } from '../test/certificates.ts'
-import { createOutgoing, ownPorts, type OutgoingDeps } from './outgoing.ts'
+import { createOutgoing, ownPorts, type OutgoingDeps } from './call.ts'
 
 const servers: Server[] = []
 after(() => {
