@@ -65,7 +65,11 @@ const ActiveHealth = v.pipe(
 
 /** The model that an endpoint must have ready, and in whose words it is asked. */
 export const ServedModel = v.pipe(
-  v.strictObject({ protocol: v.picklist(['V1', 'V2', 'GRPC', 'OpenAI']), name: text, version: v.exactOptional(text) }),
+  v.variant('protocol', [
+    v.strictObject({ protocol: v.picklist(['V1', 'V2', 'GRPC']), name: text, version: v.exactOptional(text) }),
+    /** Without a name, any model. `base`: what the paths begin with, such as `/openai`. */
+    v.strictObject({ protocol: v.literal('OpenAI'), name: v.exactOptional(text), base: v.exactOptional(text) }),
+  ]),
   v.readonly(),
 )
 

@@ -43,19 +43,11 @@ export function settle(draft: RouteDraft, losses: readonly Loss[], policies: rea
     created: resource.created,
     hostnames: draft.hostnames,
     ...(draft.certificates.length > 0 && { certificates: [...new Set(draft.certificates)] }),
-    rules: rules.map(({ matches, rest }) => ({
-      name: rest.name,
+    rules: rules.map(({ matches, rest: { name, ...rest } }) => ({
+      name,
       matches: matches.map(({ match }) => match),
-      ...(rest.auth && { auth: rest.auth }),
-      ...(rest.authorization && { authorization: rest.authorization }),
-      ...(rest.cors && { cors: rest.cors }),
-      variants: rest.variants,
-      overrides: rest.overrides,
-      balance: rest.balance,
-      timeouts: rest.timeouts,
-      ...(rest.sizeLimits && { sizeLimits: rest.sizeLimits }),
-      ...(rest.audit && { audit: rest.audit }),
-      ...limitsOf(governed.limits.get(rest.name)),
+      ...rest,
+      ...limitsOf(governed.limits.get(name)),
     })),
   }
   const conflicts = losses.map((loss) => conflictOf(draft, loss))

@@ -9,11 +9,13 @@ import { compileCors } from './cors.ts'
 import { composeFaults } from './compose.ts'
 import { compileMatches, type PlacedMatch } from './matches.ts'
 import { compileMirror, compileSplit } from './delivery.ts'
+import { compileBreaker, compileHealth, compileWakeUp } from './health.ts'
 import { type Needs, noNeeds } from './needs.ts'
 import { invalid, quote } from './problems.ts'
 import type { CheckRegex } from './regexes.ts'
 import type { BackendRef, RouteSpec, RuleSpec } from './spec.ts'
 import type { BackendContext } from './targets.ts'
+import { servedModel } from './served.ts'
 import { compileSizeLimits } from './sizes.ts'
 import { compileTimeouts } from './timeouts.ts'
 import { unsupportedInRule } from './unsupported.ts'
@@ -42,7 +44,7 @@ export function compileRule(spec: RuleSpec, place: string, context: RuleContext)
 
   const matches = compileMatches(spec.matches, place, context.checkRegex, problems)
   const needs = noNeeds()
-  const variants = compileVariants(spec.backendRefs ?? [], `${place}.backendRefs`, context, needs, problems)
+  const variants = compileVariants(spec, `${place}.backendRefs`, context, needs, problems)
   const names = new Set(variants.map((variant) => variant.name))
   const overrides = (spec.overrides ?? []).map(({ header, value, variant }, at) => {
     if (!names.has(variant)) {
@@ -57,11 +59,16 @@ export function compileRule(spec: RuleSpec, place: string, context: RuleContext)
   const protection = compileProtection(spec, place, context, needs, problems)
   const cors = context.route.cors && compileCors(context.route.cors, problems)
   const balance = compileBalance(spec.loadBalancing, `${place}.loadBalancing`, problems)
+  const health = compileHealth(spec.health, `${place}.health`, problems)
+  const breaker = compileBreaker(spec.circuitBreaker, `${place}.circuitBreaker`, problems)
+  const wakeUp = compileWakeUp(spec.wakeUp, `${place}.wakeUp`, timeouts, problems)
   const audit = spec.logging?.audit
 
   if (problems.some(breaksRule)) return { problems }
   const rest = {
-    name: spec.name, ...protection, ...(cors && { cors }), variants, overrides, ...(split && { split }), ...(mirror && { mirror }), balance, timeouts, ...(sizeLimits && { sizeLimits }), ...(audit && { audit }),
+    name: spec.name, ...protection, ...(cors && { cors }), variants, overrides, ...(split && { split }), ...(mirror && { mirror }), balance,
+    ...(health && { health }), ...(breaker && { breaker }), ...(wakeUp && { wakeUp }),
+    timeouts, ...(sizeLimits && { sizeLimits }), ...(audit && { audit }),
   } as const
   return { draft: { matches, rest, needs }, problems }
 }
@@ -111,7 +118,7 @@ function breaksRule(problem: Problem): boolean {
 }
 
 function compileVariants(
-  refs: readonly BackendRef[],
+  { backendRefs: refs = [], matches = [], health }: RuleSpec,
   place: string,
   context: BackendContext,
   needs: Needs,
@@ -136,6 +143,7 @@ function compileVariants(
         problems.push(invalid(`${here}.model.${part}`, 'cannot stand in a path; . and .. are no names'))
       }
     }
+    const served = health?.active?.type === 'Model' ? servedModel(ref, matches, here, problems) : undefined
     return {
       name: ref.variant,
       weight: weights?.[at] ?? 0,
@@ -143,6 +151,7 @@ function compileVariants(
       target,
       ...(credentials && 'value' in credentials && { credentials: credentials.value }),
       ...(ref.model === undefined ? {} : { model: modelOf(ref.model) }),
+      ...(served && { served }),
     }
   })
 }

@@ -9,6 +9,8 @@ export type BackendRef = NonNullable<RuleSpec['backendRefs']>[number]
 export type TimeoutsSpec = NonNullable<RuleSpec['timeouts']>
 export type SizeLimitsSpec = NonNullable<RuleSpec['sizeLimits']>
 export type LoadBalancingSpec = NonNullable<RuleSpec['loadBalancing']>
+export type HealthSpec = NonNullable<RuleSpec['health']>
+export type CircuitBreakerSpec = NonNullable<RuleSpec['circuitBreaker']>
 export type ComposeSpec = NonNullable<RuleSpec['compose']>
 
 export type RolloutSpec = NonNullable<RuleSpec['rollout']>

@@ -16,7 +16,7 @@ export type CheckTerms = Readonly<{
   credentials: BackendCredentials | undefined
 }>
 
-/** What an endpoint is by its answers. `unknown`: it has not answered well yet, nor often enough badly. */
+/** What an endpoint is by its answers. `unknown`: it has not been asked yet. */
 export interface Check {
   readonly key: string
   readonly state: 'unknown' | 'healthy' | 'unhealthy'
@@ -146,13 +146,11 @@ export class Checks {
     }, interval * (1 - jitter + 2 * jitter * Math.random())).unref()
   }
 
-  /** It answered otherwise than before. The first good answer is enough to be taken for healthy. */
+  /** It answered otherwise than before. The first answer decides alone. */
   #turn(entry: Entry, good: boolean): void {
     const { active: { healthy, unhealthy }, tenant } = entry.terms
     const first = entry.state === 'unknown'
-    if (first && good) entry.against = healthy
-    else entry.against++
-    if (entry.against < (good ? healthy : unhealthy)) return
+    if (++entry.against < (first ? 1 : good ? healthy : unhealthy)) return
     entry.against = 0
     entry.state = good ? 'healthy' : 'unhealthy'
     if (good) entry.recoveries++

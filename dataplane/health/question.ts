@@ -1,6 +1,5 @@
 import type { ActiveHealth, ServedModel } from '../../table/resilience.ts'
 import { valueOf, type FlatHeaders } from '../pipeline/headers.ts'
-import { encodeElement } from '../protocols/model.ts'
 import { pathOfV1 } from '../protocols/v1.ts'
 import { pathOfV2 } from '../protocols/v2.ts'
 import { framed, messageOf, numberIn, textField } from './protobuf.ts'
@@ -33,12 +32,15 @@ export function questionOf(active: ActiveHealth, served: ServedModel | undefined
   return active.type === 'HTTP' || served === undefined ? get(active.path ?? '/', 0, statusFault) : askForModel(served)
 }
 
-function askForModel({ protocol, name, version }: ServedModel): Question {
+function askForModel(served: ServedModel): Question {
+  if (served.protocol === 'OpenAI') {
+    const { base = '', name } = served
+    return get(`${base}/v1/models`, listMax, (answer) => statusFault(answer) ?? unlisted(answer.body, name))
+  }
+  const { protocol, name, version } = served
   if (protocol === 'GRPC') return readinessByGrpc(name, version)
-  if (protocol === 'OpenAI') return get('/v1/models', listMax, (answer) => statusFault(answer) ?? unlisted(answer.body, name))
   if (protocol === 'V2') return get(pathOfV2(name, version, '/ready'), 0, statusFault)
-  return get(version === undefined ? pathOfV1(name, undefined, '') : `/v1/models/${encodeElement(name)}/versions/${encodeElement(version)}`, listMax,
-    (answer) => statusFault(answer) ?? unready(answer.body))
+  return get(pathOfV1(name, version, ''), listMax, (answer) => statusFault(answer) ?? unready(answer.body))
 }
 
 function statusFault({ status }: Answer): string | undefined {
@@ -56,10 +58,10 @@ function parsed(body: Buffer): unknown {
 const memberOf = (value: unknown, name: string): unknown => typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
 
 /** OpenAI: `{"data": [{"id": "llama"}, …]}`. */
-function unlisted(body: Buffer, name: string): string | undefined {
+function unlisted(body: Buffer, name: string | undefined): string | undefined {
   const data = memberOf(parsed(body), 'data')
   if (!Array.isArray(data)) return 'its answer is no list of models'
-  return data.some((model: unknown) => memberOf(model, 'id') === name) ? undefined : 'it does not list the model'
+  return data.some((model: unknown) => name === undefined || memberOf(model, 'id') === name) ? undefined : 'it does not list the model'
 }
 
 /** KServe V1: `{"name": "fraud", "ready": true}`; TensorFlow Serving: `{"model_version_status": [{"state": "AVAILABLE"}]}`. */

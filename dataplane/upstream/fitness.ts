@@ -50,14 +50,14 @@ export class Fitness {
   readonly #out = new Set<Standing>()
   /** No one of those that are out may be tried before. */
   #soonest = Number.POSITIVE_INFINITY
-  /** Called when some endpoint is usable that was not. */
-  readonly #onUsable: () => void
+  readonly #onChange: () => void
 
-  constructor(group: Group, terms: FitnessTerms, deps: FitnessDeps, onUsable: () => void) {
+  /** @param onChange called when other endpoints may be usable than before */
+  constructor(group: Group, terms: FitnessTerms, deps: FitnessDeps, onChange: () => void) {
     this.#group = group
     this.#terms = terms
     this.#deps = deps
-    this.#onUsable = onUsable
+    this.#onChange = onChange
     group.followers.add(this.#follow)
     this.#follow()
   }
@@ -202,8 +202,7 @@ export class Fitness {
     // Who failed requests, then the gateway's own questions, and now answers those, has been restarted.
     for (const standing of this.#out) if (standing.recovered) this.#readmit(standing)
     const usable = members.filter((member) => this.#standings.get(member)?.usable === true)
-    const none = this.usable.length === 0
     this.usable = usable.length === members.length ? members : usable
-    if (none && usable.length > 0) this.#onUsable()
+    this.#onChange()
   }
 }

@@ -106,10 +106,7 @@ export class Upstream implements Member {
     const key = keyOf(lane, timeout)
     let pool = this.#pools.get(key)
     if (pool === undefined) {
-      // Under TLS it would be given what is encrypted.
-      const plain = this.#address.origin.startsWith('http:')
-      const connect = createConnector(timeout, this.#address, this.#vault, { allowH2: false, ...(plain && { onread: intoBuffer }) })
-      pool = new Http1Pool(this.#address.origin, this.#limits.connections, connect)
+      pool = new Http1Pool(this.#address.origin, this.#limits.connections, this.#connector(timeout))
       this.#pools.set(key, pool)
     }
     return pool
@@ -129,9 +126,15 @@ export class Upstream implements Member {
 
   /** A connection that no request has: for a question of the gateway's own. */
   aside(http2: boolean, timeout: number): Http1Pool | Http2Pool {
-    const connect = createConnector(timeout, this.#address, this.#vault, { allowH2: http2 })
     const { origin } = this.#address
-    return http2 ? new Http2Pool(origin, timeout, 1, silence, connect) : new Http1Pool(origin, 1, connect)
+    if (!http2) return new Http1Pool(origin, 1, this.#connector(timeout))
+    return new Http2Pool(origin, timeout, 1, silence, createConnector(timeout, this.#address, this.#vault, { allowH2: true }))
+  }
+
+  /** For HTTP/1. Under TLS, its buffer would be given what is encrypted. */
+  #connector(timeout: number): buildConnector.connector {
+    const plain = this.#address.origin.startsWith('http:')
+    return createConnector(timeout, this.#address, this.#vault, { allowH2: false, ...(plain && { onread: intoBuffer }) })
   }
 
   /** Nobody goes in this lane any more; what is in flight there is finished. */

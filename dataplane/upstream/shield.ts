@@ -34,6 +34,9 @@ export type ShieldDeps = Readonly<{
 const heldMax = 1024
 const heldBytesMax = 67_108_864
 
+/** Until an endpoint's turn to be asked has come. Milliseconds. */
+const askingMax = 1000
+
 const opens = ({ errorPercent, slow }: CircuitBreaker) => errorPercent !== undefined || slow !== undefined
 
 /** What stands between the requests of one variant and its endpoints, and outlives the table that asks for it. */
@@ -49,7 +52,7 @@ export class Shield {
     this.#terms = terms
     this.#deps = deps
     const { checks, now } = deps
-    this.#fitness = new Fitness(group, fitnessTerms(terms), { checks, now, onEndpoint: (change) => deps.onChange(change) }, () => this.#held.all())
+    this.#fitness = new Fitness(group, fitnessTerms(terms), { checks, now, onEndpoint: (change) => deps.onChange(change) }, () => this.#letGo())
     this.#arrange()
   }
 
@@ -144,6 +147,13 @@ export class Shield {
     }
   }
 
+  /** Those that are held go on when there is somebody to ask, or when it is known that there is nobody. */
+  #letGo(): void {
+    if (this.#held.size === 0) return
+    const { usable, undecided, outFor } = this.#fitness
+    if (usable.length > 0 || outFor !== undefined || (this.#terms.wakeUp === undefined && !undecided)) this.#held.all()
+  }
+
   #seat(exchange: Exchange, until: number): Failure | undefined | Promise<Failure | undefined> {
     const seated = this.#bulkhead?.enter(exchange, until)
     if (seated === undefined) return undefined
@@ -163,7 +173,7 @@ export class Shield {
     if (fitness.usable.length > 0 || fitness.outFor === 0) return undefined
     const { wakeUp, check } = this.#terms
     // Who waits for the first answer of an endpoint waits as long as that may take.
-    const patience = fitness.outFor !== undefined ? 0 : wakeUp?.hold ?? (check !== undefined && fitness.undecided ? check.active.timeout : 0)
+    const patience = fitness.outFor !== undefined ? 0 : wakeUp?.hold ?? (check !== undefined && fitness.undecided ? check.active.timeout + askingMax : 0)
     if (patience === 0) return this.refusal()
     const waited = this.#held.size < heldMax ? this.#held.wait(exchange, patience) : undefined
     if (waited === undefined) return heldFull
