@@ -1,5 +1,6 @@
 import { channelFlags } from './channel-flags.ts'
 import type { Command, WithOperands } from './commands.ts'
+import { edgeFlags } from './edge-flags.ts'
 import { define, type Flag } from './flag.ts'
 import { keyFlags } from './key-flags.ts'
 
@@ -150,45 +151,7 @@ export const flags = define([
     of: { serve: null, controller: null, check: null, explain: null },
     help: 'a host that URL backends, key sets and introspection may reach: HOST or HOST:PORT (also in private networks), or *.SUFFIX; over files, this machine too',
   },
-  {
-    name: 'trusted-hops',
-    type: 'list',
-    value: 'CIDR',
-    of: { serve: null, dataplane: null },
-    help: 'a network whose X-Forwarded-For and Forwarded are believed: that of an ingress or load balancer before it',
-  },
-  {
-    name: 'geo',
-    type: 'text',
-    value: 'FILE',
-    of: { serve: null, dataplane: null },
-    help: 'a database (MaxMind DB format) that says which country an address is in; followed as it is replaced',
-  },
-  {
-    name: 'geo-header',
-    type: 'text',
-    value: 'NAME',
-    of: { serve: null, dataplane: null },
-    help: 'a header with the country of the caller, believed from trusted hops only; wins over --geo',
-  },
-  {
-    name: 'max-connections',
-    type: 'count',
-    of: { serve: '10000', dataplane: '10000' },
-    help: 'connections of clients at once; more wait for a place, and then are refused',
-  },
-  {
-    name: 'max-connections-per-address',
-    type: 'count',
-    of: { serve: '5000', dataplane: '5000' },
-    help: 'of these, from one address; trusted hops may have all',
-  },
-  {
-    name: 'workers',
-    type: 'count',
-    of: { serve: '1', dataplane: '1' },
-    help: 'processes that share the public ports; each is given its part of --max-connections',
-  },
+  ...edgeFlags,
   {
     name: 'drain-delay',
     type: 'duration',

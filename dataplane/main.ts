@@ -24,6 +24,8 @@ export type DataplaneOptions = Readonly<{
   admin: Bind
   health?: Bind | undefined
   connections?: ConnectionLimits
+  /** Where it is. */
+  zone?: string | undefined
   /** Hops whose word is taken for where a request came from. */
   trusted?: Networks
   /** Where callers are. */
@@ -92,6 +94,7 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
     ...(options.health && !('primary' in feed) && { health: options.health }),
     ...(limiter && { limiter }),
     ...(options.connections && { connections: options.connections }),
+    zone: options.zone,
     trusted: options.trusted,
     geo: options.geo,
     vault,

@@ -33,7 +33,8 @@ import type { Log } from './telemetry/log.ts'
 import { Measurements } from './telemetry/measurements.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { createRecorder } from './telemetry/recorder.ts'
-import { Upstreams, type PoolLimits } from './upstream/pool.ts'
+import { createReports } from './upstream/load/reports.ts'
+import { Upstreams, type PoolLimits, type Upstream } from './upstream/pool.ts'
 import { createShielding } from './upstream/shielding.ts'
 import { Vault } from './vault.ts'
 import type { Asked } from './workers/messages.ts'
@@ -65,6 +66,8 @@ export type ProxyOptions = Readonly<{
   /** Where requests are counted; it ends with the proxy. Without it, in this process. */
   limiter?: Limiter
   connections?: ConnectionLimits
+  /** Where it is, as the endpoints tell it of themselves. */
+  zone?: string | undefined
   /** Hops whose word is taken for where a request came from; they may bring many clients each. */
   trusted?: Networks | undefined
   /** Where callers are: by a database, or by a header of trusted hops. */
@@ -119,7 +122,9 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const measurements = new Measurements()
   const shedding = startShedding()
   const mirrors = options.filterDeps?.mirrors ?? new Mirrors({ busy: shedding.busy })
+  const reports = createReports<Upstream>({ page: (upstream) => upstream.metricsPage() })
   const runtime = createRuntime({
+    balancing: { zone: options.zone, follow: reports.follow },
     upstreams: new Upstreams(options.limits, vault),
     vault,
     shielding: createShielding({ ...(checks && { checks }), log: (...line) => log.write(...line) }),
@@ -182,6 +187,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     pace.close()
     shedding.close()
     checks?.close()
+    reports.close()
     await runtime.close()
     await audit.close()
     await limiter.close()

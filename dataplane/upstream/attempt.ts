@@ -61,7 +61,7 @@ export class Attempt implements Handler {
 
   /** Its answer has begun, and is not wanted. */
   decline(): void {
-    this.cancel(this.#whole())
+    this.cancel(this.#whole([]))
   }
 
   onRequestStart(controller: Controller): void {
@@ -101,7 +101,7 @@ export class Attempt implements Handler {
   }
 
   onResponseEnd(controller: Controller, rawTrailers: readonly string[]): void {
-    this.#settle(this.#whole())
+    this.#settle(this.#whole(rawTrailers))
     this.#answer?.onResponseEnd(controller, rawTrailers)
   }
 
@@ -113,10 +113,11 @@ export class Attempt implements Handler {
     else this.#answer.onResponseError(error)
   }
 
-  #whole(): TryOutcome {
+  #whole(trailers: readonly string[]): TryOutcome {
     const { startedAt } = this
     return {
-      kind: 'answered', status: this.#status, headers: this.#headers, firstByteMs: this.#firstByteAt - startedAt, totalMs: performance.now() - startedAt,
+      kind: 'answered', status: this.#status, headers: this.#headers, trailers,
+      firstByteMs: this.#firstByteAt - startedAt, totalMs: performance.now() - startedAt,
     }
   }
 

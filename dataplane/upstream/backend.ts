@@ -8,8 +8,8 @@ import type { Shield, ShieldReport } from './shield.ts'
 
 /** How a try on one endpoint ended. Times are milliseconds from its beginning. */
 export type TryOutcome =
-  /** `headers`: of the answer, names and values as they came. */
-  | Readonly<{ kind: 'answered'; status: number; firstByteMs: number; totalMs: number; headers: readonly string[] }>
+  /** `headers` and `trailers`: of the answer, names and values as they came. */
+  | Readonly<{ kind: 'answered'; status: number; firstByteMs: number; totalMs: number; headers: readonly string[]; trailers: readonly string[] }>
   | Readonly<{ kind: 'failed'; why: 'connect' | 'reset' | 'timeout' | 'protocol' }>
   /** It says nothing about the endpoint: the client left, another try won, or the request could not be sent. */
   | Readonly<{ kind: 'cancelled' }>

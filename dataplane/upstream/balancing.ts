@@ -45,8 +45,11 @@ function observeLatency(upstream: Upstream, outcome: TryOutcome): void {
 }
 
 function observeLoad(upstream: Upstream, outcome: TryOutcome): void {
-  const report = outcome.kind === 'answered' ? reportIn(outcome.headers) : undefined
-  if (report === undefined || outcome.kind !== 'answered') return
-  upstream.load ??= new Load()
-  upstream.load.report(report, upstream.inFlight, performance.now() - (outcome.totalMs - outcome.firstByteMs))
+  if (outcome.kind !== 'answered') return
+  const { headers, trailers, totalMs, firstByteMs } = outcome
+  const last = reportIn(trailers)
+  const report = last ?? reportIn(headers)
+  if (report === undefined) return
+  const age = last === undefined ? totalMs - firstByteMs : 0
+  ;(upstream.load ??= new Load()).report(report, upstream.inFlight, performance.now() - age)
 }

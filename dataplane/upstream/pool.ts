@@ -5,6 +5,7 @@ import type { Reach } from '../../table/reach.ts'
 import { Vault } from '../vault.ts'
 import type { Load } from './load/load.ts'
 import { guardedLookup, mayReach, AddressRefused } from '../../outgoing/guard.ts'
+import { getPage } from './load/page.ts'
 import { Http1Pool, intoBuffer } from './http1.ts'
 import { Http2Pool } from './http2.ts'
 import { silence, type Silence } from './silence.ts'
@@ -35,6 +36,9 @@ const retriesFirst = 1
 const retriesMax = 10
 
 const connectDefault = 10_000
+/** Of a page of metrics: vLLM's have a hundred kilobytes. */
+const pageLimits = { most: 1_048_576, timeout: 1000 } as const
+
 /** Longer waits than this are one Node timer cannot hold. */
 const connectMax = 2_147_483_647
 
@@ -74,6 +78,7 @@ export class Upstream implements Member {
   /** By lane, and by connect timeout, which belongs to the connection and not to the request. */
   readonly #pools = new Map<number, Http1Pool>()
   readonly #http2 = new Map<number, Http2Pool>()
+  #metrics: Readonly<{ port: number | undefined; host: string; pool: Http1Pool }> | undefined
 
   constructor(key: string, address: Address, limits: PoolLimits, vault: Vault) {
     this.key = key
@@ -106,7 +111,7 @@ export class Upstream implements Member {
     const key = keyOf(lane, timeout)
     let pool = this.#pools.get(key)
     if (pool === undefined) {
-      pool = new Http1Pool(this.#address.origin, this.#limits.connections, this.#connector(timeout))
+      pool = http1Pool(this.#address, this.#limits.connections, timeout, this.#vault)
       this.#pools.set(key, pool)
     }
     return pool
@@ -126,15 +131,9 @@ export class Upstream implements Member {
 
   /** A connection that no request has: for a question of the gateway's own. */
   aside(http2: boolean, timeout: number): Http1Pool | Http2Pool {
-    const { origin } = this.#address
-    if (!http2) return new Http1Pool(origin, 1, this.#connector(timeout))
-    return new Http2Pool(origin, timeout, 1, silence, createConnector(timeout, this.#address, this.#vault, { allowH2: true }))
-  }
-
-  /** For HTTP/1. Under TLS, its buffer would be given what is encrypted. */
-  #connector(timeout: number): buildConnector.connector {
-    const plain = this.#address.origin.startsWith('http:')
-    return createConnector(timeout, this.#address, this.#vault, { allowH2: false, ...(plain && { onread: intoBuffer }) })
+    if (!http2) return http1Pool(this.#address, 1, timeout, this.#vault)
+    const connect = createConnector(timeout, this.#address, this.#vault, { allowH2: true })
+    return new Http2Pool(this.#address.origin, timeout, 1, silence, connect)
   }
 
   /** Nobody goes in this lane any more; what is in flight there is finished. */
@@ -146,6 +145,17 @@ export class Upstream implements Member {
         void pool.close()
       }
     }
+  }
+
+  /** Its page of metrics: plain where it has a port of its own, else as it serves. Undefined: it gives none. */
+  metricsPage(): Promise<string | undefined> {
+    if (this.#metrics === undefined || this.#metrics.port !== this.metrics) {
+      this.#metrics?.pool.close()
+      const address = this.metrics === undefined ? this.#address : { origin: `http://${hostOf(this.#address.origin)}:${this.metrics}` }
+      this.#metrics = { port: this.metrics, host: new URL(address.origin).host, pool: http1Pool(address, 1, pageLimits.timeout, this.#vault) }
+    }
+    const { host, pool } = this.#metrics
+    return getPage(pool, { host, path: '/metrics' }, pageLimits)
   }
 
   /** For connections that are no pool's; undefined where there is nothing special about them. */
@@ -183,12 +193,15 @@ export class Upstream implements Member {
   #closePools(): void {
     for (const pool of this.#pools.values()) pool.close()
     this.#pools.clear()
+    this.#metrics?.pool.close()
+    this.#metrics = undefined
     for (const pool of this.#http2.values()) void pool.close()
     this.#http2.clear()
   }
 
   async destroy(): Promise<void> {
     for (const pool of this.#pools.values()) pool.destroy()
+    this.#metrics?.pool.destroy()
     await Promise.all([...this.#http2.values()].map((pool) => pool.destroy()))
   }
 }
@@ -198,7 +211,16 @@ const keyOf = (lane: number, timeout: number) => lane * laneWidth + timeout
 const laneOf = (key: number) => Math.floor(key / laneWidth)
 const laneWidth = 2 ** 31
 
+/** With its brackets, where it has some. */
+const hostOf = (origin: string): string => new URL(origin).hostname
+
 type More = Readonly<{ allowH2: boolean; onread?: typeof intoBuffer }>
+
+function http1Pool(address: Address, connections: number, timeout: number, vault: Vault): Http1Pool {
+  // Under TLS it would be given what is encrypted.
+  const plain = address.origin.startsWith('http:')
+  return new Http1Pool(address.origin, connections, createConnector(timeout, address, vault, { allowH2: false, ...(plain && { onread: intoBuffer }) }))
+}
 
 /** @param more what else every connection begins with */
 function createConnector(timeout: number, { guard, tls }: Address, vault: Vault, more: More): buildConnector.connector {

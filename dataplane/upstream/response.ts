@@ -61,7 +61,9 @@ function dropNominated(headers: FlatHeaders, nominated: string): void {
 }
 
 /** What may not come after a body (RFC 9110 section 6.5.1): it would change how the body was understood. */
-const notInTrailers = new Set(['content-encoding', 'content-type', 'content-range', 'set-cookie', 'authorization', 'cache-control'])
+const notInTrailers = new Set(['content-encoding', 'content-type', 'content-range', 'set-cookie', 'authorization', 'cache-control',
+  // What a server says of its load is for those who balance (gRFC A51).
+  'endpoint-load-metrics', 'endpoint-load-metrics-bin'])
 
 export function trailersOf(raw: Raw): [string, string][] {
   const trailers: [string, string][] = []

@@ -269,7 +269,7 @@ export class Tunnel {
 
   #answered(status: number): TryOutcome {
     const { firstByteAt, upstreamStartedAt } = this.#exchange
-    return { kind: 'answered', status, headers: [], firstByteMs: firstByteAt - upstreamStartedAt, totalMs: performance.now() - upstreamStartedAt }
+    return { kind: 'answered', status, headers: [], trailers: [], firstByteMs: firstByteAt - upstreamStartedAt, totalMs: performance.now() - upstreamStartedAt }
   }
 
   #endTry(outcome: TryOutcome): void {

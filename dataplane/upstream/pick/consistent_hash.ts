@@ -24,14 +24,14 @@ export function createConsistentHash<M extends Member>(deps: HashDeps): Picker<M
   const { keyOf, clock, slowStart } = deps
   const keyless = createLeastRequest<M>(deps)
   let members: readonly M[] | undefined
-  let ring = new Ring([])
+  const ring = new Ring()
   let inFlight = 0
   let uncounted = 0
 
   function follow(now: readonly M[]): void {
     if (now !== members) {
       members = now
-      ring = new Ring(now.map(({ label }) => label))
+      ring.follow(now.map(({ label }) => label))
       uncounted = 0
     }
     if (uncounted-- > 0) return
