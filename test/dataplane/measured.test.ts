@@ -51,7 +51,7 @@ test('errors are those that the backend is to blame for: no answer, 5xx; not 4xx
   assert.deepEqual([stable?.requests, stable?.errors, latencies(stable)], [1, 0, 1])
 })
 
-test('a variant that nobody answers for fails, and its fallback or another is not praised for it', { timeout: 5000 }, async (t) => {
+test('a variant that nobody answers for fails', { timeout: 5000 }, async (t) => {
   const dead = await deadPort()
   const proxy = await testProxy(t, active('1', [route({ rules: [watched()] })], { 'ml/s:80': [], 'ml/c:80': [dead] }))
   for (const name of ['canary', 'stable']) await (await fetch(proxy.url, to(name))).text()
@@ -60,6 +60,34 @@ test('a variant that nobody answers for fails, and its fallback or another is no
     const told = await of(proxy, name)
     assert.deepEqual([told?.requests, told?.errors, latencies(told)], [1, 1, 0])
   }
+})
+
+test('where another variant answers in its place, the chosen one has failed, and the other is not praised for it', { timeout: 5000 }, async (t) => {
+  const backup = await httpUpstream(t, (_request, response) => response.end('backup'))
+  const dead = await deadPort()
+  const variants = [variant('canary', 'ml/c:80'), variant('backup', 'ml/b:80', { priority: 1 })]
+  const proxy = await testProxy(t, active('1', [route({ rules: [watched({ variants, overrides: [] })] })], { 'ml/c:80': [dead], 'ml/b:80': [backup] }))
+  assert.equal(await (await fetch(proxy.url)).text(), 'backup')
+  await eventually(() => proxy.lines().length === 1)
+  const [canary, other] = await Promise.all([of(proxy, 'canary'), of(proxy, 'backup')])
+  assert.deepEqual([canary?.requests, canary?.errors, latencies(canary), other?.requests, other?.errors], [1, 1, 0, 0, 0])
+})
+
+test('what a static answer stands in for has failed; what a second try answers has not', { timeout: 5000 }, async (t) => {
+  let asked = 0
+  const { proxy } = await measuredProxy(t, (request, response) => {
+    asked++
+    if (request.url === '/down' || asked === 1) request.socket.destroy()
+    else response.end('ok')
+  }, {
+    retry: { attempts: 1, reasons: ['reset-before-response'], codes: [], budgetPercent: 100, backoff: 1 },
+    fallbackResponse: { status: 200, contentType: 'text/plain', body: 'sorry' },
+  })
+  assert.equal(await (await fetch(proxy.url, to('canary'))).text(), 'ok')
+  assert.equal(await (await fetch(`${proxy.url}/down`, to('canary'))).text(), 'sorry')
+  await eventually(() => proxy.lines().length === 2)
+  const canary = await of(proxy, 'canary')
+  assert.deepEqual([canary?.requests, canary?.errors, latencies(canary)], [2, 1, 1])
 })
 
 test('a client that leaves is no error, but what it waited is a latency, so that what hangs is not fast', { timeout: 5000 }, async (t) => {

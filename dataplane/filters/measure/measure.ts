@@ -31,6 +31,7 @@ export const measure: Filter = {
 /** What only a backend is to blame for, also where it was not even asked. */
 const faults = new Set<ErrorCode | undefined>([
   'backend_unresolved', 'upstream_connect_failed', 'upstream_reset', 'upstream_protocol', 'response_too_large', 'no_endpoints', 'overloaded',
+  'circuit_open',
 ])
 
 /** Of gRPC: unknown, deadline exceeded, unimplemented, internal, unavailable, data loss. */
