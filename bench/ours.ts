@@ -95,13 +95,9 @@ export async function startOurs(ports: readonly number[], folder: string, wanted
     const port = Number(http && new URL(http.url).port)
     const headers = { 'x-api-key': key }
     if (!await answering(port, '/', 30_000, headers)) throw new Error(`the proxy ${mode} did not start`)
-    // Its access log is read, as an agent on the machine would.
-    void drain(started.lines)
+    // Its logs are read, as an agent on the machine would, and no more: that core is the load's.
+    started.discard()
     proxies.push({ name: mode + note, pid: started.pid, port, call: mode === 'on' || mode === 'logged' ? { ...call, headers } : call })
   }
   return proxies
-}
-
-async function drain(lines: AsyncIterator<string>): Promise<void> {
-  for (let next = await lines.next(); !next.done; next = await lines.next());
 }

@@ -14,7 +14,7 @@ export const cache = process.env['MODELROUTE_CACHE'] ??
 
 const running = new Set<ChildProcess>()
 
-export type Started = Readonly<{ pid: number; child: ChildProcess; lines: AsyncIterator<string> }>
+export type Started = Readonly<{ pid: number; child: ChildProcess; lines: AsyncIterator<string>; discard: () => void }>
 
 /** Starts a program on one core; it ends with this process at the latest. */
 export function start(core: number, command: readonly string[], env: NodeJS.ProcessEnv = {}): Started {
@@ -24,8 +24,13 @@ export function start(core: number, command: readonly string[], env: NodeJS.Proc
   })
   running.add(child)
   child.once('exit', () => running.delete(child))
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  return { pid: child.pid ?? 0, child, lines }
+  const reader = createInterface({ input: child.stdout })
+  const lines = reader[Symbol.asyncIterator]()
+  const discard = (): void => {
+    reader.close()
+    child.stdout.removeAllListeners('data').resume()
+  }
+  return { pid: child.pid ?? 0, child, lines, discard }
 }
 
 /** Ends what was started, and waits for it. */

@@ -23,7 +23,8 @@ export type Rig = Readonly<{ ports: readonly number[]; run(job: Job): Promise<Re
 
 export const usualBody = `{"inputs":[{"name":"amount","datatype":"FP32","shape":[1],"data":[120]}],"pad":"${'x'.repeat(943)}"}`
 
-export async function startRig(): Promise<Rig> {
+/** @param sleep its core sleeps whenever it has nothing to do, and waking it is work of the proxy's */
+export async function startRig(sleep = false): Promise<Rig> {
   const go = await onPath('go')
   if (!go) throw new Error('the load generator and the backend are written in Go: apt-get install golang-go')
   const program = join(cache, 'bench-rig')
@@ -34,7 +35,7 @@ export async function startRig(): Promise<Rig> {
   return {
     ports,
     async run(job) {
-      started.child.stdin?.write(`${JSON.stringify(job)}\n`)
+      started.child.stdin?.write(`${JSON.stringify({ ...job, sleep })}\n`)
       const result = await said<Result>(started)
       if (result === undefined) throw new Error('the load generator ended')
       return result

@@ -9,7 +9,7 @@ import { report } from './report.ts'
 import { startRig } from './rig.ts'
 
 /**
- * `npm run bench [-- --only NAME,…] [--work WORK,…] [--rounds N] [--seconds N] [--install] [--node-flags FLAGS] [--against FOLDER]`
+ * `npm run bench [-- --only NAME,…] [--work WORK,…] [--rounds N] [--seconds N] [--install] [--node-flags FLAGS] [--against FOLDER] [--sleep]`
  *
  * Every proxy alone on one core, the load and the backend on the other, all over loopback. The rounds of all proxies take
  * turns, so that what the machine does meanwhile hits all of them alike; medians of the rounds are reported.
@@ -30,7 +30,7 @@ const folder = await mkdtemp(join(tmpdir(), 'modelroute-bench-'))
 try {
   if (availableParallelism() < 2) throw new Error('one core for the proxy and one for the rest are needed')
   await outputOf(otherCore, ['taskset', '-cp', String(otherCore), String(process.pid)])
-  const rig = await startRig()
+  const rig = await startRig(process.argv.includes('--sleep'))
   const [first = 0] = rig.ports
   const found = await startPeers(first, folder, only)
   const peers = found.filter((each): each is Peer => 'pid' in each)

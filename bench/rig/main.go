@@ -26,6 +26,8 @@ type job struct {
 	Rate        int               `json:"rate"`
 	Ms          int               `json:"ms"`
 	Bytes       int               `json:"bytes"`
+	// The loop sleeps whenever there is nothing to do, as an ordinary load generator's does.
+	Sleep bool `json:"sleep"`
 }
 
 // result: milliseconds; Wrong counts answers that were not 200 and connections that broke.
@@ -66,7 +68,7 @@ func main() {
 			panic(err)
 		}
 		line = line[:0]
-		l.working = true
+		l.working = !next.Sleep
 		start(l, next, func(done result) {
 			l.working = false
 			text, err := json.Marshal(done)

@@ -4,7 +4,7 @@ import type { Principal } from '../pipeline/principal.ts'
 import { openAuditFile } from './audit_file.ts'
 import { createLines } from './lines.ts'
 import type { Log } from './log.ts'
-import { milliseconds, numberMember, remembered, ruleMembers, textMember, timestamp, variantMembers, type Members } from './members.ts'
+import { milliseconds, quotable, remembered, ruleMembers, textMember, timestamp, variantMembers, type Members } from './members.ts'
 
 /**
  * Who was let do what. One record for each request of a rule that asks who calls, or says `logging.audit`; with a file
@@ -95,17 +95,17 @@ const callerMembers = remembered(({ consumer, groups, tier, via, credential }: P
 function recordOf(exchange: Exchange, status: number, at: number): Members {
   const { principal, rule, variant, error, cause } = exchange
   const named = exchange.model()
-  return textMember('request_id', exchange.requestId) + textMember('client', exchange.clientAddress) + callerMembers(principal)
-    + textMember('method', exchange.method) + textMember('host', exchange.host || undefined) + textMember('path', bounded(exchange.path))
+  return `,"request_id":"${quotable(exchange.requestId)}","client":"${quotable(exchange.clientAddress)}"${callerMembers(principal)}`
+    + `,"method":"${quotable(exchange.method)}"${textMember('host', exchange.host || undefined)},"path":"${quotable(bounded(exchange.path))}"`
     + ruleMembers(rule) + variantMembers(variant) + textMember('model', bounded(named?.name ?? exchange.asked?.name))
     + textMember('model_version', bounded(exchange.modelVersion ?? named?.version))
-    + textMember('outcome', denies(error) ? 'denied' : 'allowed') + textMember('code', error) + textMember('cause', bounded(cause || undefined))
-    + numberMember('status', status) + numberMember('latency_ms', milliseconds(at - exchange.startedAt))
+    + (denies(error) ? ',"outcome":"denied"' : ',"outcome":"allowed"') + textMember('code', error) + textMember('cause', bounded(cause || undefined))
+    + `,"status":${status},"latency_ms":${milliseconds(at - exchange.startedAt)}`
 }
 
 const textMax = 1024
 
 /** What callers choose the length of. */
-function bounded(text: string | undefined): string | undefined {
+function bounded<Text extends string | undefined>(text: Text): string | Text {
   return text !== undefined && text.length > textMax ? `${text.slice(0, textMax)}…` : text
 }

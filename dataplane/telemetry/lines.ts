@@ -29,7 +29,7 @@ export type LinesOptions = Readonly<{
 
 const flushAfter = 50
 /** Less than a pipe holds: a reader that keeps up has room for all of it. */
-const flushAt = 32_768
+const flushAt = 60_000
 /** Characters held for a reader that does not keep up; beyond it, lines are dropped and counted. */
 const heldMax = 8 * 1024 * 1024
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { assert as assertProperty, property, string } from 'fast-check'
-import { membersOf, numberMember, remembered, textMember, timestamp } from './members.ts'
+import { membersOf, milliseconds, numberMember, remembered, textMember, timestamp } from './members.ts'
 
 const parsed = (members: string) => JSON.parse(`{"first":0${members}}`) as Record<string, unknown>
 
@@ -31,4 +31,10 @@ test('what is said of one thing is put together once', () => {
 
 test('the time of a line is its own, also where the last line was of another millisecond', () => {
   for (const at of [0, 1, 1, 1_763_706_612_123, 0]) assert.equal(timestamp(at), new Date(at).toISOString())
+})
+
+test('milliseconds are told to a thousandth, however many', () => {
+  for (const [value, told] of [[0, 0], [0.0004, 0], [0.0005, 0.001], [1.2345, 1.235], [12, 12], [59.9996, 60], [3_600_000.07, 3_600_000.07], [1e12 + 0.5, 1e12 + 0.5]] as const) {
+    assert.equal(Number(milliseconds(value)), told)
+  }
 })

@@ -9,10 +9,14 @@ export type Members = string
 /** Nothing that JSON must escape (RFC 8259 section 7), nor anything beyond ASCII. */
 const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
 
+/** What stands between the quotes. */
+export function quotable(text: string): string {
+  return plain.test(text) ? text : JSON.stringify(text).slice(1, -1)
+}
+
 /** One text; nothing where there is none. The name is the program's own and needs no escape. */
 export function textMember(name: string, value: string | undefined): Members {
-  if (value === undefined) return ''
-  return plain.test(value) ? `,"${name}":"${value}"` : `,"${name}":${JSON.stringify(value)}`
+  return value === undefined ? '' : `,"${name}":"${quotable(value)}"`
 }
 
 /** The same for a number. */
@@ -23,8 +27,13 @@ export function membersOf(fields: Readonly<Record<string, unknown>>): Members {
   return text === '{}' ? '' : `,${text.slice(1, -1)}`
 }
 
-/** Milliseconds with three digits, as a number. */
-export const milliseconds = (value: number): number => Math.round(value * 1000) / 1000
+const thousandths = Array.from({ length: 1000 }, (_, i) => String(i).padStart(3, '0'))
+
+/** A number of milliseconds with three digits: of two small whole ones, whose digits are known. */
+export function milliseconds(value: number): string {
+  const whole = Math.round(value * 1000)
+  return `${Math.floor(whole / 1000)}.${thousandths[whole % 1000] ?? '000'}`
+}
 
 /** What is said of something in every line about it, put together once. */
 export function remembered<Key extends object>(make: (key: Key) => Members): (key: Key | undefined) => Members {

@@ -3,7 +3,7 @@ import type { Exchange } from '../pipeline/exchange.ts'
 import type { Tally } from '../portal/tally.ts'
 import type { Audit } from './audit.ts'
 import type { Log } from './log.ts'
-import { milliseconds, numberMember, ruleMembers, textMember, variantMembers, type Members } from './members.ts'
+import { milliseconds, numberMember, quotable, ruleMembers, textMember, variantMembers, type Members } from './members.ts'
 import type { SeriesSet } from './series.ts'
 
 /** Called once for each request, when its last byte is out or its connection gone. */
@@ -33,11 +33,11 @@ export function createRecorder({ log, series, audit, tally }: { log: Log; series
 function accessMembers(exchange: Exchange, status: number, endedAt: number): Members {
   const { rule, variant, error, cause, firstByteAt, startedAt, response, endpoint } = exchange
   const grpc = 'grpcStatus' in response ? response.grpcStatus : undefined
-  return textMember('request_id', exchange.requestId) + textMember('method', exchange.method) + textMember('host', exchange.host)
-    + textMember('path', exchange.path) + ruleMembers(rule) + variantMembers(variant) + textMember('endpoint', endpoint || undefined)
+  return `,"request_id":"${quotable(exchange.requestId)}","method":"${quotable(exchange.method)}","host":"${quotable(exchange.host)}"`
+    + `,"path":"${quotable(exchange.path)}"${ruleMembers(rule)}${variantMembers(variant)}${textMember('endpoint', endpoint || undefined)}`
     + numberMember('tries', exchange.tries > 1 ? exchange.tries : undefined) + textMember('fallback', exchange.fallback)
-    + numberMember('status', status) + numberMember('grpc_status', typeof grpc === 'number' ? grpc : undefined)
-    + textMember('code', error) + textMember('cause', cause || undefined) + numberMember('duration_ms', milliseconds(endedAt - startedAt))
-    + numberMember('first_byte_ms', firstByteAt > 0 ? milliseconds(firstByteAt - startedAt) : undefined)
-    + numberMember('bytes_in', exchange.bytesIn) + numberMember('bytes_out', exchange.bytesOut) + textMember('table', exchange.tableVersion)
+    + `,"status":${status}${numberMember('grpc_status', typeof grpc === 'number' ? grpc : undefined)}${textMember('code', error)}`
+    + `${textMember('cause', cause || undefined)},"duration_ms":${milliseconds(endedAt - startedAt)}`
+    + (firstByteAt > 0 ? `,"first_byte_ms":${milliseconds(firstByteAt - startedAt)}` : '')
+    + `,"bytes_in":${exchange.bytesIn},"bytes_out":${exchange.bytesOut},"table":"${quotable(exchange.tableVersion)}"`
 }
