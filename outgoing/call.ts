@@ -1,6 +1,6 @@
 import { lookup as resolve } from 'node:dns'
 import { isIP } from 'node:net'
-import { buildConnector, Client, errors } from 'undici'
+import type { buildConnector } from 'undici'
 import type { Reach } from '../table/reach.ts'
 import type { Callee } from '../table/principal.ts'
 import { AddressRefused, filteredLookup, leadsHere, mayReach, type Lookup } from './guard.ts'
@@ -46,12 +46,12 @@ export function createOutgoing({ closed = () => false, lookup = resolve }: Outgo
   const mayCall = (address: string, port: number, reach: Reach) => mayReach(address, reach) && !closed(address, port)
   /** By port too, since the resolver is not told the port. They keep TLS sessions, and no connections. */
   const connectors = new Map<string, buildConnector.connector>()
-  function connectorFor(port: number, reach: Reach, timeout: number): buildConnector.connector {
+  function connectorFor(build: typeof buildConnector, port: number, reach: Reach, timeout: number): buildConnector.connector {
     const key = `${port} ${reach.loopback} ${reach.private} ${timeout}`
     let connector = connectors.get(key)
     if (connector === undefined) {
       const allowed = (address: string) => mayCall(address, port, reach)
-      connector = buildConnector({ timeout, allowH2: false, lookup: filteredLookup(allowed, lookup) })
+      connector = build({ timeout, allowH2: false, lookup: filteredLookup(allowed, lookup) })
       if (connectors.size >= connectorsMax) connectors.clear()
       connectors.set(key, connector)
     }
@@ -70,8 +70,10 @@ export function createOutgoing({ closed = () => false, lookup = resolve }: Outgo
       return { failed: 'refused', why: `${host} is an address that a URL may not lead to` }
     }
     // One connection a call: none that another tenant's call has used, and each is to an address checked just now.
+    // Most proxies make no such call, and it is a tenth of what one needs.
+    const { buildConnector: build, Client } = await import('undici')
     const client = new Client(url.origin, {
-      connect: connectorFor(port, to, timeout),
+      connect: connectorFor(build, port, to, timeout),
       maxResponseSize: maxBytes,
       headersTimeout: timeout,
       bodyTimeout: timeout,
@@ -107,14 +109,15 @@ export function createOutgoing({ closed = () => false, lookup = resolve }: Outgo
 /** Ports are few; a tenant that makes up many gets new connectors, and no more memory. */
 const connectorsMax = 256
 
+const timeouts: ReadonlySet<string | undefined> = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])
+
 function unanswered(error: unknown): Unanswered {
   if (!(error instanceof Error)) return { failed: 'unreachable', why: String(error) }
   if (error instanceof AddressRefused) return { failed: 'refused', why: error.message }
-  if (error instanceof errors.ResponseExceededMaxSizeError) return { failed: 'too_large', why: 'the answer is too large' }
-  const late = error.name === 'TimeoutError' || error instanceof errors.ConnectTimeoutError
-    || error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError
-  if (late) return { failed: 'timeout', why: 'no answer in time' }
-  return { failed: 'unreachable', why: 'code' in error ? `${String(error.code)}: ${error.message}` : error.message }
+  const code = 'code' in error ? String(error.code) : undefined
+  if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') return { failed: 'too_large', why: 'the answer is too large' }
+  if (error.name === 'TimeoutError' || timeouts.has(code)) return { failed: 'timeout', why: 'no answer in time' }
+  return { failed: 'unreachable', why: code === undefined ? error.message : `${code}: ${error.message}` }
 }
 
 /** For `closed`: these ports of this machine, under whichever of its addresses. */

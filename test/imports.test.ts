@@ -63,7 +63,7 @@ const doors: Record<string, RegExp> = {
   'mmdb-lib': /^dataplane\/pipeline\/geo\.ts$/,
   ioredis: /^dataplane\/redis\.ts$/,
   'http-proxy': /^dataplane\/upstream\/tunnel\.ts$/,
-  undici: /^(dataplane\/upstream|outgoing)\//,
+  undici: /^outgoing\//,
   jsonwebtoken: /^dataplane\/filters\/auth\//,
   yaml: /^(controller\/sources\/files|crds\/generate)/,
   'prom-client': /^(dataplane|controller)\/telemetry\//,

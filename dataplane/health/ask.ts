@@ -82,6 +82,6 @@ class Asking implements Handler {
 /** For the log: what went wrong, in as few words as the system has for it. */
 function causeOf(error: Error): string {
   const code = 'code' in error ? String(error.code) : ''
-  if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'it did not accept a connection in time'
+  if (code === 'CONNECT_TIMEOUT') return 'it did not accept a connection in time'
   return code === '' ? 'it broke the connection' : `it could not be asked: ${code}`
 }

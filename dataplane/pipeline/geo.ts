@@ -1,7 +1,7 @@
 import { unwatchFile, watchFile } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
-import { Reader, type CountryResponse } from 'mmdb-lib'
+import type { CountryResponse } from 'mmdb-lib'
 import type { Exchange } from './exchange.ts'
 import { plainAddress, type Networks } from './networks.ts'
 
@@ -23,7 +23,7 @@ const form = /^[A-Za-z]{2}$/
 
 /** Throws where the database cannot be read at the start; one that breaks later is reported, and the last one stays. */
 export async function openGeo({ file, header }: GeoOptions, trusted: Networks | undefined, log: Log): Promise<Readonly<{ country: Geo; close(): void }>> {
-  const read = async (path: string) => new Reader<CountryResponse>(await readFile(path))
+  const read = async (path: string) => new (await import('mmdb-lib')).Reader<CountryResponse>(await readFile(path))
   let database = file === undefined ? undefined : await read(file)
   const follow = (): void => {
     if (file === undefined) return

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { buildConnector } from 'undici'
+import type { Connect } from './connect.ts'
 import { ConnectionLost, type Handler, type Sent } from './dispatch.ts'
 import { Connection } from './http1-connection.ts'
 
@@ -13,7 +13,7 @@ const sweepEvery = 1000
 /** Connections of HTTP/1.1 to one endpoint: each has one request at a time, and is kept for the next. */
 export class Http1Pool {
   readonly #origin: URL
-  readonly #connect: buildConnector.connector
+  readonly #connect: Connect
   readonly #max: number
   /** The one used last is used next, so that the others can go. */
   readonly #idle: Connection[] = []
@@ -23,7 +23,7 @@ export class Http1Pool {
   #closed = false
   #sweeper: NodeJS.Timeout | undefined
 
-  constructor(origin: string, connectionsMax: number, connector: buildConnector.connector) {
+  constructor(origin: string, connectionsMax: number, connector: Connect) {
     this.#origin = new URL(origin)
     this.#max = connectionsMax
     this.#connect = connector
@@ -58,8 +58,7 @@ export class Http1Pool {
 
   #dial(): void {
     this.#connecting++
-    const { hostname, host, protocol, port } = this.#origin
-    this.#connect({ hostname, host, protocol, port }, (error, socket) => {
+    this.#connect(this.#origin, (error, socket) => {
       this.#connecting--
       if (error !== null) {
         // Each dials for itself; who finds another connection meanwhile leaves its dialling to who comes after.

@@ -1,5 +1,5 @@
 import { connect, type ClientHttp2Session } from 'node:http2'
-import type { buildConnector } from 'undici'
+import type { Connect } from './connect.ts'
 import type { Handler, Sent } from './dispatch.ts'
 import { Call, StreamRefused } from './http2-call.ts'
 import { noticeSilence, type Silence } from './silence.ts'
@@ -20,7 +20,7 @@ type Connection = { session: ClientHttp2Session; streams: number; lastStream: nu
  */
 export class Http2Pool {
   readonly #origin: URL
-  readonly #connect: buildConnector.connector
+  readonly #connect: Connect
   readonly #timeout: number
   readonly #connectionsMax: number
   readonly #silence: Silence
@@ -30,7 +30,7 @@ export class Http2Pool {
   #connecting = 0
   #closed = false
 
-  constructor(origin: string, timeout: number, connectionsMax: number, silence: Silence, connector: buildConnector.connector, idle = idleMax) {
+  constructor(origin: string, timeout: number, connectionsMax: number, silence: Silence, connector: Connect, idle = idleMax) {
     this.#origin = new URL(origin)
     this.#timeout = timeout
     this.#connectionsMax = connectionsMax
@@ -81,7 +81,7 @@ export class Http2Pool {
 
   #open(): void {
     this.#connecting++
-    const { hostname, host, protocol, port } = this.#origin
+    const { protocol } = this.#origin
     let settled = false
     const settle = (error: Error | undefined): void => {
       if (settled) return
@@ -92,7 +92,7 @@ export class Http2Pool {
         for (const { call } of this.#queue.splice(0)) call.fail(error)
       } else this.#serve()
     }
-    this.#connect({ hostname, host, protocol, port }, (error, socket) => {
+    this.#connect(this.#origin, (error, socket) => {
       if (error !== null) {
         settle(error)
         return

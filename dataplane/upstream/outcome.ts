@@ -5,7 +5,7 @@ export type Phase = 'connecting' | 'sent' | 'answering'
 
 export function failureOf(error: Error, phase: Phase): Failure {
   const code = 'code' in error ? String(error.code) : ''
-  if (code === 'UND_ERR_CONNECT_TIMEOUT') return failure('timeout', 'The backend did not accept a connection in time.')
+  if (code === 'CONNECT_TIMEOUT') return failure('timeout', 'The backend did not accept a connection in time.')
   if (code === 'REQUEST_INVALID') return failure('invalid_request', 'The request holds what cannot be forwarded.')
   if (phase === 'connecting') return failure('upstream_connect_failed', 'The backend could not be reached.')
   if (code === 'UPSTREAM_PROTOCOL') {

@@ -1,10 +1,10 @@
 import { isIP } from 'node:net'
-import { buildConnector } from 'undici'
 import type { BackendTls } from '../../table/backend.ts'
 import type { Reach } from '../../table/reach.ts'
 import { Vault } from '../vault.ts'
 import type { Load } from './load/load.ts'
 import { guardedLookup, mayReach, AddressRefused } from '../../outgoing/guard.ts'
+import { createConnect, type Connect } from './connect.ts'
 import { getPage } from './load/page.ts'
 import { Http1Pool, intoBuffer } from './http1.ts'
 import { Http2Pool } from './http2.ts'
@@ -223,14 +223,13 @@ function http1Pool(address: Address, connections: number, timeout: number, vault
 }
 
 /** @param more what else every connection begins with */
-function createConnector(timeout: number, { guard, tls }: Address, vault: Vault, more: More): buildConnector.connector {
+function createConnector(timeout: number, { guard, tls }: Address, vault: Vault, more: More): Connect {
   const lookup = guard && guardedLookup(guard)
-  const base = { timeout, ...more, ...(lookup ? { lookup } : {}) }
-  const plain = tls === undefined ? buildConnector(base) : undefined
-  /** No session of TLS is resumed: it would go on by a certificate that its authority no longer vouches for. */
-  const connectorOf = (): buildConnector.connector | undefined => {
+  const base = { timeout, ...more, ...(lookup && { lookup }) }
+  const plain = tls === undefined ? createConnect(base) : undefined
+  const connectorOf = (): Connect | undefined => {
     const terms = tls && tlsTerms(tls, vault)
-    return plain ?? (terms && buildConnector({ ...base, ...terms, maxCachedSessions: 0 }))
+    return plain ?? (terms && createConnect({ ...base, tls: terms }))
   }
   return (options, callback) => {
     const host = options.hostname.replace(/^\[|\]$/g, '')
