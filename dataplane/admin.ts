@@ -10,6 +10,8 @@ export type AdminDeps = Readonly<{
   usage: () => Promise<readonly unknown[]>
   /** What became of the copies of requests. */
   mirrored: () => Promise<readonly unknown[]>
+  /** How variants stand with their endpoints. */
+  upstreams: () => Promise<readonly unknown[]>
   /** A first complete table is in force, and the process is not about to end. */
   ready: () => boolean
 }>
@@ -32,6 +34,7 @@ export function createAdminServer(deps: AdminDeps): Server {
     ['/table', get(() => showTable(deps.table()))],
     ['/usage', get(async () => listed(await deps.usage()))],
     ['/mirrors', get(async () => listed(await deps.mirrored()))],
+    ['/upstreams', get(async () => listed(await deps.upstreams()))],
     ['/explain', { method: 'POST', answer: (body) => answerQuestion(deps.table(), body) }],
   ]))
 }

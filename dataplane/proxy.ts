@@ -35,6 +35,7 @@ import { createMetrics } from './telemetry/metrics.ts'
 import { createRecorder } from './telemetry/recorder.ts'
 import { createReports } from './upstream/load/reports.ts'
 import { Upstreams, type PoolLimits, type Upstream } from './upstream/pool.ts'
+import { reportUpstreams } from './upstream/report.ts'
 import { createShielding } from './upstream/shielding.ts'
 import { Vault } from './vault.ts'
 import type { Asked } from './workers/messages.ts'
@@ -130,8 +131,10 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     shielding: createShielding({ ...(checks && { checks }), log: (...line) => log.write(...line) }),
     filterDeps: { authenticators, backendTokens, limiter, limitTally, measurements, mirrors, ...options.filterDeps, audit },
   })
+  // Of a process that has workers, theirs: it sends nothing itself.
+  const upstreams = (all: boolean) => workers === undefined ? [...reportUpstreams([...runtime.table()?.routes() ?? []].flatMap(({ rules }) => rules), all)] : []
   const metrics = createMetrics({
-    series: runtime.series, limits: limitTally, mirrors, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: () => workers.ask('metrics') }),
+    series: runtime.series, upstreams: () => upstreams(false), limits: limitTally, mirrors, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: () => workers.ask('metrics') }),
   })
   const tally = options.portal === true ? new Tally() : undefined
   const recorder = createRecorder({ log, series: runtime.series, audit, tally })
@@ -150,10 +153,11 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const usage = async () => workers === undefined ? limitTally.usage(limiter) : addUsage(await workers.ask('usage'))
   const ownMeasured = workerMeasured(measurements, randomUUID())
   const answer = async (what: Asked): Promise<unknown> =>
-    what === 'metrics' ? metrics.snapshots() : what === 'measured' ? ownMeasured() : what === 'mirrors' ? mirrors.report() : limitTally.usage(limiter)
+    what === 'metrics' ? metrics.snapshots() : what === 'measured' ? ownMeasured() : what === 'mirrors' ? mirrors.report() : what === 'upstreams' ? upstreams(true).map((one) => ({ ...one, pid: process.pid })) : limitTally.usage(limiter)
   const measured = workers === undefined ? (onlyNew: boolean) => measurements.take(onlyNew) : createMeasuredSum(measurements, () => workers.ask('measured'))
   const mirrored = async () => workers === undefined ? mirrors.report() : addReports(await workers.ask('mirrors'))
-  const admin = { metrics, table: runtime.table, usage, mirrored, ready }
+  const standing = async () => workers === undefined ? upstreams(true) : (await workers.ask('upstreams')).flatMap((told) => Array.isArray(told) ? told as unknown[] : [])
+  const admin = { metrics, table: runtime.table, usage, mirrored, upstreams: standing, ready }
 
   const servers: Server[] = []
   const doors: Door[] = []

@@ -6,11 +6,12 @@ import { Exchange } from '../pipeline/exchange.ts'
 import { findKnown } from '../pipeline/gateway.ts'
 import type { Standing } from '../limits/limiter.ts'
 import { anonymous, type Principal } from '../pipeline/principal.ts'
-import type { BuiltRule } from '../pipeline/rule.ts'
+import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
 import type { Weighed } from '../upstream/pick/pick.ts'
 import { screen } from '../pipeline/screen.ts'
 import { chooseVariant } from '../pipeline/variant.ts'
 import type { Table } from '../runtime.ts'
+import type { EndpointReport } from '../upstream/fitness.ts'
 import { consider, type Considered } from './considered.ts'
 
 /** A request that is not made. `url` is absolute, or a path; `as`: the consumer to take the caller for. */
@@ -49,6 +50,8 @@ export type Explanation = Readonly<{
   endpoint?: string
   /** The endpoints of the variant as its policy sees them, the likeliest first; of many, the first of these. */
   endpoints?: readonly Weighed[]
+  /** Endpoints that are not asked at present, and why; of many, the first of these. */
+  unfit?: readonly EndpointReport[]
   code?: ErrorCode
   steps: readonly Step[]
   considered: readonly Considered[]
@@ -122,8 +125,14 @@ async function run(exchange: Exchange, rule: BuiltRule): Promise<Omit<Explanatio
   const to = { variant: variant.name, steps: [...steps, split] }
   const { target } = variant
   if (target.kind === 'unresolved') return { ...to, code: 'backend_unresolved' }
-  if (target.group.members.length === 0) return { ...to, code: 'no_endpoints' }
-  return to
+  return { ...to, ...standing(variant) }
+}
+
+/** Whether the variant takes requests at present, and its endpoints that do not. */
+function standing({ backend }: BuiltVariant): Pick<Explanation, 'code' | 'unfit'> {
+  const refused = backend?.foresee()
+  const unfit = backend?.report().endpoints.filter(({ state }) => state !== 'healthy') ?? []
+  return { ...(refused && { code: refused.code }), ...(unfit.length > 0 && { unfit: unfit.slice(0, weighedMax) }) }
 }
 
 function picking(exchange: Exchange): Pick<Explanation, 'endpoint' | 'endpoints'> {

@@ -151,9 +151,8 @@ function buildVariant(variant: Variant, route: Route, rule: Rule, { state, targe
   }
   const { group, lacks, host } = target
   ofBackend.shield = shielding({ tenant: route.tenant, route: route.id, rule, variant, group, host }, ofBackend.shield)
-  const patience = limitsOf(rule.timeouts).request ?? Number.POSITIVE_INFINITY
   const balancing = createBalancing(rule.balance, ofBackend.turns, deps)
-  return { name, target, backend: new Backend({ group, lacks, balancing, state: ofBackend, patience }), model, prove }
+  return { name, target, backend: new Backend({ group, lacks, balancing, state: ofBackend }), model, prove }
 }
 
 /** Made at first use: a rule has more matches times variants than are ever seen. */

@@ -2,13 +2,17 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { AggregatorRegistry, Counter, Gauge, Histogram, Registry, type MetricObjectWithValues, type MetricValue } from 'prom-client'
 import type { Mirrors } from '../mirror/mirrors.ts'
 import type { LimitTally } from './limits.ts'
+import type { UpstreamReport } from '../upstream/report.ts'
 import { registerTries } from './tries.ts'
+import { registerUpstreams } from './upstreams.ts'
 import { durationBuckets, type Durations, type Series, type SeriesSet } from './series.ts'
 
 export type MetricsDeps = Readonly<{
   series: SeriesSet
   limits: LimitTally
   mirrors: Mirrors
+  /** How variants stand with their endpoints. */
+  upstreams: () => Iterable<UpstreamReport>
   /** The table in force. */
   table: () => Readonly<{ version: string }> | undefined
   /** Seconds since a controller last said that the table in force is what it should be. */
@@ -30,7 +34,7 @@ export type Metrics = Readonly<{
 const backendLabels = ['route', 'rule', 'variant', 'model_version'] as const
 
 /** prom-client only writes: the counting is done by Series, at a fiftieth of the cost. */
-export function createMetrics({ series, limits, mirrors, table, tableAge, others }: MetricsDeps): Metrics {
+export function createMetrics({ series, upstreams, limits, mirrors, table, tableAge, others }: MetricsDeps): Metrics {
   const registry = new Registry()
   const registers = [registry]
 
@@ -82,6 +86,7 @@ export function createMetrics({ series, limits, mirrors, table, tableAge, others
     },
   })
   registerTries(registry, series)
+  registerUpstreams(registry, upstreams)
   const decisions = new Counter({
     name: 'modelroute_ratelimit_decisions_total',
     help: 'What each limit of each RateLimitPolicy decided: allowed, rejected, shadow_rejected, queue_full, queue_timeout, or unavailable where the counts could not be reached.',

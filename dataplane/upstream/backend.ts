@@ -34,8 +34,6 @@ export type BackendConfig = Readonly<{
   lacks: (() => boolean) | undefined
   balancing: Balancing
   state: BackendState
-  /** Milliseconds that a request may take in all. */
-  patience: number
 }>
 
 /** The way of one variant of one rule to its endpoints. */
@@ -45,24 +43,25 @@ export class Backend {
   readonly #lacks: (() => boolean) | undefined
   readonly #balancing: Balancing
   readonly #shield: Shield | undefined
-  readonly #patience: number
 
-  constructor({ group, lacks, balancing, state, patience }: BackendConfig) {
+  constructor({ group, lacks, balancing, state }: BackendConfig) {
     this.state = state
     this.#shield = state.shield
-    this.#patience = patience
     this.#group = group
     this.#lacks = lacks
     this.#balancing = balancing
   }
 
-  /** Whether it takes a request, before the first try; a promise where that has to be waited for, which never rejects. */
-  admit(exchange: Exchange): Failure | undefined | Promise<Failure | undefined> {
+  /**
+   * Whether it takes a request, before the first try; a promise where that has to be waited for, which never rejects.
+   * @param until when its answer is of no use any more, as of `performance.now()`
+   */
+  admit(exchange: Exchange, until: number): Failure | undefined | Promise<Failure | undefined> {
     if (this.#lacks?.() === true) {
       exchange.cause = 'a secret that TLS to the backend takes has not arrived'
       return failure('no_endpoints', 'The backend cannot be reached at present.')
     }
-    if (this.#shield !== undefined) return this.#shield.enter(exchange, exchange.startedAt + this.#patience)
+    if (this.#shield !== undefined) return this.#shield.enter(exchange, until)
     return this.#group.members.length === 0 ? noEndpoints : undefined
   }
 
@@ -76,9 +75,21 @@ export class Backend {
     return this.#shield === undefined ? this.#group.members : this.#shield.usable
   }
 
-  /** What of it is worth telling; undefined where nothing is watched. */
-  report(): ShieldReport | undefined {
-    return this.#shield?.report()
+  /** Its rule asks for health, a circuit breaker or waking. */
+  get watched(): boolean {
+    return this.#shield !== undefined
+  }
+
+  report(): ShieldReport {
+    if (this.#shield !== undefined) return this.#shield.report()
+    const endpoints = this.#group.members.map(({ label, inFlight }) => ({ endpoint: label, state: 'healthy' as const, inFlight }))
+    return { circuit: undefined, inside: undefined, waiting: undefined, held: 0, endpoints }
+  }
+
+  /** What a request would be answered now without asking anybody; undefined: it would go on, or wait. */
+  foresee(): Failure | undefined {
+    if (this.#shield !== undefined) return this.#shield.foresee()
+    return this.#group.members.length === 0 ? noEndpoints : undefined
   }
 
   /**

@@ -32,6 +32,11 @@ export class Breaker {
     return this.#circuit.state(this.#now())
   }
 
+  /** Milliseconds until a request may try. */
+  get wait(): number {
+    return this.#circuit.wait(this.#now())
+  }
+
   /** @returns undefined: the request may go on, and says when it is over with `leave` */
   enter(request: object): Failure | undefined {
     if (this.#circuit.closed) return undefined

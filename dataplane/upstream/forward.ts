@@ -88,7 +88,7 @@ export class Forwarding implements Way, Sender, Teller {
       this.#fallBack(to, this.#exchange.cause, true)
       return
     }
-    const admitted = to.backend.admit(this.#exchange)
+    const admitted = to.backend.admit(this.#exchange, this.#patience.limit)
     if (admitted instanceof Promise) void admitted.then((refused) => this.#enter(to, refused))
     else this.#enter(to, admitted)
   }

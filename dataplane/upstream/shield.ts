@@ -96,6 +96,14 @@ export class Shield {
     return this.#fitness.trial(exchange, tried)
   }
 
+  /** What a request would be answered now without asking anybody; undefined: it would go on, or wait. */
+  foresee(): Failure | undefined {
+    if (this.#breaker?.state === 'open') return circuitOpen(this.#breaker.wait)
+    const { usable, outFor, undecided } = this.#fitness
+    const waits = this.#terms.wakeUp !== undefined || undecided
+    return usable.length > 0 || outFor === 0 || (outFor === undefined && waits) ? undefined : this.refusal()
+  }
+
   /** Why there is no endpoint to ask. */
   refusal(): Failure {
     const wait = this.#fitness.outFor

@@ -64,7 +64,8 @@ export class Tunnel {
   }
 
   start(): void {
-    const admitted = this.#to.backend.admit(this.#exchange)
+    const { request = Number.POSITIVE_INFINITY } = this.#to.rule.timeouts
+    const admitted = this.#to.backend.admit(this.#exchange, this.#exchange.startedAt + request)
     if (admitted instanceof Promise) void admitted.then((refused) => this.#enter(refused))
     else this.#enter(admitted)
   }

@@ -5,7 +5,7 @@ import type { Change } from './change.ts'
 import type { LimitsToPrimary, LimitsToWorker } from './relay.ts'
 
 /** What a worker knows that the primary tells for all: its metrics, who used how much, what rollouts want to know, and what became of copies. */
-export type Asked = 'metrics' | 'usage' | 'measured' | 'mirrors'
+export type Asked = 'metrics' | 'usage' | 'measured' | 'mirrors' | 'upstreams'
 
 /**
  * What the primary and its workers say to each other, over the channel that Node gives them (structured clones, in

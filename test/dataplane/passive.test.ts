@@ -67,6 +67,11 @@ test('what was put out stays out over a table that changes something else', { ti
   assert.equal(bad.requests, 3)
   proxy.activate(table('2', { health: { passive: { ...long, consecutiveErrors: 5 } }, timeouts: { request: 5000 } }, good.port, bad.port))
   assert.equal(failures(await statuses(proxy.url, 10)), 0)
+  const explained = await fetch(`${proxy.urls.admin}/explain`, { method: 'POST', body: '{"url":"/"}' })
+  const { endpoint, unfit: [out] } = await explained.json() as { endpoint: string; unfit: [{ backInMs: number }] }
+  assert.equal(endpoint, `127.0.0.1:${good.port}`)
+  assert.ok(out.backInMs > 0 && out.backInMs <= 60_000)
+  assert.deepEqual(out, { endpoint: `127.0.0.1:${bad.port}`, state: 'ejected', inFlight: 0, why: 'failures in a row', backInMs: out.backInMs })
   // Without what put it out, nothing keeps it out.
   proxy.activate(table('3', {}, good.port, bad.port))
   assert.equal(failures(await statuses(proxy.url, 10)), 5)
@@ -89,6 +94,8 @@ test('a backend of which too much fails is left alone, says when to come again, 
   assert.equal(refused.headers.get('x-modelroute-error'), 'circuit_open')
   assert.equal(refused.headers.get('retry-after'), '1')
   assert.equal(only.requests, 10)
+  const explained = await fetch(`${proxy.urls.admin}/explain`, { method: 'POST', body: '{"url":"/"}' })
+  assert.equal((await explained.json() as { code: string }).code, 'circuit_open')
   // Half-open: of many at once one goes through, and its failure opens it again.
   await new Promise((resolve) => { setTimeout(resolve, 200) })
   const codes = await Promise.all(Array.from({ length: 8 }, async () => (await fetch(proxy.url)).status))
