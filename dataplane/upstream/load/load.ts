@@ -20,7 +20,7 @@ export class Load {
   others = 0
   #running = 0
   /** `performance.now()` of the last report. */
-  #at = Number.NEGATIVE_INFINITY
+  at = Number.NEGATIVE_INFINITY
   #pace = 1
 
   /**
@@ -34,13 +34,13 @@ export class Load {
     if (running !== undefined) this.#running = Math.max(0, running)
     if (used !== undefined) this.used = Math.min(1, Math.max(0, used))
     this.others = Math.max(0, this.waiting + this.#running - inFlight)
-    this.#at = now
+    this.at = now
     this.#pace = Math.max(1, pace)
   }
 
-  /** How much it still counts: 0 to 1. */
+  /** How much of it may be believed, by its age alone: 0 to 1. */
   trust(now: number): number {
-    const age = (now - this.#at) / this.#pace
-    return age <= fresh ? 1 : age >= gone ? 0 : (gone - age) / (gone - fresh)
+    const age = (now - this.at) / this.#pace
+    return age >= gone ? 0 : Math.min(1, (gone - age) / (gone - fresh))
   }
 }

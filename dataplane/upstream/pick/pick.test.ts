@@ -174,11 +174,9 @@ test('inference aware: what others give an endpoint counts, and ours is not coun
   ]
   assert.deepEqual(aware.weigh(all, nobody).map(({ endpoint }) => all.findIndex(({ label }) => label === endpoint)), [2, 0, 1])
   assert.equal(aware.weigh(all, nobody)[1]?.why, '0 in flight, 6 of others, 0 waiting, cache 10 % full')
-  assert.equal(Math.round(aware.weigh(all, nobody)[2]!.cost * 10), Math.round((5 + 1 + 1) / 0.9 * 10), 'five of its six are ours')
-  const two = [fake(0, loaded({ waiting: 0, running: 4, used: 0.85 }, 0)), fake(1, loaded({ waiting: 0, running: 5, used: 0.2 }, 0))]
+  assert.equal(aware.weigh(all, nobody)[2]?.cost, 5 + 1 + 1, 'five of its six are ours')
+  const two = [fake(0, loaded({ waiting: 0, running: 4, used: 0.95 }, 0)), fake(1, loaded({ waiting: 0, running: 5, used: 0.2 }, 0))]
   assert.equal(aware.pick(two, nobody)?.id, 1, 'a full cache counts for more than one request')
-  const queue = [fake(0, loaded({ waiting: 3, running: 2 }, 0)), fake(1, loaded({ waiting: 0, running: 6 }, 0))]
-  assert.equal(aware.pick(queue, nobody)?.id, 1, 'one that waits counts for more than one that is worked on')
 })
 
 test('inference aware: an old report fades, and without reports it is least requests', () => {
@@ -193,6 +191,25 @@ test('inference aware: an old report fades, and without reports it is least requ
   at.now += 5000
   assert.equal(aware.pick(members, nobody)?.id, 0, 'and then for nothing')
   assert.equal(aware.weigh(members, nobody)[0]?.why, '1 in flight, no report')
+})
+
+test('inference aware: a difference that lasts is believed until the next report, and one that does not, for a moment', () => {
+  for (const [lasting, share] of [[true, 0], [false, 0.4]] as const) {
+    const aware = picker({ policy: 'InferenceAware' })
+    const random = seeded(2)
+    const members = fakes(4, () => ({ load: new Load() }))
+    const report = () => {
+      for (const { id, load } of members) load?.report({ running: lasting ? id * 10 : Math.floor(random() * 40) }, 0, at.now)
+    }
+    for (let i = 0; i < 200; i++, at.now += 1000) {
+      report()
+      aware.weigh(members, nobody)
+    }
+    at.now -= 50
+    const costs = aware.weigh(members, nobody).map(({ cost }) => cost)
+    const spread = (costs.at(-1)! - costs[0]!) / Math.max(...members.map(({ load }) => load?.others ?? 0))
+    assert.ok(lasting ? spread > 0.9 : spread < share, `${spread} of the difference is left`)
+  }
 })
 
 test('a slow start: a new endpoint comes to its full share over the time that is asked for', () => {
