@@ -34,6 +34,7 @@ import { Measurements } from './telemetry/measurements.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { createRecorder } from './telemetry/recorder.ts'
 import { createReports } from './upstream/load/reports.ts'
+import { Names } from './upstream/names.ts'
 import { Upstreams, type PoolLimits, type Upstream } from './upstream/pool.ts'
 import { reportUpstreams } from './upstream/report.ts'
 import { createShielding } from './upstream/shielding.ts'
@@ -64,6 +65,8 @@ export type ProxyOptions = Readonly<{
   /** Where the credentials and secrets of the table in force are found. */
   vault?: Vault
   filterDeps?: Partial<FilterDeps>
+  /** Follows where the names of URLs lead; it ends with the proxy. */
+  names?: Names
   /** Where requests are counted; it ends with the proxy. Without it, in this process. */
   limiter?: Limiter
   connections?: ConnectionLimits
@@ -118,7 +121,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     proof: (tenant, terms) => proofFor(tenant, terms, { vault, backendTokens }),
     onChange: ({ healthy, why, ...at }) => log.write(healthy ? 'info' : 'warn', healthy ? 'an endpoint is healthy' : 'an endpoint is unhealthy', { ...at, ...(!healthy && { why }) }),
   }) : undefined
-  const { limiter = createLimiter() } = options
+  const { limiter = createLimiter(), names = new Names() } = options
   const limitTally = new LimitTally()
   const measurements = new Measurements()
   const shedding = startShedding()
@@ -128,6 +131,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     balancing: { zone: options.zone, follow: reports.follow },
     upstreams: new Upstreams(options.limits, vault),
     vault,
+    ...(workers === undefined && { names }),
     shielding: createShielding({ ...(checks && { checks }), log: (...line) => log.write(...line) }),
     filterDeps: { authenticators, backendTokens, limiter, limitTally, measurements, mirrors, ...options.filterDeps, audit },
   })
@@ -191,6 +195,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     pace.close()
     shedding.close()
     checks?.close()
+    names.close()
     reports.close()
     await runtime.close()
     await audit.close()

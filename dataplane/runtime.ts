@@ -17,6 +17,7 @@ import { Measurements } from './telemetry/measurements.ts'
 import { SeriesSet } from './telemetry/series.ts'
 import type { BalancingDeps } from './upstream/balancing.ts'
 import { Groups } from './upstream/groups.ts'
+import type { Names } from './upstream/names.ts'
 import { Upstreams } from './upstream/pool.ts'
 import { createShielding, type Shielding } from './upstream/shielding.ts'
 import { Vault } from './vault.ts'
@@ -57,10 +58,12 @@ export type RuntimeDeps = Readonly<{
   filterDeps?: Partial<FilterDeps>
   balancing?: BalancingDeps
   shielding?: Shielding
+  /** Follows where the names of URLs lead. */
+  names?: Names
 }>
 
 export function createRuntime({
-  vault = new Vault(), upstreams = new Upstreams(undefined, vault), filterDeps: given, balancing = {}, shielding = createShielding(),
+  vault = new Vault(), upstreams = new Upstreams(undefined, vault), filterDeps: given, balancing = {}, shielding = createShielding(), names,
 }: RuntimeDeps = {}): Runtime {
   const filterDeps: FilterDeps = {
     vault,
@@ -69,7 +72,7 @@ export function createRuntime({
   }
   const patterns = createPatterns()
   const series = new SeriesSet()
-  const groups = new Groups(upstreams)
+  const groups = new Groups(upstreams, names)
   /** By route: what of it must outlive a table. */
   const states = new Map<string, RouteState>()
   let outcomes: ReadonlyMap<string, Outcome> = new Map()

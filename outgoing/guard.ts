@@ -83,7 +83,11 @@ export class AddressRefused extends Error {
 type Callback = (error: Error | null, address: string | LookupAddress[], family?: number) => void
 
 /** A resolver, as `net.connect` takes one. */
-export type Lookup = typeof resolve
+export type Lookup = (
+  hostname: string,
+  options: LookupOptions & { all: true },
+  callback: (error: Error | null, addresses: readonly LookupAddress[]) => void,
+) => void
 
 /** A `lookup` for `net.connect` that leaves out what a URL may not lead to, and fails when nothing is left. */
 export function guardedLookup(reach: Reach, lookup: Lookup = resolve) {

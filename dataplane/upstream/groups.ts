@@ -3,7 +3,9 @@ import type { BackendTls } from '../../table/backend.ts'
 import type { Reach } from '../../table/reach.ts'
 import type { EndpointSet } from '../../table/endpoints.ts'
 import type { Variant } from '../../table/route.ts'
-import type { Upstream, Upstreams } from './pool.ts'
+import { mayReach } from '../../outgoing/guard.ts'
+import type { Names } from './names.ts'
+import type { Address, Upstream, Upstreams } from './pool.ts'
 import { tlsTerms } from './tls.ts'
 
 /** The ready endpoints behind one target, replaced as they come and go. No route is rebuilt for it. */
@@ -28,7 +30,17 @@ export type BuiltTarget =
 const hostName = /^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*$/
 
 /** `set`: the endpoint set it follows, last read as `from`; a URL follows none. `holders`: the targets that lead here. */
-type Known = { group: Group; key: string; tenant: string; set: string | undefined; tls: BackendTls | undefined; from: EndpointSet | undefined; holders: number }
+type Known = {
+  group: Group
+  key: string
+  tenant: string
+  set: string | undefined
+  tls: BackendTls | undefined
+  from: EndpointSet | undefined
+  holders: number
+  /** Lets go of the name that a URL is followed by. */
+  stop: (() => void) | undefined
+}
 
 /** The endpoint groups in use, by tenant and what they point at. */
 export class Groups {
@@ -37,8 +49,12 @@ export class Groups {
   readonly #byGroup = new Map<Group, Known>()
   #endpoints: ReadonlyMap<string, EndpointSet> = new Map()
 
-  constructor(upstreams: Upstreams) {
+  readonly #names: Names | undefined
+
+  /** @param names follows where the names of URLs lead; without it that is asked for each connection */
+  constructor(upstreams: Upstreams, names?: Names) {
     this.#upstreams = upstreams
+    this.#names = names
   }
 
   /** The endpoints that groups made from here on begin with; the others follow with `follow`. */
@@ -66,6 +82,7 @@ export class Groups {
     if (known === undefined || --known.holders > 0) return
     this.#byKey.delete(known.key)
     this.#byGroup.delete(known.group)
+    known.stop?.()
     for (const member of known.group.members) this.#upstreams.release(member)
   }
 
@@ -81,16 +98,36 @@ export class Groups {
   }
 
   #urlGroup(tenant: string, { url, tls, loopback, private: inside }: Readonly<Reach & { url: string; tls?: BackendTls | undefined }>): Group {
-    const { origin } = new URL(url)
+    const { origin, hostname } = new URL(url)
     const known = this.#known(`${tenant} url ${origin} ${loopback} ${inside}${termsKey(tls)}`, tenant, undefined, tls)
-    if (known.holders === 1) known.group.members = [this.#upstreams.hold(tenant, { origin, guard: { loopback, ...(inside && { private: inside }) }, tls })]
+    if (known.holders > 1) return known.group
+    const reach = { loopback, ...(inside && { private: inside }) }
+    const to = { origin, guard: reach, tls }
+    known.group.members = [this.#upstreams.hold(tenant, to)]
+    if (this.#names !== undefined && isIP(hostname.replace(/^\[|\]$/g, '')) === 0) this.#followName(known, this.#names, hostname, to)
     return known.group
+  }
+
+  /** Each address that its name leads to is an endpoint. Until the first answer, and where all are forbidden, it is the name itself. */
+  #followName(known: Known, names: Names, hostname: string, to: Address & { guard: Reach }): void {
+    const changed = (): void => {
+      const { addresses } = name
+      const before = known.group.members
+      const allowed = addresses.filter(({ address }) => mayReach(address, to.guard))
+      known.group.members = allowed.length === 0 ? [this.#upstreams.hold(known.tenant, to)]
+        : allowed.map((first) => this.#upstreams.hold(known.tenant, { ...to, at: { first, name } }))
+      for (const follow of known.group.followers) follow()
+      for (const member of before) this.#upstreams.release(member)
+    }
+    const name = names.follow(hostname, changed)
+    known.stop = () => names.release(hostname, changed)
+    if (name.addresses.length > 0) changed()
   }
 
   #known(key: string, tenant: string, set: string | undefined, tls: BackendTls | undefined): Known {
     let known = this.#byKey.get(key)
     if (known === undefined) {
-      known = { group: { members: [], followers: new Set() }, key, tenant, set, tls, from: undefined, holders: 0 }
+      known = { group: { members: [], followers: new Set() }, key, tenant, set, tls, from: undefined, holders: 0, stop: undefined }
       this.#byKey.set(key, known)
       this.#byGroup.set(known.group, known)
     }

@@ -8,6 +8,7 @@ import { createConnect, type Connect } from './connect.ts'
 import { getPage } from './load/page.ts'
 import { Http1Pool, intoBuffer } from './http1.ts'
 import { Http2Pool } from './http2.ts'
+import { lookupFirst, type FollowedName, type NameAddress } from './names.ts'
 import { silence, type Silence } from './silence.ts'
 import { SecretMissing, tlsTerms, type TlsTerms } from './tls.ts'
 import type { Latency } from './pick/latency.ts'
@@ -48,6 +49,8 @@ export type Address = Readonly<{
   origin: string
   /** Of a URL: its address is checked when connecting. Absent for an endpoint, which is an address already. */
   guard?: Reach
+  /** Of a URL whose name leads to several: the one that is meant, and what the name leads to. */
+  at?: Readonly<{ first: NameAddress; name: FollowedName }>
   /** Of an endpoint that speaks TLS, and of a URL with terms of its own. */
   tls?: BackendTls | undefined
 }>
@@ -85,7 +88,7 @@ export class Upstream implements Member {
     this.#address = address
     this.#vault = vault
     this.#limits = limits
-    this.label = new URL(address.origin).host
+    this.label = labelOf(address)
   }
 
   get address(): Address {
@@ -211,6 +214,14 @@ const keyOf = (lane: number, timeout: number) => lane * laneWidth + timeout
 const laneOf = (key: number) => Math.floor(key / laneWidth)
 const laneWidth = 2 ** 31
 
+/** Of a URL whose name leads to several, the one that is meant. */
+function labelOf({ origin, at }: Address): string {
+  const { host, port, protocol } = new URL(origin)
+  if (at === undefined) return host
+  const { address, family } = at.first
+  return `${family === 6 ? `[${address}]` : address}:${port || (protocol === 'https:' ? 443 : 80)}`
+}
+
 /** With its brackets, where it has some. */
 const hostOf = (origin: string): string => new URL(origin).hostname
 
@@ -223,8 +234,8 @@ function http1Pool(address: Address, connections: number, timeout: number, vault
 }
 
 /** @param more what else every connection begins with */
-function createConnector(timeout: number, { guard, tls }: Address, vault: Vault, more: More): Connect {
-  const lookup = guard && guardedLookup(guard)
+function createConnector(timeout: number, { guard, at, tls }: Address, vault: Vault, more: More): Connect {
+  const lookup = guard && guardedLookup(guard, at && lookupFirst(at.first, at.name))
   const base = { timeout, ...more, ...(lookup && { lookup }) }
   const plain = tls === undefined ? createConnect(base) : undefined
   const connectorOf = (): Connect | undefined => {
@@ -260,7 +271,7 @@ export class Upstreams {
 
   /** The endpoint, held until it is released as often. */
   hold(tenant: string, address: Address, { zone, metrics }: Place = {}): Upstream {
-    const key = `${tenant} ${address.origin} ${address.guard ? `url ${address.guard.loopback} ${address.guard.private}` : ''} ${address.tls ? JSON.stringify(address.tls) : ''}`
+    const key = `${tenant} ${address.origin} ${address.guard ? `url ${address.guard.loopback} ${address.guard.private}` : ''} ${address.at?.first.address ?? ''} ${address.tls ? JSON.stringify(address.tls) : ''}`
     let held = this.#live.get(key)
     if (held === undefined) {
       held = { upstream: new Upstream(key, address, this.#limits, this.vault), holders: 0 }
