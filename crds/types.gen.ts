@@ -923,6 +923,12 @@ export type Retry = {
   readonly reasons?: readonly ('connect-failure' | 'reset-before-response' | 'timeout')[]
   /** Status codes of the backend that are retried, such as 503. Default: none. */
   readonly codes?: readonly number[]
+  /**
+   * Which calls may be made twice; others are repeated only where the backend certainly did not act on them. Methods:
+   * those that HTTP calls idempotent, and requests with an Idempotency-Key. Inference: the calls of V1, V2 and OpenAI
+   * that compute, too. Default: Methods.
+   */
+  readonly idempotent?: 'Methods' | 'Inference'
   /** Retries as a share of the requests in progress, at most. Default: 10. 0 to 100. */
   readonly budgetPercent?: number
   /** Wait before a retry, doubled each time and spread at random. Default: 25ms. */

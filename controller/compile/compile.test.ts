@@ -207,7 +207,7 @@ test('a route deleted and made again does not inherit what its namesake had in f
 
 test('a last good rule survives several bad edits in a row', () => {
   const compile = createCompiler(options)
-  const bad = (attempts: number) => route('ml/one', { rules: [rule('infer', '/x', { retry: { attempts } })] })
+  const bad = (maxSize: number) => route('ml/one', { rules: [rule('infer', '/x', { batching: { maxSize, maxDelay: '5ms' } })] })
   compile(one)
   compile({ ...one, modelRoutes: new Map([['ml/one', bad(1)]]) })
   const after = compile({ ...one, modelRoutes: new Map([['ml/one', bad(2)]]) })
@@ -256,7 +256,7 @@ const ruleSpec = fc
         none,
         none,
         none,
-        { retry: { attempts: 1 } },
+        { batching: { maxSize: 2, maxDelay: '5ms' } },
         { authorization: { allow: [{ groups: ['a'] }] } },
       ),
     },

@@ -191,7 +191,10 @@ function resolution(draft: RouteDraft, problems: readonly Problem[]): Verdict {
 /** As much as the status field holds. */
 function weightsOf(item: Route): string {
   const rules = item.rules.filter(({ variants }) => variants.length > 0).map(({ name, variants }) => {
-    return `${name}: ${variants.map((variant) => `${variant.name}=${percent(variant.weight)}`).join(' ')}`
+    const levels = [...new Set(variants.map(({ priority }) => priority))].toSorted((a, b) => a - b)
+    const shown = levels.map((level) => variants.filter(({ priority }) => priority === level)
+      .map((variant) => `${variant.name}=${percent(variant.weight)}`).join(' '))
+    return `${name}: ${shown.join(', then ')}`
   })
   const text = rules.join('; ')
   return text.length > 4096 ? `${text.slice(0, 4095)}…` : text

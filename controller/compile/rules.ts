@@ -15,6 +15,7 @@ import { invalid, quote } from './problems.ts'
 import type { CheckRegex } from './regexes.ts'
 import type { BackendRef, RouteSpec, RuleSpec } from './spec.ts'
 import type { BackendContext } from './targets.ts'
+import { compileResilience } from './resilience.ts'
 import { servedModel } from './served.ts'
 import { compileSizeLimits } from './sizes.ts'
 import { compileTimeouts } from './timeouts.ts'
@@ -55,6 +56,8 @@ export function compileRule(spec: RuleSpec, place: string, context: RuleContext)
   const split = compileSplit(spec.split)
   const mirror = compileMirror(spec, `${place}.mirror`, problems)
   const timeouts = compileTimeouts(spec.timeouts, `${place}.timeouts`, problems)
+  const resilience = compileResilience(spec, place, timeouts, problems)
+  const deadlineHeader = spec.timeouts?.deadlineHeader?.toLowerCase()
   const sizeLimits = compileSizeLimits(spec.sizeLimits, `${place}.sizeLimits`, problems)
   const protection = compileProtection(spec, place, context, needs, problems)
   const cors = context.route.cors && compileCors(context.route.cors, problems)
@@ -68,7 +71,7 @@ export function compileRule(spec: RuleSpec, place: string, context: RuleContext)
   const rest = {
     name: spec.name, ...protection, ...(cors && { cors }), variants, overrides, ...(split && { split }), ...(mirror && { mirror }), balance,
     ...(health && { health }), ...(breaker && { breaker }), ...(wakeUp && { wakeUp }),
-    timeouts, ...(sizeLimits && { sizeLimits }), ...(audit && { audit }),
+    timeouts, ...(deadlineHeader !== undefined && { deadlineHeader }), ...resilience, ...(sizeLimits && { sizeLimits }), ...(audit && { audit }),
   } as const
   return { draft: { matches, rest, needs }, problems }
 }
@@ -124,9 +127,9 @@ function compileVariants(
   needs: Needs,
   problems: Problem[],
 ): readonly Variant[] {
-  const weights = shares(refs.map((ref) => ref.weight ?? 1))
-  if (refs.length > 0 && !weights) {
-    problems.push(invalid(place, 'every weight is 0, so nobody would take the requests; give one variant a weight'))
+  const weights = sharesByPriority(refs)
+  if (refs.length > 0 && !refs.some(({ priority = 0, weight = 1 }) => priority === 0 && weight > 0)) {
+    problems.push(invalid(place, 'every weight is 0, so nobody would take the requests; give one variant of priority 0 a weight'))
   }
   return refs.map((ref, at) => {
     const here = `${place}[${at}]`
@@ -146,14 +149,25 @@ function compileVariants(
     const served = health?.active?.type === 'Model' ? servedModel(ref, matches, here, problems) : undefined
     return {
       name: ref.variant,
-      weight: weights?.[at] ?? 0,
-      priority: 0,
+      weight: weights[at] ?? 0,
+      priority: ref.priority ?? 0,
       target,
       ...(credentials && 'value' in credentials && { credentials: credentials.value }),
       ...(ref.model === undefined ? {} : { model: modelOf(ref.model) }),
       ...(served && { served }),
     }
   })
+}
+
+/** Each priority is shared out by itself. */
+function sharesByPriority(refs: readonly BackendRef[]): readonly number[] {
+  const found = refs.map(() => 0)
+  for (const level of new Set(refs.map(({ priority = 0 }) => priority))) {
+    const members = [...refs.entries()].filter(([, { priority = 0 }]) => priority === level)
+    const split = shares(members.map(([, { weight = 1 }]) => weight))
+    for (const [i, [at]] of members.entries()) found[at] = split?.[i] ?? 0
+  }
+  return found
 }
 
 function modelOf({ name, version }: NonNullable<BackendRef['model']>): NonNullable<Variant['model']> {

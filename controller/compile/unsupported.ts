@@ -10,13 +10,8 @@ export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy'
   ModelRoute: [
     { path: 'spec.rules[].matches[].model.type', admits: ['Exact'] },
     { path: 'spec.rules[].matches[].body' },
-    { path: 'spec.rules[].backendRefs[].priority', admits: [0] },
     { path: 'spec.rules[].backendRefs[].protocol', admits: ['Passthrough'] },
     { path: 'spec.rules[].rollout' },
-    { path: 'spec.rules[].timeouts.deadlineHeader' },
-    { path: 'spec.rules[].retry' },
-    { path: 'spec.rules[].hedge' },
-    { path: 'spec.rules[].fallbackResponse' },
     { path: 'spec.rules[].validation' },
     { path: 'spec.rules[].transform' },
     { path: 'spec.rules[].compose' },

@@ -75,6 +75,7 @@ export const fullRule = {
   retry: {
     attempts: 1, reasons: ['connect-failure', 'reset-before-response', 'timeout'], codes: [503], budgetPercent: 10,
     backoff: '25ms',
+    idempotent: 'Inference',
   },
   hedge: { after: '200ms', budgetPercent: 5 },
   fallbackResponse: { status: 200, contentType: 'application/json', body: '{}' },

@@ -33,6 +33,9 @@ export function retry(description: string): ObjectNode {
       choice('A failure.', ['connect-failure', 'reset-before-response', 'timeout']), { max: 3 }),
     codes: setOf('Status codes of the backend that are retried, such as 503. Default: none.',
       int('A status code.', 400, 599), { max: 16 }),
+    idempotent: choice(`Which calls may be made twice; others are repeated only where the backend certainly did not act on
+      them. Methods: those that HTTP calls idempotent, and requests with an Idempotency-Key. Inference: the calls of V1,
+      V2 and OpenAI that compute, too. Default: Methods.`, ['Methods', 'Inference']),
     budgetPercent: percent('Retries as a share of the requests in progress, at most. Default: 10.'),
     backoff: duration('Wait before a retry, doubled each time and spread at random. Default: 25ms.'),
   })
