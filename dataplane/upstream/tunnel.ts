@@ -52,6 +52,8 @@ export class Tunnel {
   /** The backend took the request in. */
   #entered = false
   #tried: Upstream[] | undefined
+  /** A tunnel that was not accepted goes to another endpoint so often; one that was connected is never tried again. */
+  readonly #movesMax: number
   #over = false
   #moved = 0
   #idle: number
@@ -60,6 +62,8 @@ export class Tunnel {
     this.#exchange = exchange
     this.#to = to
     this.#opened = opened
+    const { retry } = to.rule
+    this.#movesMax = 1 + (retry?.reasons.includes('connect-failure') === true ? retry.attempts : 0)
     this.#idle = to.rule.timeouts.streamIdle ?? Number.POSITIVE_INFINITY
   }
 
@@ -118,6 +122,7 @@ export class Tunnel {
       return this.#fail(failure('upstream_connect_failed', 'The backend could not be reached.'), 'address refused')
     }
     exchange.endpoint = upstream.label
+    exchange.tries++
     exchange.upstreamStartedAt = performance.now()
     exchange.upstreamEndedAt = 0
     this.#connected = false
@@ -223,8 +228,10 @@ export class Tunnel {
   #failed(upstream: Upstream, error: Error): void {
     if (this.#over || this.#exchange.upgraded || this.#upstream !== upstream) return
     this.#endTry({ kind: 'failed', why: this.#connected ? 'reset' : 'connect' })
-    if (!this.#connected && this.#tried === undefined && this.#to.backend.hasOther([upstream])) {
-      this.#tried = [upstream]
+    const tried = [...this.#tried ?? [], upstream]
+    if (!this.#connected && tried.length <= this.#movesMax && this.#to.backend.hasOther(tried)) {
+      this.#tried = tried
+      this.#exchange.series?.retried('connect-failure')
       this.#gate?.destroy()
       this.#try()
       return

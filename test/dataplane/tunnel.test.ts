@@ -172,3 +172,16 @@ test('drain: a tunnel has its time, then it is cut', { timeout: 8000 }, async (t
   assert.equal(await proxy.drain({ delay: 0, timeout: 300 }), false)
   await closed
 })
+
+test('a tunnel goes on to further endpoints as often as retry says, and only where none has accepted it', { timeout: 5000 }, async (t) => {
+  const { port } = await echo(t)
+  const dead = await Promise.all([deadPort(), deadPort()])
+  const retry = { attempts: 2, reasons: ['connect-failure'], codes: [], budgetPercent: 10, backoff: 25 } as const
+  for (const [more, status] of [[{}, '502'], [{ retry: { ...retry, reasons: [...retry.reasons], codes: [] } }, '101']] as const) {
+    const proxy = await testProxy(t, active('1', [route({ rules: [rule(more)] })], { 'ml/s:80': [...dead, port] }))
+    const client = await rawClient(t, proxy.url)
+    client.send(ask())
+    await client.until((text) => text.startsWith(`HTTP/1.1 ${status}`))
+    client.socket.destroy()
+  }
+})
