@@ -7,6 +7,7 @@ import { findKnown } from '../pipeline/gateway.ts'
 import type { Standing } from '../limits/limiter.ts'
 import { anonymous, type Principal } from '../pipeline/principal.ts'
 import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
+import { isGrpc } from '../protocols/grpc.ts'
 import type { Weighed } from '../upstream/pick/pick.ts'
 import { screen } from '../pipeline/screen.ts'
 import { chooseVariant } from '../pipeline/variant.ts'
@@ -123,16 +124,39 @@ async function run(exchange: Exchange, rule: BuiltRule): Promise<Omit<Explanatio
   if (variant === undefined) return { code: 'no_endpoints', steps: [...steps, { filter: 'split', verdict: 'refuse', why: 'no backend takes requests' }] }
   const split: Step = { filter: 'split', verdict: 'pass', why: exchange.explaining?.get('split') ?? '' }
   const to = { variant: variant.name, steps: [...steps, split] }
-  const { target } = variant
-  if (target.kind === 'unresolved') return { ...to, code: 'backend_unresolved' }
-  return { ...to, ...standing(variant) }
+  const cannot = cannotTake(variant)
+  return { ...to, ...unfitOf(variant), ...(cannot !== undefined && passOn(exchange, rule, variant, cannot, to.steps)) }
 }
 
-/** Whether the variant takes requests at present, and its endpoints that do not. */
-function standing({ backend }: BuiltVariant): Pick<Explanation, 'code' | 'unfit'> {
-  const refused = backend?.foresee()
+/** The first that can take it in the place of one that cannot; where nobody can, why the first could not. */
+function passOn(exchange: Exchange, rule: BuiltRule, chosen: BuiltVariant, code: ErrorCode, steps: readonly Step[]) {
+  const passed = [chosen]
+  const tried: Step[] = [{ filter: 'fallback', verdict: 'pass', why: `${chosen.name} cannot take it: ${code}` }]
+  for (let next = rule.next?.(passed, true); next !== undefined; next = rule.next?.(passed, true)) {
+    const cannot = cannotTake(next)
+    if (cannot === undefined) {
+      exchange.variant = next
+      return { variant: next.name, steps: [...steps, ...tried] }
+    }
+    passed.push(next)
+    tried.push({ filter: 'fallback', verdict: 'pass', why: `${next.name} cannot take it: ${cannot}` })
+  }
+  const { fallbackResponse } = rule
+  if (fallbackResponse !== undefined && !isGrpc(exchange.header('content-type'))) {
+    return { steps: [...steps, ...tried, { filter: 'fallback', verdict: 'pass', why: `the static answer, with status ${fallbackResponse.status}` } as const] }
+  }
+  return { code, steps: passed.length > 1 ? [...steps, ...tried] : steps }
+}
+
+function cannotTake({ target, backend }: BuiltVariant): ErrorCode | undefined {
+  if (target.kind === 'unresolved' || backend === undefined) return 'backend_unresolved'
+  return backend.foresee()?.code
+}
+
+/** Its endpoints that take no requests at present. */
+function unfitOf({ backend }: BuiltVariant): Pick<Explanation, 'unfit'> {
   const unfit = backend?.report().endpoints.filter(({ state }) => state !== 'healthy') ?? []
-  return { ...(refused && { code: refused.code }), ...(unfit.length > 0 && { unfit: unfit.slice(0, weighedMax) }) }
+  return unfit.length > 0 ? { unfit: unfit.slice(0, weighedMax) } : {}
 }
 
 function picking(exchange: Exchange): Pick<Explanation, 'endpoint' | 'endpoints'> {

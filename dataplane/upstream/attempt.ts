@@ -135,6 +135,6 @@ function failed(error: Error, phase: Phase): TryOutcome {
   const code = 'code' in error ? error.code : ''
   // A connection that was kept open may be closed as idle, and a request that cannot be sent is nobody's fault there.
   if (error instanceof ClientLeft || code === 'REQUEST_INVALID' || (error instanceof ConnectionLost && error.stale)) return cancelled
-  if (phase === 'connecting') return { kind: 'failed', why: 'connect' }
+  if (phase === 'connecting' || code === 'STREAM_REFUSED') return { kind: 'failed', why: 'connect' }
   return { kind: 'failed', why: code === 'UPSTREAM_PROTOCOL' ? 'protocol' : 'reset' }
 }

@@ -50,6 +50,13 @@ export class RequestBody {
     return !this.#begun || this.#kept !== undefined
   }
 
+  /** All of it, where it has come and was kept. */
+  get whole(): Buffer | undefined {
+    if (!this.#complete || this.#kept === undefined) return undefined
+    if (this.#kept.length > 1) this.#kept = [Buffer.concat(this.#kept)]
+    return this.#kept[0]
+  }
+
   /** Begins, or begins again after `release`. */
   flow(sink: BodySink): void {
     if (this.#over) return

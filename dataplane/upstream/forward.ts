@@ -146,8 +146,9 @@ export class Forwarding implements Way, Sender, Teller {
     if (this.#body !== undefined) return this.#body
     const exchange = this.#exchange
     if (exchange.received.bodyLength === 0 || exchange.body !== undefined) return null
-    const { retry, next, requestMax } = this.#rule
-    this.#stream ??= new RequestBody(exchange.request, retry !== undefined || next !== undefined, (chunk) => {
+    if (this.#stream?.whole !== undefined) return this.#stream.whole
+    const { retry, hedge, next, requestMax } = this.#rule
+    this.#stream ??= new RequestBody(exchange.request, retry !== undefined || hedge !== undefined || next !== undefined, (chunk) => {
       exchange.bodyTap?.(chunk)
       if (chunk === undefined) return
       exchange.bytesIn += chunk.length
@@ -170,7 +171,7 @@ export class Forwarding implements Way, Sender, Teller {
   }
 
   mayDouble(): boolean {
-    return this.#stream === undefined && (this.#isIdempotent() || this.#isInference())
+    return (this.#stream === undefined || this.#stream.whole !== undefined) && (this.#isIdempotent() || this.#isInference())
   }
 
   #isIdempotent(): boolean {
@@ -180,7 +181,7 @@ export class Forwarding implements Way, Sender, Teller {
 
   #isInference(): boolean {
     const { method, path, received } = this.#exchange
-    return method === 'POST' && isInference(path, received.headers, this.#body)
+    return method === 'POST' && isInference(path, received.headers, this.#body ?? this.#stream?.whole)
   }
 
   limit(): number {
@@ -190,7 +191,7 @@ export class Forwarding implements Way, Sender, Teller {
   hasNext(miss: Miss): boolean {
     if (this.#rule.fallbackResponse !== undefined && !this.#grpc) return true
     const { variant } = this.#exchange
-    return this.#mayPassOn(miss) && variant !== undefined && this.#rule.next?.([...this.#passed ?? [], variant]) !== undefined
+    return this.#mayPassOn(miss) && variant !== undefined && this.#rule.next?.([...this.#passed ?? [], variant], true) !== undefined
   }
 
   #mayPassOn(miss: Miss): boolean {

@@ -32,8 +32,8 @@ export class Call implements Controller {
   }
 
   /** @param done called once, when its place on the connection is free again
-   *  @param again takes it back when the server refused it, untouched: false where it may not be repeated any more */
-  start(session: ClientHttp2Session, scheme: string, done: () => void, lastStream: () => number, again: () => boolean): void {
+   *  @param again takes it back when the server refused it, untouched */
+  start(session: ClientHttp2Session, scheme: string, done: () => void, lastStream: () => number, again: () => void): void {
     if (!this.#started) this.#handler.onRequestStart(this)
     this.#started = true
     if (this.aborted) {
@@ -84,7 +84,11 @@ export class Call implements Controller {
       done()
       if (this.#over) return
       const refused = stream.rstCode === constants.NGHTTP2_REFUSED_STREAM || (stream.id ?? 0) > lastStream()
-      if (refused && !this.#answered && !this.aborted && !isStream(body) && again()) return
+      if (refused && !this.#answered && !this.aborted) {
+        if (isStream(body)) this.fail(new StreamRefused('the backend refuses the request'))
+        else again()
+        return
+      }
       this.fail(this.reason ?? failed ?? new StreamBroken('the stream was broken off'))
     })
     this.#send(stream)
@@ -140,7 +144,8 @@ function headersOf({ path, method, headers, body }: Sent, scheme: string): strin
     const name = headers[i] ?? ''
     const value = headers[i + 1] ?? ''
     if (name === 'host') authority = value
-    else rest.push(name, value)
+    // Of a body that is sent in one piece it is written below.
+    else if (name !== 'content-length' || !Buffer.isBuffer(body)) rest.push(name, value)
     if (name === 'content-type') grpc = isGrpc(value)
   }
   if (Buffer.isBuffer(body)) rest.push('content-length', String(body.length))

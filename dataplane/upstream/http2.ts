@@ -67,14 +67,13 @@ export class Http2Pool {
       if (this.#closed && connection.streams === 0) connection.session.close()
       if (this.#queue.length > 0) this.#serve()
     }
-    const again = (): boolean => {
+    const again = (): void => {
       if (++waiting.refusals > refusalsMax) {
         waiting.call.fail(new StreamRefused('the backend refuses the request'))
-        return true
+        return
       }
       this.#queue.unshift(waiting)
       this.#serve()
-      return true
     }
     waiting.call.start(connection.session, this.#origin.protocol.slice(0, -1), done, () => connection.lastStream, again)
   }

@@ -4,8 +4,8 @@ import { createSplitter, type SplitState, type Splitter } from './split.ts'
 /** How far each share of each priority is behind; outlives the table. */
 export type Tiers = Map<number, SplitState>
 
-/** Who takes a request after these could not; undefined: nobody is left. */
-export type Next<V> = (passed: readonly V[]) => V | undefined
+/** Who takes a request after these could not; undefined: nobody is left. `dry`: without taking a turn. */
+export type Next<V> = (passed: readonly V[], dry?: boolean) => V | undefined
 
 /**
  * A higher priority is used when no lower one can take the request: so the others of the lowest priority come first, the
@@ -17,11 +17,11 @@ export function createNext<V>(variants: readonly Variant[], built: readonly V[],
   const levels = [...new Set(variants.map(({ priority }) => priority))].toSorted((a, b) => a - b)
     .map((level) => levelOf(level, variants, built, tiers))
   for (const known of tiers.keys()) if (!variants.some(({ priority }) => priority === known)) tiers.delete(known)
-  return (passed) => {
+  return (passed, dry) => {
     for (const { members, split } of levels) {
       const left = members.filter(({ variant }) => !passed.includes(variant))
       if (left.length === 0) continue
-      const chosen = left.length === members.length ? split() : undefined
+      const chosen = left.length === members.length ? split(dry) : undefined
       return (members.find(({ at }) => at === chosen) ?? left[0])?.variant
     }
     return undefined

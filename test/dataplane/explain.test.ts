@@ -69,3 +69,19 @@ test('a question that cannot be read is answered with what is wrong with it', as
   }
   assert.equal((await fetch(`${urls.admin}/explain`)).status, 405)
 })
+
+test('explain says who takes a request whose variant cannot, takes no turn for it, and names the static answer', async (t) => {
+  const port = await httpUpstream(t, (_, response) => response.end())
+  const variants = [variant('stable', 'none'), variant('a', 'ml/s:80', { priority: 1, weight: 500_000 }), variant('b', 'ml/s:80', { priority: 1, weight: 500_000 })]
+  const canned = { fallbackResponse: { status: 202, contentType: 'text/plain', body: 'later' } }
+  const { urls, activate } = await testProxy(t, active('1', [route({ rules: [rule({ variants })] })], { none: [], 'ml/s:80': [port] }))
+  for (let i = 0; i < 3; i++) {
+    const { body } = await ask(urls.admin, { url: '/' })
+    assert.deepEqual([body['variant'], body['code'], body['endpoint']], ['a', undefined, `127.0.0.1:${port}`])
+    assert.deepEqual((body['steps'] as unknown[]).at(-1), { filter: 'fallback', verdict: 'pass', why: 'stable cannot take it: no_endpoints' })
+  }
+  activate(active('2', [route({ rules: [rule({ variants, ...canned })] })], { none: [], 'ml/s:80': [] }))
+  const { body } = await ask(urls.admin, { url: '/' })
+  assert.deepEqual([body['variant'], body['code'], body['endpoint']], ['stable', undefined, undefined])
+  assert.deepEqual((body['steps'] as { why: string }[]).map(({ why }) => why).slice(-2), ['b cannot take it: no_endpoints', 'the static answer, with status 202'])
+})

@@ -42,7 +42,7 @@ test('what must not be done twice is not asked of two, whatever it waits', { tim
   const calls: readonly (readonly [string, RequestInit])[] = [
     ['/x', { method: 'POST', body: 'x' }],
     [infer, { method: 'POST', body: '{"parameters":{"sequence_id":1}}' }],
-    [infer, { method: 'POST', body: 'x'.repeat(100_000) }],
+    [infer, { method: 'POST', body: 'x'.repeat(2_000_000) }],
     ['/v2/repository/models/m/load', { method: 'POST', body: '{}' }],
   ]
   for (const [path, init] of calls) {
