@@ -71,7 +71,7 @@ function runInOneShell(shell: readonly Block[], cwd: string, adapt: (text: strin
 
 function copyOfTree(replacements: Readonly<Record<string, string>>): string {
   const folder = mkdtempSync(join(tmpdir(), 'modelroute-readme-'))
-  for (const part of ['cli', 'controller', 'crds', 'dataplane', 'examples', 'table', 'package.json']) {
+  for (const part of ['cli', 'controller', 'crds', 'dataplane', 'examples', 'outgoing', 'table', 'package.json']) {
     cpSync(join(root, part), join(folder, part), { recursive: true })
   }
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
