@@ -1,4 +1,3 @@
-import { Server as NetServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Door } from './server.ts'
 
@@ -28,25 +27,22 @@ export function createDrain(): Drain & Readonly<{ add(door: Door): void }> {
   async function run({ delay, timeout }: DrainOptions): Promise<boolean> {
     await sleep(delay)
     const closed = Promise.all(doors.map(stopAccepting))
-    // Server.close() of node:http would cut idle connections at this very moment (nodejs/node#60617).
     const deadline = performance.now() + timeout
     await Promise.race([closed, sleep(Math.min(lingerMax, timeout))])
     for (const { http2 } of doors) http2.closeGracefully()
     const uncut = await whileOpen(closed, deadline)
-    for (const { server, http2 } of doors) {
-      server.closeAllConnections()
+    for (const { http1, http2 } of doors) {
+      http1.destroy()
       http2.destroy()
     }
     await closed
-    // Ends node:http's own check of its connections.
-    for (const { server } of doors) server.close()
     return uncut
   }
 
   /** Closes what falls idle, until nothing is left (true) or the deadline. */
   async function whileOpen(closed: Promise<unknown>, deadline: number): Promise<boolean> {
     while (performance.now() < deadline) {
-      for (const { server } of doors) server.closeIdleConnections()
+      for (const { http1 } of doors) http1.closeIdle()
       if (await Promise.race([closed.then(() => true), sleep(every, false)])) return true
     }
     return false
@@ -63,6 +59,6 @@ export function createDrain(): Drain & Readonly<{ add(door: Door): void }> {
 function stopAccepting({ server }: Door): Promise<void> {
   if (!server.listening) return Promise.resolve()
   const { promise, resolve } = Promise.withResolvers<void>()
-  NetServer.prototype.close.call(server, () => resolve())
+  server.close(() => resolve())
   return promise
 }

@@ -86,7 +86,7 @@ function answer(exchange: Exchange, models: readonly Listed[]): Way {
         'content-type', 'application/json', 'content-length', String(Buffer.byteLength(body)), 'cache-control', 'no-store',
         'vary', 'Authorization', 'x-request-id', requestId,
       ])
-      response.end(body)
+      response.end(Buffer.from(body))
     },
     clientClosed() {},
   }

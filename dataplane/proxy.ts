@@ -177,15 +177,20 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
 
   const open = async (name: string, door: Door, bind: Bind) => {
     doors.push(door)
-    const url = await start(name, door.server, bind)
+    const { url } = await listen(door.server, bind.host, bind.port)
+    announce(name, url)
     drain.add(door)
-    return url ?? ''
+    return url
   }
 
   const close = async (): Promise<void> => {
     closed = true
     certificates?.close()
-    for (const { http2 } of doors) http2.destroy()
+    for (const { server, http1, http2 } of doors) {
+      server.close()
+      http1.destroy()
+      http2.destroy()
+    }
     for (const server of servers) {
       server.close()
       server.closeAllConnections()

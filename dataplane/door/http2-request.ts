@@ -1,48 +1,32 @@
 import type { Http2ServerRequest, ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
+import type { BodySink, DoorRequest } from '../pipeline/door.ts'
 import { failure, type Failure } from '../pipeline/errors.ts'
 
-type Listener = (...args: unknown[]) => void
-
 /**
- * A stream's request as the pipeline knows requests: what of node:http's IncomingMessage it uses. (The compatibility
- * classes of node:http2 end a body cleanly when the client resets its stream, and say less than is asked here.)
+ * A stream's request. (The compatibility classes of node:http2 end a body cleanly when the client resets its stream,
+ * and say less than is asked here.)
  */
-export class Http2Request {
+export class Http2Request implements DoorRequest {
   /** Not what any HTTP/1.1 request line can say: `HTTP/2.0` there is refused. */
   readonly httpVersion = '2'
-  /** Nothing of a body must be read on and thrown away: a stream that has been answered is reset. */
-  readonly complete = true
   readonly method: string
   readonly url: string
   readonly rawHeaders: readonly string[]
-  readonly socket: Socket
+  readonly remoteAddress: string
+  readonly encrypted: boolean
   readonly stream: ServerHttp2Stream
   /** Of the body, as far as somebody has asked for it. */
   bytesRead = 0
-  readonly #counting = new Map<Listener, Listener>()
+  #sink: BodySink | undefined
 
   constructor(stream: ServerHttp2Stream, socket: Socket, head: Head) {
     this.stream = stream
-    this.socket = socket
+    this.remoteAddress = socket.remoteAddress ?? ''
+    this.encrypted = 'encrypted' in socket
     this.method = head.method
     this.url = head.path
     this.rawHeaders = head.headers
-  }
-
-  /** By name, of those that occur more than once the last. */
-  get headers(): Readonly<Record<string, string>> {
-    const headers: Record<string, string> = Object.create(null)
-    for (let i = 0; i < this.rawHeaders.length; i += 2) headers[this.rawHeaders[i] ?? ''] = this.rawHeaders[i + 1] ?? ''
-    return headers
-  }
-
-  get destroyed(): boolean {
-    return this.stream.destroyed
-  }
-
-  get readableEnded(): boolean {
-    return this.stream.readableEnded && !this.stream.aborted
   }
 
   /** More of the body is wanted than has come. */
@@ -50,40 +34,46 @@ export class Http2Request {
     return this.stream.readableFlowing === true && !this.stream.readableEnded
   }
 
-  on(event: string, listener: Listener): this {
-    if (event !== 'data') {
-      this.stream.on(event, listener)
-      return this
-    }
-    const counting: Listener = (chunk) => {
-      if (Buffer.isBuffer(chunk)) this.bytesRead += chunk.length
-      listener(chunk)
-    }
-    this.#counting.set(listener, counting)
-    this.stream.on(event, counting)
-    return this
+  read(sink: BodySink): void {
+    this.release()
+    const { stream } = this
+    this.#sink = sink
+    stream.on('data', this.#onData)
+    stream.once('end', this.#onEnd)
+    stream.once('close', this.#onClose)
+    stream.resume()
   }
 
-  once(event: string, listener: Listener): this {
-    // Node ends the body of a stream that was reset without an error as if it were whole.
-    if (event === 'end') this.stream.once('end', () => { if (!this.stream.aborted) listener() })
-    else this.stream.once(event, listener)
-    return this
-  }
-
-  off(event: string, listener: Listener): this {
-    this.stream.off(event, this.#counting.get(listener) ?? listener)
-    return this
-  }
-
-  pause(): this {
-    this.stream.pause()
-    return this
-  }
-
-  resume(): this {
+  resume(): void {
     this.stream.resume()
-    return this
+  }
+
+  release(): void {
+    if (this.#letGo() !== undefined) this.stream.pause()
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.bytesRead += chunk.length
+    if (this.#sink?.data(chunk) === false) this.stream.pause()
+  }
+
+  readonly #onEnd = (): void => {
+    // Node ends the body of a stream that was reset without an error as if it were whole.
+    if (!this.stream.aborted) this.#letGo()?.end()
+  }
+
+  readonly #onClose = (): void => {
+    this.#letGo()?.fail(new Error('the client left in the middle of the request body'))
+  }
+
+  #letGo(): BodySink | undefined {
+    const sink = this.#sink
+    this.#sink = undefined
+    if (sink === undefined) return undefined
+    this.stream.off('data', this.#onData)
+    this.stream.off('end', this.#onEnd)
+    this.stream.off('close', this.#onClose)
+    return sink
   }
 }
 
@@ -92,7 +82,6 @@ export type Head = Readonly<{
   method: string
   path: string
   headers: readonly string[]
-  expectsContinue: boolean
   /** What is wrong that only HTTP/2 can get wrong. */
   fault: Failure | undefined
 }>
@@ -110,7 +99,6 @@ export function headOf(raw: Http2ServerRequest['rawHeaders'], endsWithHead: bool
   let authority: string | undefined
   let cookie: string | undefined
   let length = false
-  let expectsContinue = false
   let wrong: string | undefined
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i] ?? ''
@@ -127,7 +115,6 @@ export function headOf(raw: Http2ServerRequest['rawHeaders'], endsWithHead: bool
     } else if (name !== name.toLowerCase()) wrong = 'A header name is not in lower case.'
     else {
       if (name === 'content-length') length = true
-      if (name === 'expect') expectsContinue = value.toLowerCase() === '100-continue'
       headers.push(name, value)
     }
   }
@@ -144,7 +131,7 @@ export function headOf(raw: Http2ServerRequest['rawHeaders'], endsWithHead: bool
     if (hosts.length > 1) wrong ??= 'The request has more than one Host.'
   }
   if (!length && !endsWithHead) headers.push('transfer-encoding', 'chunked')
-  return { method, path, headers, expectsContinue, fault: faultOf(method, wrong) }
+  return { method, path, headers, fault: faultOf(method, wrong) }
 }
 
 function faultOf(method: string, wrong: string | undefined): Failure | undefined {

@@ -1,16 +1,17 @@
 import { EventEmitter } from 'node:events'
 import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
+import type { DoorResponse } from '../pipeline/door.ts'
 import type { Http2Request } from './http2-request.ts'
 
 const { NGHTTP2_NO_ERROR } = constants
 
-/**
- * A stream's response as the pipeline knows responses: what of node:http's ServerResponse it uses. Headers go out with
- * the first byte of the body, or with `flushHeaders`, or with the end.
- */
-export class Http2Response extends EventEmitter {
-  readonly req: Http2Request
+/** A stream's response. Headers go out with the first byte of the body, or with `flushHeaders`, or with the end. */
+export class Http2Response extends EventEmitter implements DoorResponse {
+  readonly plain = false
+  readonly chunks = false
+  /** What was given is the stream's until it has gone. */
+  readonly pending = true
   statusCode = 200
   /** The connection outlives the answer whatever it says: a drain ends it with a GOAWAY. */
   shouldKeepAlive = true
@@ -26,7 +27,6 @@ export class Http2Response extends EventEmitter {
   constructor(request: Http2Request) {
     super()
     const { stream } = request
-    this.req = request
     this.#stream = stream
     stream.on('error', ignore)
     stream.on('drain', () => this.emit('drain'))
@@ -57,14 +57,6 @@ export class Http2Response extends EventEmitter {
   get grpcStatus(): number | undefined {
     const told = this.#trailers?.['grpc-status'] ?? this.#headers?.['grpc-status']
     return typeof told === 'string' && /^\d{1,2}$/.test(told) ? Number(told) : undefined
-  }
-
-  get destroyed(): boolean {
-    return this.#stream.destroyed
-  }
-
-  get writableNeedDrain(): boolean {
-    return this.#stream.writableNeedDrain
   }
 
   get writableLength(): number {
@@ -113,8 +105,13 @@ export class Http2Response extends EventEmitter {
   write(chunk: Buffer | string): boolean {
     this.#begin(false)
     this.#written += chunk.length
-    return this.#open() ? this.#stream.write(chunk) : true
+    return this.#open() ? this.#stream.write(chunk, 'latin1') : true
   }
+
+  /** A stream of HTTP/2 gathers by itself what can go out together. */
+  cork(): void {}
+
+  uncork(): void {}
 
   addTrailers(trailers: readonly (readonly [string, string])[]): void {
     const byName: OutgoingHttpHeaders = Object.create(null)
@@ -131,7 +128,7 @@ export class Http2Response extends EventEmitter {
     if (empty) this.#stream.end()
     else {
       this.#written += chunk.length
-      this.#stream.end(chunk)
+      this.#stream.end(chunk, 'latin1')
     }
     return this
   }
@@ -141,6 +138,10 @@ export class Http2Response extends EventEmitter {
     this.#broken = true
     this.#stream.destroy(new Error('the answer was broken off'))
     return this
+  }
+
+  destroySoon(): void {
+    setImmediate(() => this.destroy())
   }
 
   #open(): boolean {

@@ -1,7 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Http2Session, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Gateway } from '../pipeline/gateway.ts'
+import { screen } from '../pipeline/screen.ts'
 import { headOf, Http2Request } from './http2-request.ts'
 import { Http2Response } from './http2-response.ts'
 import type { Pace } from './pace.ts'
@@ -77,12 +77,7 @@ export function createHttp2Door(gateway: Gateway, pace: Pace): Http2Door {
     const request = new Http2Request(stream, socket, head)
     const response = new Http2Response(request)
     pace.watchStream(request, response)
-    // The pipeline is written against node:http's classes, and these two have what it uses of them.
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as said
-    const asMessage = request as unknown as IncomingMessage
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as said
-    const asResponse = response as unknown as ServerResponse
-    gateway(asMessage, asResponse, head.expectsContinue, head.fault)
+    gateway(request, response, head.fault ?? screen(request))
   }
 
   return {

@@ -1,10 +1,9 @@
-import { randomUUID } from 'node:crypto'
-import { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { cutOff } from '../pipeline/cut.ts'
+import { rawHeader, type DoorRequest } from '../pipeline/door.ts'
 import { failure } from '../pipeline/errors.ts'
-import { rawError } from '../pipeline/reply.ts'
 import { isGrpc } from '../protocols/grpc.ts'
+import type { Http1Connection } from './http1-connection.ts'
 import type { Http2Request } from './http2-request.ts'
 import type { Http2Response } from './http2-response.ts'
 
@@ -20,8 +19,8 @@ export type PaceLimits = Readonly<{ bodyRate: number; bodyOver: number; readWith
 const paceLimits: PaceLimits = { bodyRate: 240, bodyOver: 5000, readWithin: 60_000, soon: 8000, every: 1000 }
 
 export type Pace = Readonly<{
-  /** Watches an HTTP/1.1 connection, for as long as it lasts. */
-  watch(socket: Socket): void
+  /** Watches a connection of HTTP/1.1, for as long as it lasts. */
+  watch(connection: Http1Connection): void
   /** Watches a stream of HTTP/2. */
   watchStream(request: Http2Request, response: Http2Response): void
   close(): void
@@ -33,7 +32,7 @@ type Watched = { body: Since | undefined; reading: Since | undefined; idleAt: nu
 
 /** Cuts off clients that hold a connection by sending or reading too slowly. What we or a backend make wait costs nobody. */
 export function createPace(crowded: () => boolean, limits: PaceLimits = paceLimits): Pace {
-  const sockets = new Map<Socket, Watched>()
+  const connections = new Map<Http1Connection, Watched>()
   const streams = new Map<Http2Response, Watched & { request: Http2Request }>()
 
   /** True: less came than is owed. */
@@ -59,35 +58,33 @@ export function createPace(crowded: () => boolean, limits: PaceLimits = paceLimi
     return now - reading.at >= (crowded() ? limits.soon : limits.readWithin)
   }
 
-  function look(socket: Socket, watched: Watched, now: number): void {
-    // Where node:http keeps the answer that a connection is busy with.
-    const current: unknown = Reflect.get(socket, '_httpMessage')
-    if (!(current instanceof ServerResponse)) {
+  function look(connection: Http1Connection, watched: Watched, now: number): void {
+    const { current, socket } = connection
+    if (current === undefined) {
       watched.body = watched.reading = undefined
       // Before the first request, its own time for a head is running.
-      if (socket.bytesWritten === 0) return
+      if (!connection.unused) return
       watched.idleAt ??= now
       if (crowded() && now - watched.idleAt >= limits.soon) socket.destroy()
       return
     }
     watched.idleAt = undefined
-    const { req: request } = current
-    const waits = !request.complete && request.readableFlowing === true && !isGrpc(request.headers['content-type'])
-    if (lags(watched, waits, socket.bytesRead, now)) {
-      tooSlow(socket, current)
+    const { request } = current
+    if (lags(watched, request.waits && !isGrpcCall(request), request.bytesRead, now)) {
+      connection.refuse(late, notSent)
       return
     }
     if (stalls(watched, socket.writableLength > 0, takenFrom(socket), now)) {
       cutOff(current, notTaken)
       // Otherwise the kernel would go on offering what it holds.
-      if ('encrypted' in socket) socket.destroy()
+      if (connection.encrypted) socket.destroy()
       else socket.resetAndDestroy()
     }
   }
 
   function lookAtStream(response: Http2Response, watched: Watched & { request: Http2Request }, now: number): void {
     const { request } = watched
-    if (lags(watched, request.waits && !isGrpc(request.headers['content-type']), request.bytesRead, now)) {
+    if (lags(watched, request.waits && !isGrpcCall(request), request.bytesRead, now)) {
       cutOff(response, notSent)
       response.destroy()
       return
@@ -100,14 +97,14 @@ export function createPace(crowded: () => boolean, limits: PaceLimits = paceLimi
 
   const timer = setInterval(() => {
     const now = performance.now()
-    for (const [socket, watched] of sockets) look(socket, watched, now)
+    for (const [connection, watched] of connections) look(connection, watched, now)
     for (const [response, watched] of streams) lookAtStream(response, watched, now)
   }, limits.every).unref()
 
   return {
-    watch(socket) {
-      sockets.set(socket, { body: undefined, reading: undefined, idleAt: undefined })
-      socket.once('close', () => sockets.delete(socket))
+    watch(connection) {
+      connections.set(connection, { body: undefined, reading: undefined, idleAt: undefined })
+      connection.socket.once('close', () => connections.delete(connection))
     },
     watchStream(request, response) {
       streams.set(response, { request, body: undefined, reading: undefined, idleAt: undefined })
@@ -121,18 +118,8 @@ const notSent = { code: 'invalid_request', cause: 'the body came too slowly' } a
 const notTaken = { code: 'client_closed', cause: 'the answer was taken too slowly' } as const
 
 const late = failure('invalid_request', 'The body of the request did not arrive in time.')
-/** A client that keeps its side open after it was answered is not waited for longer than this. */
-const lingerMax = 1000
-
-function tooSlow(socket: Socket, response: ServerResponse): void {
-  cutOff(response, notSent)
-  if (response.headersSent) {
-    socket.destroy()
-    return
-  }
-  socket.end(rawError(late, randomUUID()))
-  setTimeout(() => socket.destroy(), lingerMax).unref()
-}
+/** Its streams may be silent. */
+const isGrpcCall = (request: DoorRequest) => isGrpc(rawHeader(request, 'content-type'))
 
 /** Bytes that the kernel has taken. Of TLS, those of the connection below it: a record is taken as a whole or not at all. */
 function takenFrom(socket: Socket): number {

@@ -1,6 +1,5 @@
-import { IncomingMessage, ServerResponse } from 'node:http'
-import { Socket } from 'node:net'
 import * as v from 'valibot'
+import type { DoorRequest, DoorResponse } from '../pipeline/door.ts'
 import type { ErrorCode, Failure } from '../pipeline/errors.ts'
 import { Exchange } from '../pipeline/exchange.ts'
 import { findKnown } from '../pipeline/gateway.ts'
@@ -60,10 +59,10 @@ export type Explanation = Readonly<{
 
 /** Goes the way of a request up to where it would be sent, and takes nothing: no turn, no share, no count. */
 export async function explain(table: Table, question: Question): Promise<Explanation> {
-  const { request, response } = unmade(question)
-  const received = screen(request, false)
+  const request = unmade(question)
+  const received = screen(request)
   if ('code' in received) return { code: received.code, steps: [refusal('screen', received)], considered: [] }
-  const exchange = new Exchange(request, response, received, table.version, 'explain', performance.now())
+  const exchange = new Exchange(request, unanswered, received, table.version, 'explain', performance.now())
   exchange.explaining = new Map()
   if (question.as !== undefined) exchange.assumed = consumerNamed(question.as, table)
   exchange.body = Buffer.from(question.body ?? '')
@@ -89,10 +88,10 @@ export type Foreseen = Readonly<{ route?: string; rule?: string; code?: ErrorCod
 
 /** The same for a caller who is known already. */
 export async function foresee(table: Table, question: Question, caller: Principal): Promise<Foreseen> {
-  const { request, response } = unmade(question)
-  const received = screen(request, false)
+  const request = unmade(question)
+  const received = screen(request)
   if ('code' in received) return { code: received.code, limits: [] }
-  const exchange = new Exchange(request, response, received, table.version, 'explain', performance.now())
+  const exchange = new Exchange(request, unanswered, received, table.version, 'explain', performance.now())
   exchange.explaining = new Map()
   exchange.assumed = caller
   exchange.body = Buffer.from(question.body ?? '')
@@ -170,16 +169,29 @@ const weighedMax = 100
 
 const refusal = (filter: string, { code, detail }: Failure): Step => ({ filter, verdict: 'refuse', why: `${code}: ${detail}` })
 
-/** A request as the door would have it from Node, of which nothing was ever sent. */
-function unmade({ method, url, headers, body }: Question): { request: IncomingMessage; response: ServerResponse } {
-  const request = new IncomingMessage(new Socket())
+/** A request as a door would have it, of which nothing was ever sent. */
+function unmade({ method, url, headers, body }: Question): DoorRequest {
   const { host, pathname, search } = new URL(url, 'http://localhost')
   const given = Object.entries(headers)
   const hosted = given.some(([name]) => name.toLowerCase() === 'host')
-  request.method = method
-  request.url = pathname + search
-  request.httpVersion = '1.1'
-  request.rawHeaders = [...(hosted ? [] : ['Host', host]), ...given.flat()]
-  if (body !== undefined) request.rawHeaders.push('Content-Length', String(Buffer.byteLength(body)))
-  return { request, response: new ServerResponse(request) }
+  return {
+    method,
+    url: pathname + search,
+    httpVersion: '1.1',
+    rawHeaders: [
+      ...(hosted ? [] : ['Host', host]), ...given.flat(),
+      ...(body === undefined ? [] : ['Content-Length', String(Buffer.byteLength(body))]),
+    ],
+    remoteAddress: '',
+    encrypted: false,
+    read() {},
+    resume() {},
+    release() {},
+  }
+}
+
+/** Nothing is answered. */
+const unanswered: DoorResponse = {
+  statusCode: 200, shouldKeepAlive: false, headersSent: false, writableEnded: false, writableFinished: false, pending: false, plain: true, chunks: true,
+  writeHead() {}, writeContinue() {}, flushHeaders() {}, write: () => true, addTrailers() {}, end() {}, cork() {}, uncork() {}, destroy() {}, destroySoon() {}, on() {}, once() {},
 }

@@ -25,25 +25,24 @@ function gather(exchange: Exchange, max: number): Promise<Buffer | Failure> {
   const { request: whole } = exchange.rule?.timeouts ?? {}
   const timer = whole === undefined ? undefined
     : setTimeout(() => end(late), Math.max(1, Math.min(exchange.startedAt + whole - performance.now(), 2 ** 31 - 1)))
-  const onData = (chunk: Buffer): void => {
-    size += chunk.length
-    exchange.bytesIn = size
-    if (size > max) end(requestTooLarge(max))
-    else chunks.push(chunk)
-  }
-  const onEnd = (): void => end((exchange.body = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size)))
-  const onClose = (): void => end(gone)
   function end(outcome: Buffer | Failure): void {
     clearTimeout(timer)
-    request.off('data', onData)
-    request.off('end', onEnd)
-    request.off('close', onClose)
-    if ('code' in outcome) request.pause()
+    request.release()
     resolve(outcome)
   }
-  request.on('data', onData)
-  request.once('end', onEnd)
-  request.once('close', onClose)
+  request.read({
+    copies: true,
+    data(chunk) {
+      size += chunk.length
+      exchange.bytesIn = size
+      if (size > max) end(requestTooLarge(max))
+      else chunks.push(Buffer.from(chunk))
+      return size <= max
+    },
+    pending: () => false,
+    end: () => end((exchange.body = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size))),
+    fail: () => end(gone),
+  })
   if (exchange.received.expectsContinue && !exchange.continued) {
     exchange.continued = true
     response.writeContinue()

@@ -1,10 +1,10 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { RequestFacts } from '../../table/expression.ts'
 import { modelOf, protocolOf, type Protocol } from '../protocols/path.ts'
 import type { Members } from '../protocols/json.ts'
 import type { NamedModel } from '../protocols/model.ts'
 import type { Standing } from '../limits/limiter.ts'
 import type { Series } from '../telemetry/series.ts'
+import type { DoorRequest, DoorResponse } from './door.ts'
 import type { ErrorCode } from './errors.ts'
 import { ExchangeFacts } from './facts.ts'
 import type { Geo } from './geo.ts'
@@ -32,6 +32,8 @@ export type Received = Readonly<{
   bodyLength: BodyLength
   /** `Expect: 100-continue`: the client waits for leave to send the body. */
   expectsContinue: boolean
+  /** Another request may come on its connection. */
+  persistent: boolean
 }> & {
   /** With its `?`, as it came. Filters take out what the upstream may not see. */
   query: string
@@ -54,8 +56,8 @@ export type BodyRewrite = Readonly<{ data(chunk: Buffer): Buffer; end(): Buffer 
 
 /** One request and its response, from the door to the log. */
 export class Exchange implements Matchable {
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
+  readonly request: DoorRequest
+  readonly response: DoorResponse
   readonly received: Received
   /** The table that serves it, from here to the end. */
   readonly tableVersion: string
@@ -132,8 +134,8 @@ export class Exchange implements Matchable {
   #ends: (() => void)[] | undefined
 
   constructor(
-    request: IncomingMessage,
-    response: ServerResponse,
+    request: DoorRequest,
+    response: DoorResponse,
     received: Received,
     tableVersion: string,
     requestId: string,
@@ -145,7 +147,7 @@ export class Exchange implements Matchable {
     this.tableVersion = tableVersion
     this.requestId = requestId
     this.startedAt = startedAt
-    this.clientAddress = plainAddress(request.socket.remoteAddress ?? '')
+    this.clientAddress = plainAddress(request.remoteAddress)
   }
 
   /** Calls back once, when the answer is over or the client gone: at once, where that has been. */

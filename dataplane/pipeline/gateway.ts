@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import { answerPreflight, isPreflight } from '../filters/cors/preflight.ts'
 import { requestIdOf } from '../filters/request_id/request_id.ts'
 import { protocolOf } from '../protocols/path.ts'
@@ -11,6 +10,7 @@ import { Forwarding } from '../upstream/forward.ts'
 import { Tunnel, tunnelFault, type Opened } from '../upstream/tunnel.ts'
 import { assign, destinationOf, type Destination } from '../upstream/destination.ts'
 import { cutOf } from './cut.ts'
+import type { DoorRequest, DoorResponse } from './door.ts'
 import { errors, failure, type Failure } from './errors.ts'
 import { Exchange, type Received, type Way } from './exchange.ts'
 import type { Geo } from './geo.ts'
@@ -20,7 +20,6 @@ import type { Networks } from './networks.ts'
 import { refuseExchange, replyError } from './reply.ts'
 import type { Verdict } from './principal.ts'
 import type { BuiltRule } from './rule.ts'
-import { screen } from './screen.ts'
 import { chooseVariant } from './variant.ts'
 
 export type GatewayDeps = Readonly<{
@@ -39,15 +38,14 @@ export type GatewayDeps = Readonly<{
   models?: ModelLists | undefined
 }>
 
-/** @param fault what is wrong with it as the door saw it: it is answered with that */
-export type Gateway = (request: IncomingMessage, response: ServerResponse, expectsContinue?: boolean, fault?: Failure, opened?: Opened) => void
+/** @param received what the screen made of it, or what is wrong with it: then it is answered with that */
+export type Gateway = (request: DoorRequest, response: DoorResponse, received: Received | Failure, opened?: Opened) => void
 
-/** The way of a request: screen → match → filters → variant → forward. It waits only for the network. */
+/** The way of a request that a door has screened: match → filters → variant → forward. It waits only for the network. */
 export function createGateway({ runtime, recorder, draining, shed, trusted, geo, portal, models }: GatewayDeps): Gateway {
-  return function gateway(request, response, expectsContinue = false, fault?: Failure, opened?: Opened) {
+  return function gateway(request, response, received, opened?: Opened) {
     const startedAt = performance.now()
     if (draining()) response.shouldKeepAlive = false
-    const received = fault ?? screen(request, expectsContinue)
     if ('code' in received) {
       refuseUnscreened(request, response, received, startedAt)
       return
@@ -63,20 +61,19 @@ export function createGateway({ runtime, recorder, draining, shed, trusted, geo,
     else proceed(exchange, outcome)
   }
 
-  function refuseUnscreened(request: IncomingMessage, response: ServerResponse, why: Failure, startedAt: number): void {
-    const received = { ...unscreened, method: request.method ?? '' }
+  function refuseUnscreened(request: DoorRequest, response: DoorResponse, why: Failure, startedAt: number): void {
+    const received = { ...unscreened, method: request.method }
     const exchange = new Exchange(request, response, received, '', requestIdOf(undefined), startedAt)
     follow(exchange)
     exchange.error = why.code
     // What could not be read for certain leaves the connection in doubt.
     response.shouldKeepAlive = false
-    const path = /^[^?#]*/.exec(request.url ?? '')?.[0] ?? ''
-    replyError(response, why, protocolOf(path), exchange.requestId)
+    const path = /^[^?#]*/.exec(request.url)?.[0] ?? ''
+    replyError(exchange, why, protocolOf(path))
   }
 
   function follow(exchange: Exchange): void {
     const { response } = exchange
-    response.on('error', ignore)
     response.once('close', () => {
       if (!response.writableFinished && !exchange.upgraded && exchange.error === undefined) blame(exchange)
       exchange.way?.clientClosed()
@@ -125,10 +122,8 @@ const notReady = failure('no_endpoints', 'The gateway has no routing table yet.'
 
 const unscreened: Received = {
   method: '', host: '', authority: '', path: '', query: '', headers: [], seen: 0, bodyLength: 0, expectsContinue: false,
+  persistent: false,
 }
-
-/** The client is told by the closing of its connection; there is nothing more to do about it. */
-function ignore(): void {}
 
 function statusOf({ error, response }: Exchange): number {
   return error === 'client_closed' || (error !== undefined && !response.headersSent) ? errors[error].status : response.statusCode

@@ -38,7 +38,7 @@ export async function openGeo({ file, header }: GeoOptions, trusted: Networks | 
   if (file !== undefined) watchFile(file, { interval: lookEvery, persistent: false }, follow)
 
   const said = (exchange: Exchange): string | undefined => {
-    if (header === undefined || trusted?.(plainAddress(exchange.request.socket.remoteAddress ?? '')) !== true) return undefined
+    if (header === undefined || trusted?.(plainAddress(exchange.request.remoteAddress)) !== true) return undefined
     const value = exchange.header(header)
     return value !== undefined && form.test(value) ? value.toUpperCase() : undefined
   }

@@ -1,8 +1,8 @@
 import { STATUS_CODES } from 'node:http'
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Protocol } from '../protocols/path.ts'
 import { grpcMessage, grpcStatusOf, isGrpc } from '../protocols/grpc.ts'
 import type { FallbackResponse } from '../../table/resilience.ts'
+import { rawHeader } from './door.ts'
 import { errors, type ErrorCode, type Failure } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -27,14 +27,13 @@ const json = (value: unknown) => ({ type: 'application/json', body: JSON.stringi
 
 /** Answers with an error. Only before anything of a response has been sent. */
 export function replyError(
-  response: ServerResponse,
+  { request, response, requestId }: Exchange,
   failure: Failure,
   protocol: Protocol,
-  requestId: string,
   extra: readonly string[] = [],
 ): void {
   const { status } = errors[failure.code]
-  if (isGrpc(response.req.headers['content-type'])) {
+  if (isGrpc(rawHeader(request, 'content-type'))) {
     response.writeHead(200, [
       'content-type', 'application/grpc',
       'grpc-status', String(grpcStatusOf(failure.code, status)),
@@ -44,7 +43,6 @@ export function replyError(
       ...extra,
     ])
     response.end()
-    discardRest(response.req, response)
     return
   }
   const { type, body } = errorBody(protocol, failure, requestId)
@@ -60,8 +58,7 @@ export function replyError(
   if (failure.allow) headers.push('allow', failure.allow.join(', '))
   if (status === 503 && !failure.headers?.includes('retry-after')) headers.push('retry-after', '1')
   response.writeHead(status, headers)
-  response.end(body)
-  discardRest(response.req, response)
+  response.end(Buffer.from(body))
 }
 
 /** The same for a request that came as far as an exchange: recorded first, where its rule is strict about that. */
@@ -91,9 +88,9 @@ const unanswered = new Set<ErrorCode>([
 ])
 
 /** The answer that a rule has for that. Nothing static can be the answer to a gRPC call. */
-function cannedFor({ rule, response }: Exchange, { code }: Failure): FallbackResponse | undefined {
+function cannedFor({ rule, request }: Exchange, { code }: Failure): FallbackResponse | undefined {
   const canned = rule?.fallbackResponse
-  return canned !== undefined && unanswered.has(code) && !isGrpc(response.req.headers['content-type']) ? canned : undefined
+  return canned !== undefined && unanswered.has(code) && !isGrpc(rawHeader(request, 'content-type')) ? canned : undefined
 }
 
 function replyCanned(exchange: Exchange, { status, contentType, body }: FallbackResponse): void {
@@ -107,14 +104,13 @@ function replyCanned(exchange: Exchange, { status, contentType, body }: Fallback
     ...(variant === undefined ? [] : ['x-modelroute-variant', variant.name]),
   ])
   response.writeHead(status, headers)
-  response.end(body)
-  discardRest(response.req, response)
+  response.end(Buffer.from(body))
 }
 
 function refuse(exchange: Exchange, why: Failure): void {
-  const { response, variant, protocol, requestId } = exchange
+  const { variant, protocol } = exchange
   const extra = variant === undefined ? [] : ['x-modelroute-variant', variant.name]
-  replyError(response, why, protocol, requestId, exchange.stampHead(errors[why.code].status, extra))
+  replyError(exchange, why, protocol, exchange.stampHead(errors[why.code].status, extra))
 }
 
 /** An error as bytes, for what is so broken that there is no response object: see server.ts. */
@@ -124,20 +120,4 @@ export function rawError(failure: Failure, requestId: string): string {
   return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: ${type}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`
     + `x-modelroute-error: ${failure.code}\r\nx-request-id: ${requestId}\r\n${status === 503 ? 'retry-after: 1\r\n' : ''}`
     + `connection: close\r\n\r\n${body}`
-}
-
-/** How long a client may go on sending a body that nobody wants any more (nginx: lingering_close). */
-const lingerMax = 30_000
-
-/**
- * Reads on and throws away what is left of a request that has been answered. Closing at once would reset the
- * connection, and the client, still sending, would never see the answer.
- */
-export function discardRest(request: IncomingMessage, response: ServerResponse): void {
-  if (request.complete || request.destroyed || !response.shouldKeepAlive) return
-  const timer = setTimeout(() => request.socket.destroy(), lingerMax)
-  timer.unref()
-  request.once('close', () => clearTimeout(timer))
-  request.on('data', () => {})
-  request.resume()
 }

@@ -1,11 +1,11 @@
-import type { IncomingMessage } from 'node:http'
+import type { DoorRequest } from './door.ts'
 import { failure, type Failure } from './errors.ts'
 import type { BodyLength, Received } from './exchange.ts'
 import { Kind, known, removeHeaders, type FlatHeaders } from './headers.ts'
 import { parseTarget } from './target.ts'
 
 /**
- * What Node's parser lets through and a gateway must not: anything that another HTTP implementation could frame,
+ * What is a head by the grammar and a gateway must not let through: anything that another HTTP implementation could frame,
  * route or attribute in another way than we do (request smuggling, RFC 9112 section 11.2).
  */
 /** Well below the 1,000 beyond which Node drops headers without a word. */
@@ -19,10 +19,7 @@ const notNominable = new Set([
 
 const invalid = (detail: string) => failure('invalid_request', detail)
 
-export function screen(request: IncomingMessage, expectsContinue: boolean): Received | Failure {
-  const { rawHeaders, httpVersion, method = '' } = request
-  // `2` is said by door/http2-request.ts alone, of a head that HTTP/2 has framed already.
-  if (httpVersion !== '1.1' && httpVersion !== '1.0' && httpVersion !== '2') return invalid('The HTTP version is not one that is served here.')
+export function screen({ method, url, httpVersion, rawHeaders }: DoorRequest): Received | Failure {
   if (rawHeaders.length > headerCountMax * 2) {
     return failure('headers_too_large', `The request has more than ${headerCountMax} headers.`)
   }
@@ -32,6 +29,7 @@ export function screen(request: IncomingMessage, expectsContinue: boolean): Rece
   let authority: string | undefined
   let bodyLength: BodyLength = 0
   let nominated = ''
+  let expectsContinue = false
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const { name, kind } = known(rawHeaders[i] ?? '')
     const value = rawHeaders[i + 1] ?? ''
@@ -39,6 +37,7 @@ export function screen(request: IncomingMessage, expectsContinue: boolean): Rece
       headers.push(name, value)
       continue
     }
+    const again = (seen & (1 << kind)) !== 0
     seen |= 1 << kind
     switch (kind) {
       case Kind.forwarded:
@@ -46,20 +45,24 @@ export function screen(request: IncomingMessage, expectsContinue: boolean): Rece
         headers.push(name, value)
         break
       case Kind.host:
-        if (authority !== undefined) return invalid('The request has more than one Host.')
+        if (again) return invalid('The request has more than one Host.')
         authority = value
         break
       case Kind.contentLength:
-        if (!/^\d{1,15}$/.test(value)) return invalid('The Content-Length is not a number of bytes.')
+        if (again || !/^\d{1,15}$/.test(value)) return invalid('The Content-Length is not a number of bytes.')
         bodyLength = Number(value)
         break
       case Kind.transferEncoding:
         if (httpVersion === '1.0') return invalid('HTTP/1.0 has no Transfer-Encoding.')
-        if (value.trim().toLowerCase() !== 'chunked') return invalid('The only Transfer-Encoding served here is chunked.')
+        if (again || value.toLowerCase() !== 'chunked') return invalid('The only Transfer-Encoding served here is chunked.')
         bodyLength = 'chunked'
         break
       case Kind.connection:
         nominated = nominated === '' ? value : `${nominated},${value}`
+        break
+      case Kind.expect:
+        // An expectation that nobody knows may be disregarded (RFC 9110, 10.1.1), and HTTP/1.0 has none.
+        if (httpVersion !== '1.0' && value.toLowerCase() === '100-continue') expectsContinue = true
         break
       case Kind.upgrade:
         if (value.toLowerCase().includes('h2c')) return invalid('An upgrade to h2c is not served here.')
@@ -71,17 +74,25 @@ export function screen(request: IncomingMessage, expectsContinue: boolean): Rece
         return invalid('A header looks like one that frames the message.')
     }
   }
-  if ((seen & (1 << Kind.contentLength)) !== 0 && bodyLength === 'chunked') {
+  if ((seen & (1 << Kind.contentLength)) !== 0 && (seen & (1 << Kind.transferEncoding)) !== 0) {
     return invalid('The request has both a Content-Length and a Transfer-Encoding.')
   }
+  let persistent = httpVersion !== '1.0'
   if (nominated !== '') {
-    const wrong = dropNominated(headers, nominated)
-    if (wrong) return wrong
+    const names = nominated.toLowerCase()
+    if (names === 'close') persistent = false
+    else if (names === 'keep-alive') persistent = true
+    else {
+      const words = new Set(names.split(',').map((name) => name.trim()))
+      persistent = !words.has('close') && (persistent || words.has('keep-alive'))
+      const wrong = dropNominated(headers, words)
+      if (wrong) return wrong
+    }
   }
   if (authority === undefined && httpVersion !== '1.0') return invalid('The request has no Host.')
   if (authority && !hostForm.test(authority)) return invalid('The Host is not a host name or an address.')
 
-  const target = parseTarget(originForm(request.url ?? '', authority))
+  const target = parseTarget(originForm(url, authority))
   if ('code' in target) return target
   return {
     method,
@@ -93,13 +104,12 @@ export function screen(request: IncomingMessage, expectsContinue: boolean): Rece
     seen,
     bodyLength,
     expectsContinue,
+    persistent,
   }
 }
 
 /** Takes out what Connection names (RFC 9110 section 7.6.1). */
-function dropNominated(headers: FlatHeaders, nominated: string): Failure | undefined {
-  if (/^(?:keep-alive|close)$/i.test(nominated)) return undefined
-  const names = new Set(nominated.toLowerCase().split(',').map((name) => name.trim()))
+function dropNominated(headers: FlatHeaders, names: ReadonlySet<string>): Failure | undefined {
   for (const name of names) {
     if (notNominable.has(name)) return invalid(`Connection may not name ${name}.`)
   }

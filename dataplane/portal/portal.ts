@@ -1,5 +1,4 @@
 import { hash, randomBytes } from 'node:crypto'
-import { TLSSocket } from 'node:tls'
 import { readBody } from '../pipeline/body.ts'
 import { cookieOf } from '../pipeline/cookies.ts'
 import type { Exchange, Way } from '../pipeline/exchange.ts'
@@ -147,7 +146,7 @@ function fromHere(exchange: Exchange): boolean {
   return origin === undefined || (URL.canParse(origin) && new URL(origin).host === exchange.received.authority)
 }
 
-const encrypted = ({ request }: Exchange) => request.socket instanceof TLSSocket
+const encrypted = ({ request }: Exchange) => request.encrypted
 
 /** As the visitor sees it, also behind a hop that is trusted. */
 function originOf(exchange: Exchange): string {
@@ -173,5 +172,5 @@ function send(exchange: Exchange, { status, body = '', type = 'text/html; charse
   if (cookie !== undefined) headers.push('set-cookie', `${cookieName}=${cookie}; Path=${home}; HttpOnly; SameSite=Strict${secure}`)
   const { response } = exchange
   response.writeHead(status, headers)
-  response.end(exchange.method === 'HEAD' ? undefined : body)
+  response.end(Buffer.from(body))
 }

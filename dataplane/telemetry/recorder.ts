@@ -32,11 +32,10 @@ export function createRecorder({ log, series, audit, tally }: { log: Log; series
 /** The path without its query: keys and prompts travel there. */
 function accessMembers(exchange: Exchange, status: number, endedAt: number): Members {
   const { rule, variant, error, cause, firstByteAt, startedAt, response, endpoint } = exchange
-  const grpc = 'grpcStatus' in response ? response.grpcStatus : undefined
   return `,"request_id":"${quotable(exchange.requestId)}","method":"${quotable(exchange.method)}","host":"${quotable(exchange.host)}"`
     + `,"path":"${quotable(exchange.path)}"${ruleMembers(rule)}${variantMembers(variant)}${textMember('endpoint', endpoint || undefined)}`
     + numberMember('tries', exchange.tries > 1 ? exchange.tries : undefined) + textMember('fallback', exchange.fallback)
-    + `,"status":${status}${numberMember('grpc_status', typeof grpc === 'number' ? grpc : undefined)}${textMember('code', error)}`
+    + `,"status":${status}${numberMember('grpc_status', response.grpcStatus)}${textMember('code', error)}`
     + `${textMember('cause', cause || undefined)},"duration_ms":${milliseconds(endedAt - startedAt)}`
     + (firstByteAt > 0 ? `,"first_byte_ms":${milliseconds(firstByteAt - startedAt)}` : '')
     + `,"bytes_in":${exchange.bytesIn},"bytes_out":${exchange.bytesOut},"table":"${quotable(exchange.tableVersion)}"`

@@ -1,6 +1,5 @@
 import { failure, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
-import { discardRest } from '../pipeline/reply.ts'
 import type { BuiltRule } from '../pipeline/rule.ts'
 import { errorEvent, EventTail } from './events.ts'
 import type { AnswerHandler, Controller } from './dispatch.ts'
@@ -76,7 +75,7 @@ export class Answer implements AnswerHandler {
     try {
       this.#relay.begin(status, headers, this.#length)
     } catch {
-      // Node refuses what it could not send safely: a control character in a value.
+      // A door refuses what it could not send safely: a control character in a value.
       this.#teller.refuse(failure('upstream_protocol', 'The backend answered with something that is not valid HTTP.'), 'header')
       return
     }
@@ -120,12 +119,9 @@ export class Answer implements AnswerHandler {
   onResponseEnd(_controller: Controller, rawTrailers: readonly string[]): void {
     this.#teller.ended()
     if (this.#over) return
-    const { response, request } = this.#exchange
     const rest = this.#exchange.rewrite?.end()
     if (rest !== undefined) this.#relay.push(rest)
     this.#relay.end(this.#length === undefined ? trailersOf(rawTrailers) : [])
-    // The backend did not wait for the whole request.
-    discardRest(request, response)
   }
 
   /**
@@ -142,8 +138,7 @@ export class Answer implements AnswerHandler {
     this.#relay.push(errorEvent(protocol, why, requestId))
     this.#relay.flush()
     // What was written goes out before the end.
-    if (response.req.httpVersion === '2') setImmediate(() => response.destroy())
-    else response.socket?.destroySoon()
+    response.destroySoon()
   }
 
   onResponseError(error: Error): void {

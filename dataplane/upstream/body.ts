@@ -1,18 +1,10 @@
-import type { IncomingMessage } from 'node:http'
+import type { BodySink, DoorRequest } from '../pipeline/door.ts'
 
 /** Bodies up to this many bytes are gathered and sent in one piece; of larger ones nothing is held. */
 export const gatherMax = 65_536
 
 /** The request ended before its body was whole. */
 export class ClientLeft extends Error {}
-
-/** Where a body goes. */
-export type BodySink = Readonly<{
-  /** False: no more for the moment, until `resume`. */
-  data(chunk: Buffer): boolean
-  end(): void
-  fail(error: Error): void
-}>
 
 /** What may be kept of one body that is streamed, to send it again, and of all of them together. Bytes. */
 const keepMax = 1_048_576
@@ -24,7 +16,7 @@ let keptOfAll = 0
  * lets go of it, and the client's connection is still there to be answered on.
  */
 export class RequestBody {
-  readonly #source: IncomingMessage
+  readonly #source: DoorRequest
   readonly #seen: (chunk: Buffer | undefined) => void
   #sink: BodySink | undefined
   /** What has gone to a try, for the next; undefined where that is not wanted, or too much. */
@@ -33,16 +25,18 @@ export class RequestBody {
   /** How many of the kept pieces the try in hand has. */
   #given = 0
   #begun = false
+  /** The rest comes from the source. */
+  #reading = false
   #complete = false
   #over = false
+  readonly copies = false
 
   /** @param keep whether it may have to be sent again
    *  @param seen told of each piece once, and with undefined of the end */
-  constructor(source: IncomingMessage, keep: boolean, seen: (chunk: Buffer | undefined) => void) {
+  constructor(source: DoorRequest, keep: boolean, seen: (chunk: Buffer | undefined) => void) {
     this.#source = source
     this.#seen = seen
     this.#kept = keep ? [] : undefined
-    source.pause()
   }
 
   /** Whether another try can have all of it: nothing has gone out yet, or what has is still here. */
@@ -62,12 +56,7 @@ export class RequestBody {
     if (this.#over) return
     this.#sink = sink
     this.#given = 0
-    if (!this.#begun) {
-      this.#begun = true
-      this.#source.on('data', this.#onData)
-      this.#source.once('end', this.#onEnd)
-      this.#source.once('close', this.#onClose)
-    }
+    this.#begun = true
     this.resume()
   }
 
@@ -78,13 +67,17 @@ export class RequestBody {
     }
     if (this.#over || this.#sink === undefined) return
     if (this.#complete) this.#finish()
-    else this.#source.resume()
+    else if (this.#reading) this.#source.resume()
+    else {
+      this.#reading = true
+      this.#source.read(this)
+    }
   }
 
   /** The try in hand gets no more of it; what comes waits for the next. */
   release(): void {
     this.#sink = undefined
-    if (!this.#over) this.#source.pause()
+    this.#letGo()
   }
 
   /** Lets go of it, wherever it is. */
@@ -92,9 +85,12 @@ export class RequestBody {
     this.#over = true
     this.#sink = undefined
     this.#forget()
-    this.#source.off('data', this.#onData)
-    this.#source.off('end', this.#onEnd)
-    this.#source.off('close', this.#onClose)
+    this.#letGo()
+  }
+
+  #letGo(): void {
+    if (this.#reading && !this.#complete) this.#source.release()
+    this.#reading = false
   }
 
   #forget(): void {
@@ -114,14 +110,18 @@ export class RequestBody {
     }
   }
 
-  readonly #onData = (chunk: Buffer): void => {
+  data(chunk: Buffer): boolean {
     this.#seen(chunk)
-    if (this.#over) return
+    if (this.#over) return true
     this.#keep(chunk)
-    if (this.#sink?.data(chunk) === false) this.#source.pause()
+    return this.#sink?.data(chunk) ?? true
   }
 
-  readonly #onEnd = (): void => {
+  pending(): boolean {
+    return this.#sink?.pending() ?? false
+  }
+
+  end(): void {
     this.#complete = true
     this.#seen(undefined)
     this.#finish()
@@ -134,24 +134,30 @@ export class RequestBody {
     sink?.end()
   }
 
-  /** A client that leaves in the middle: half a body must not look like a whole one. */
-  readonly #onClose = (): void => {
+  fail(): void {
     if (this.#complete) return
     const sink = this.#sink
+    this.#complete = true
     this.destroy()
     sink?.fail(new ClientLeft('the client left in the middle of the request body'))
   }
 }
 
 /** Calls back once the whole of a small body is there; never, when the client leaves first. */
-export function gatherBody(source: IncomingMessage, length: number, done: (body: Buffer) => void): void {
-  let first: Buffer | undefined
-  let all: Buffer[] | undefined
+export function gatherBody(source: DoorRequest, length: number, done: (body: Buffer) => void): void {
+  let body: Buffer | undefined
   let size = 0
-  source.on('data', (chunk: Buffer) => {
-    size += chunk.length
-    if (first === undefined) first = chunk
-    else (all ??= [first]).push(chunk)
-    if (size === length) done(all === undefined ? first : Buffer.concat(all, size))
+  source.read({
+    copies: true,
+    data(chunk) {
+      if (chunk.length === length) body = Buffer.from(chunk)
+      else chunk.copy(body ??= Buffer.allocUnsafe(length), size)
+      size += chunk.length
+      if (size === length && body !== undefined) done(body)
+      return true
+    },
+    pending: () => false,
+    end() {},
+    fail() {},
   })
 }

@@ -144,6 +144,8 @@ class Call implements Controller {
     const socket = this.#socket
     this.#body = { drain: () => body.resume() }
     body.flow({
+      copies: false,
+      pending: () => !this.over && socket.writableLength > 0,
       data: (chunk) => {
         if (this.over) return true
         if (!chunked) return socket.write(chunk)

@@ -110,6 +110,8 @@ export class Call implements Controller {
     }
     stream.on('drain', () => body.resume())
     body.flow({
+      copies: false,
+      pending: () => true,
       data: (chunk) => !stream.writable || stream.write(chunk),
       end() {
         stream.end()

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import type { DoorResponse } from '../pipeline/door.ts'
 import type { FlatHeaders } from '../pipeline/headers.ts'
 
 /** What goes out as one string with its head or its chunk's frame: one system call and no second buffer. */
@@ -9,31 +9,26 @@ const joinMax = 16_384
  * it has been, so that events that came together leave together and none is held back.
  */
 export class Relay {
-  readonly #response: ServerResponse
+  readonly #response: DoorResponse
   readonly #pieces: Buffer[] = []
   #size = 0
-  /** The chunks are framed here, one a write, and not by node:http, which makes three writes of each. */
+  /** The answer goes in chunks, which are framed here, one a write. */
   #framed = false
   #begun = false
   #bodyless = false
-  /** HTTP/1, where text goes straight to the socket. */
-  readonly #plain: boolean
 
-  constructor(response: ServerResponse) {
+  constructor(response: DoorResponse) {
     this.#response = response
-    this.#plain = response.req.httpVersion !== '2'
   }
 
   /** Throws where the head could not be sent as it is. */
   begin(status: number, headers: FlatHeaders, length: number | undefined): void {
     const response = this.#response
-    const framed = length === undefined && response.req.httpVersion === '1.1'
+    const framed = length === undefined && response.chunks
     if (framed) headers.push('transfer-encoding', 'chunked')
     response.writeHead(status, headers)
     this.#bodyless = length === 0
-    if (!framed) return
-    this.#framed = true
-    response.chunkedEncoding = false
+    this.#framed = framed
   }
 
   push(chunk: Buffer): void {
@@ -51,26 +46,24 @@ export class Relay {
       return true
     }
     this.#begun = true
-    const { socket } = response
-    // Otherwise node:http would put the writing off to the end of the turn.
-    socket?.cork()
-    const more = this.#write()
-    socket?.uncork()
-    return more || (this.#plain && !this.pending)
+    return this.#write() || (response.plain && !response.pending)
   }
 
   #write(): boolean {
     const response = this.#response
     const size = this.#size
     const pieces = this.#take()
-    if (size <= joinMax && this.#plain) {
+    if (size <= joinMax && response.plain) {
       const text = textOf(pieces)
-      return response.write(this.#framed ? `${size.toString(16)}\r\n${text}\r\n` : text, 'latin1')
+      return response.write(this.#framed ? `${size.toString(16)}\r\n${text}\r\n` : text)
     }
     let more = true
-    if (this.#framed) response.write(`${size.toString(16)}\r\n`, 'latin1')
+    response.cork()
+    if (this.#framed) response.write(`${size.toString(16)}\r\n`)
     for (const piece of pieces) more = response.write(piece)
-    return this.#framed ? response.write('\r\n', 'latin1') : more
+    if (this.#framed) more = response.write('\r\n')
+    response.uncork()
+    return more
   }
 
   /** The whole answer is there. */
@@ -80,13 +73,13 @@ export class Relay {
       const last = `0\r\n${trailers.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`
       const size = this.#size
       if (size > joinMax) this.flush()
-      response.end(size > 0 && size <= joinMax ? `${size.toString(16)}\r\n${textOf(this.#take())}\r\n${last}` : last, 'latin1')
+      response.end(size > 0 && size <= joinMax ? `${size.toString(16)}\r\n${textOf(this.#take())}\r\n${last}` : last)
       return
     }
     if (trailers.length > 0) response.addTrailers(trailers)
     if (this.#size > joinMax) this.flush()
     if (this.#size === 0) response.end()
-    else if (this.#plain) response.end(textOf(this.#take()), 'latin1')
+    else if (response.plain) response.end(textOf(this.#take()))
     else response.end(Buffer.concat(this.#take()))
   }
 
@@ -97,8 +90,7 @@ export class Relay {
 
   /** Bytes of what was given are still to be sent, so that they must not change. */
   get pending(): boolean {
-    const { socket } = this.#response
-    return !this.#plain || !socket || socket.writableLength > 0
+    return this.#response.pending
   }
 }
 

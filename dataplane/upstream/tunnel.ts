@@ -13,6 +13,7 @@ import { Gate } from './gate.ts'
 import { mayReach } from '../../outgoing/guard.ts'
 import { failureOf } from './outcome.ts'
 import type { Upstream } from './pool.ts'
+import { Relay } from './relay.ts'
 import { responseHead } from './response.ts'
 import { agentOf, headersOf } from './tunnel-request.ts'
 
@@ -209,20 +210,26 @@ export class Tunnel {
     if (this.#over) return
     exchange.firstByteAt = performance.now()
     clearTimeout(this.#timer)
-    const { headers } = responseHead(answer.rawHeaders, status, this.#stamp())
+    const { headers, length } = responseHead(answer.rawHeaders, status, this.#stamp())
+    const relay = new Relay(response)
     answer.on('error', () => response.destroy())
     answer.once('close', () => {
       this.#endTry(answer.complete ? this.#answered(status) : { kind: 'failed', why: 'reset' })
       if (!answer.complete) response.destroy()
     })
     try {
-      response.writeHead(status, exchange.stampHead(status, headers))
+      relay.begin(status, exchange.stampHead(status, headers), length)
     } catch {
       this.#fail(failure('upstream_protocol', 'The backend answered with something that is not valid HTTP.'), 'header')
       return
     }
-    answer.on('data', (chunk: Buffer) => { exchange.bytesOut += chunk.length })
-    answer.pipe(response)
+    response.on('drain', () => answer.resume())
+    answer.on('data', (chunk: Buffer) => {
+      exchange.bytesOut += chunk.length
+      relay.push(chunk)
+      if (!relay.flush()) answer.pause()
+    })
+    answer.once('end', () => relay.end([]))
   }
 
   #failed(upstream: Upstream, error: Error): void {

@@ -14,7 +14,7 @@ export const forwarded: Filter = {
  */
 function setForwarded({ received, request, clientAddress, trail }: Exchange): undefined {
   const { headers } = received
-  const scheme = 'encrypted' in request.socket ? 'https' : 'http'
+  const scheme = request.encrypted ? 'https' : 'http'
   if (trail !== undefined) {
     setTrail(headers, trail, scheme, received.authority)
     return
