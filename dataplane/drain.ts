@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Door } from './server.ts'
+import type { Door } from './door/port.ts'
 
 export type DrainOptions = Readonly<{
   /** Milliseconds in which it is known not to be ready, and still takes what comes. */

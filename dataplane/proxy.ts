@@ -4,6 +4,7 @@ import { createAdminServer, createHealthServer } from './admin.ts'
 import { createAdmission, type ConnectionLimits } from './door/admission.ts'
 import { followCertificate, type CertificateFiles } from './door/certificates.ts'
 import { createServedCertificates, type ServedCertificates } from './door/served.ts'
+import { createDoor, listen, type Door } from './door/port.ts'
 import { createPace, type PaceLimits } from './door/pace.ts'
 import { createDrain, type DrainOptions } from './drain.ts'
 import { authenticatorsOf } from './filters/auth/create.ts'
@@ -16,7 +17,6 @@ import type { Limiter } from './limits/limiter.ts'
 import { createMeasuredSum, workerMeasured, type MeasuredReporterOptions } from './measured.ts'
 import { Mirrors } from './mirror/mirrors.ts'
 import { addReports } from './mirror/tally.ts'
-import { modelLists } from './models.ts'
 import { createOutgoing, ownPorts } from '../outgoing/call.ts'
 import { startShedding } from './overload.ts'
 import { createGateway } from './pipeline/gateway.ts'
@@ -25,7 +25,7 @@ import { plainAddress, type Networks } from './pipeline/networks.ts'
 import { createPortal, type RotateKey } from './portal/portal.ts'
 import { Tally } from './portal/tally.ts'
 import { createRuntime } from './runtime.ts'
-import { createDoor, listen, type Door } from './server.ts'
+import { createPages } from './server.ts'
 import type { Activate, Active } from './store.ts'
 import { openAudit } from './telemetry/audit.ts'
 import { addUsage, LimitTally } from './telemetry/limits.ts'
@@ -248,7 +248,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
       named.follow(next)
       return refusals
     })
-    const gateway = createGateway({ runtime, recorder, draining: drain.draining, shed: shedding.shed, trusted, geo: geo?.country, portal, models: modelLists })
+    const gateway = createGateway({ runtime, recorder, draining: drain.draining, shed: shedding.shed, trusted, geo: geo?.country, pages: createPages(portal) })
     const http = await open('http', createDoor({ gateway, admission, pace }), options.http)
     let https: string | undefined
     const openTls = async ({ bind }: HttpsOptions) => {

@@ -1,72 +1,111 @@
-import { createServer, type Server, type Socket } from 'node:net'
-import { createServer as createTlsServer, type SecureContext, type TLSSocket } from 'node:tls'
-import type { Admission } from './door/admission.ts'
-import { tlsFloor } from './door/certificates.ts'
-import { createHttp1Door, type Http1Door } from './door/http1.ts'
-import { createHttp2Door, type Http2Door } from './door/http2.ts'
-import type { Pace } from './door/pace.ts'
-import type { ServedCertificates } from './door/served.ts'
-import type { Gateway } from './pipeline/gateway.ts'
+import { IncomingMessage, ServerResponse, type OutgoingHttpHeader } from 'node:http'
+import { Socket } from 'node:net'
+import express, { type Express } from 'express'
+import { listModels, listPaths } from './models.ts'
+import type { Failure } from './pipeline/errors.ts'
+import type { Exchange, Way } from './pipeline/exchange.ts'
+import type { Portal } from './portal/portal.ts'
+import type { Table } from './runtime.ts'
 
-/** What the public ports are made of. */
-export type DoorOptions = Readonly<{
-  gateway: Gateway
-  admission: Admission
-  pace: Pace
-  /** With it the port speaks TLS, HTTP/2 by ALPN; without it HTTP/2 with prior knowledge. */
-  certificates?: ServedCertificates | undefined
+/** What the gateway answers itself: an Express app behind the pipeline, which hands it what it does not proxy. */
+export type Pages = Readonly<{
+  /** Whether a path is taken before any route. */
+  before(path: string): boolean
+  /** Whether a path may be served where no route serves it. */
+  after(path: string): boolean
+  /** Undefined: there is no such page. */
+  open(exchange: Exchange, table: Table | undefined): Promise<Way | Failure | undefined>
 }>
 
-/** The port takes connections; each door counts and closes its own. */
-export type Door = Readonly<{ server: Server; http1: Http1Door; http2: Http2Door }>
+type Settle = (outcome: Way | Failure | undefined) => void
+type Asked = Readonly<{ exchange: Exchange; table: Table | undefined; settle: Settle; fail: (why: unknown) => void }>
 
-/** A public port. */
-export function createDoor({ gateway, admission, pace, certificates }: DoorOptions): Door {
-  const http2 = createHttp2Door(gateway, pace)
-  const http1 = createHttp1Door(gateway, pace, http2.take)
-  const options = { allowHalfOpen: true, noDelay: true }
-  if (certificates === undefined) {
-    // Nothing is read before somebody has let it in.
-    const server = createServer({ ...options, pauseOnConnect: true }, http1.accept)
-    admission.guard(server, false)
-    return { server, http1, http2 }
-  }
-  const server = createTlsServer({ ...options, ...tlsOptions(certificates) })
-  server.on('secureConnection', (socket: TLSSocket) => {
-    if (socket.alpnProtocol === 'h2') http2.take(socket)
-    else http1.take(socket)
-  })
-  server.on('tlsClientError', (_error: Error, socket: Socket) => { socket.destroy() })
-  certificates.onFallback((next) => server.setSecureContext({ ...tlsFloor, ...next }))
-  admission.guard(server, true)
-  return { server, http1, http2 }
-}
-
-function tlsOptions(certificates: ServedCertificates) {
-  const options = certificates.fallback()
+export function createPages(portal: Portal | undefined): Pages {
+  const asked = new WeakMap<object, Asked>()
+  const app = appOf(portal, asked)
+  const lists = new Set(listPaths)
   return {
-    ...tlsFloor,
-    ...options,
-    // Without a context of its own, a name gets the fallback.
-    SNICallback: (name: string, done: (error: null, context?: SecureContext) => void) => done(null, certificates.of(name)),
-    ALPNProtocols: ['h2', 'http/1.1'],
-    handshakeTimeout: 9000,
-    ...(options.ca !== undefined && { requestCert: true, rejectUnauthorized: true }),
+    before: (path) => portal?.owns(path) === true,
+    after: (path) => lists.has(path),
+    open(exchange, table) {
+      const { promise, resolve, reject } = Promise.withResolvers<Way | Failure | undefined>()
+      const request = messageOf(exchange)
+      asked.set(request, { exchange, table, settle: resolve, fail: reject })
+      app(request, responseOf(request, exchange, resolve))
+      return promise
+    },
   }
 }
 
-/** Starts listening; port 0 takes a free one. */
-export async function listen(server: Server, host: string, port: number): Promise<{ url: string }> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  server.once('error', reject)
-  server.listen(port, host, () => {
-    server.off('error', reject)
-    resolve()
+function appOf(portal: Portal | undefined, asked: WeakMap<object, Asked>): Express {
+  const app = express()
+  app.disable('x-powered-by')
+  app.disable('etag')
+  app.enable('case sensitive routing')
+
+  type Show = Portal['missing']
+  const shows = (show: Show) => async (request: express.Request, response: express.Response) => {
+    const exchange = asked.get(request)?.exchange
+    if (portal === undefined || exchange === undefined) return
+    let answer: Awaited<ReturnType<Show>>
+    try {
+      answer = await show(exchange)
+    } catch (error) {
+      answer = portal.failed(exchange, error)
+    }
+    for (const [name, value] of answer.headers) response.setHeader(name, value)
+    response.status(answer.status).send(Buffer.from(answer.body))
+  }
+  for (const { method, path, show } of portal?.pages ?? []) app[method](path, shows(show))
+  app.use((request, response, next) => {
+    if (portal?.owns(request.path) === true) void shows(portal.missing)(request, response)
+    else next()
   })
-  await promise
-  const bound = server.address()
-  if (bound === null || typeof bound === 'string') throw new Error('not bound to a port')
-  const { address, family, port: taken } = bound
-  const scheme = 'setSecureContext' in server ? 'https' : 'http'
-  return { url: `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${taken}` }
+
+  const list: express.RequestHandler = async (request, response, next) => {
+    const { exchange, table, settle } = asked.get(request) ?? {}
+    const listed = exchange && table && await listModels(exchange, table)
+    if (listed === undefined) next()
+    else if (typeof listed !== 'string') settle?.(listed)
+    else response.set({ 'cache-control': 'no-store', vary: 'Authorization' }).type('application/json').send(Buffer.from(listed))
+  }
+  for (const path of listPaths) app.get(path, list)
+  app.post('/v2/repository/index', list)
+  app.use((request) => asked.get(request)?.settle(undefined))
+  app.use((error: unknown, request: express.Request, _response: express.Response, _next: express.NextFunction) => asked.get(request)?.fail(error))
+  return app
+}
+
+/** The request as Express knows requests: its screened head. Who needs the body reads it as the pipeline does. */
+function messageOf({ method, path, received, request }: Exchange): IncomingMessage {
+  const message = new IncomingMessage(new Socket())
+  message.method = method
+  message.url = path + received.query
+  message.httpVersion = request.httpVersion
+  message.rawHeaders = [...received.headers]
+  if (received.authority !== '') message.rawHeaders.push('host', received.authority)
+  return message
+}
+
+/** A response that is kept until it is whole, and then goes the way of every answer. */
+function responseOf(message: IncomingMessage, exchange: Exchange, settle: Settle): ServerResponse {
+  const response = new ServerResponse(message)
+  const end = (body?: unknown): ServerResponse => {
+    const headers: string[] = []
+    for (const [name, value] of Object.entries(response.getHeaders())) for (const one of listOf(value)) headers.push(name, one)
+    headers.push('x-request-id', exchange.requestId)
+    settle({
+      start() {
+        exchange.response.writeHead(response.statusCode, headers)
+        exchange.response.end(Buffer.isBuffer(body) ? body : undefined)
+      },
+      clientClosed() {},
+    })
+    return response
+  }
+  return Object.assign(response, { end })
+}
+
+function listOf(value: OutgoingHttpHeader | undefined): string[] {
+  return Array.isArray(value) ? value : [String(value)]
 }

@@ -2,8 +2,7 @@ import { answerPreflight, isPreflight } from '../filters/cors/preflight.ts'
 import { requestIdOf } from '../filters/request_id/request_id.ts'
 import { protocolOf } from '../protocols/path.ts'
 import type { Outcome } from '../filters/filter.ts'
-import type { ModelLists } from '../models.ts'
-import type { Portal } from '../portal/portal.ts'
+import type { Pages } from '../server.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { Forwarding } from '../upstream/forward.ts'
@@ -33,16 +32,15 @@ export type GatewayDeps = Readonly<{
   trusted: Networks | undefined
   /** Where callers are. */
   geo?: Geo | undefined
-  portal?: Portal | undefined
-  /** Lists of models, where no rule serves them. */
-  models?: ModelLists | undefined
+  /** What the gateway answers itself. */
+  pages?: Pages | undefined
 }>
 
 /** @param received what the screen made of it, or what is wrong with it: then it is answered with that */
 export type Gateway = (request: DoorRequest, response: DoorResponse, received: Received | Failure, opened?: Opened) => void
 
 /** The way of a request that a door has screened: match → filters → variant → forward. It waits only for the network. */
-export function createGateway({ runtime, recorder, draining, shed, trusted, geo, portal, models }: GatewayDeps): Gateway {
+export function createGateway({ runtime, recorder, draining, shed, trusted, geo, pages }: GatewayDeps): Gateway {
   return function gateway(request, response, received, opened?: Opened) {
     const startedAt = performance.now()
     if (draining()) response.shouldKeepAlive = false
@@ -56,7 +54,8 @@ export function createGateway({ runtime, recorder, draining, shed, trusted, geo,
     if (trusted !== undefined) trace(exchange, trusted)
     exchange.geo = geo
     follow(exchange)
-    const outcome = portal?.owns(exchange.path) === true && opened === undefined ? portal.open(exchange) : table === undefined ? notReady : shed() ? overloaded : serve(exchange, table, opened, models)
+    const outcome = pages?.before(exchange.path) === true && opened === undefined ? pages.open(exchange, table).then((page) => page ?? unmatched(exchange, []))
+      : table === undefined ? notReady : shed() ? overloaded : serve(exchange, table, opened, pages)
     if (outcome instanceof Promise) outcome.then((settled) => proceed(exchange, settled), (error: unknown) => giveUp(exchange, error))
     else proceed(exchange, outcome)
   }
@@ -139,7 +138,7 @@ function refuse(exchange: Exchange, why: Failure): void {
 
 type Table = NonNullable<ReturnType<Runtime['table']>>
 
-function serve(exchange: Exchange, table: Table, opened: Opened | undefined, models: ModelLists | undefined): Way | Failure | Promise<Way | Failure> {
+function serve(exchange: Exchange, table: Table, opened: Opened | undefined, pages: Pages | undefined): Way | Failure | Promise<Way | Failure> {
   const fault = opened && tunnelFault(exchange)
   if (fault !== undefined) return fault
   if (isPreflight(exchange)) {
@@ -148,8 +147,8 @@ function serve(exchange: Exchange, table: Table, opened: Opened | undefined, mod
   }
   const found = findKnown(exchange, table)
   return found instanceof Promise
-    ? found.then((settled) => enter(exchange, table, settled, opened, models))
-    : enter(exchange, table, found, opened, models)
+    ? found.then((settled) => enter(exchange, table, settled, opened, pages))
+    : enter(exchange, table, found, opened, pages)
 }
 
 function preflight(exchange: Exchange, table: Table): Way | undefined {
@@ -185,12 +184,12 @@ function enter(
   table: Table,
   found: Found | Failure,
   opened: Opened | undefined,
-  models: ModelLists | undefined,
+  pages: Pages | undefined,
 ): Way | Failure | Promise<Way | Failure> {
   if (found === undefined) {
     const allow = table.methods(exchange)
-    if (opened !== undefined || models?.owns(exchange) !== true) return unmatched(exchange, allow)
-    return models.list(exchange, table).then((listed) => listed ?? unmatched(exchange, allow))
+    if (opened !== undefined || pages?.after(exchange.path) !== true) return unmatched(exchange, allow)
+    return pages.open(exchange, table).then((page) => page ?? unmatched(exchange, allow))
   }
   if ('code' in found) return found
   const { rule, candidate } = found

@@ -1,7 +1,7 @@
 import { hash, randomBytes } from 'node:crypto'
 import { readBody } from '../pipeline/body.ts'
 import { cookieOf } from '../pipeline/cookies.ts'
-import type { Exchange, Way } from '../pipeline/exchange.ts'
+import type { Exchange } from '../pipeline/exchange.ts'
 import type { Conversation } from '../receive/conversation.ts'
 import type { Table } from '../runtime.ts'
 import { digestOf, holderOf, principalOf, type Holder, type Keys } from './holder.ts'
@@ -26,23 +26,21 @@ export type PortalDeps = Readonly<{
 export type Portal = Readonly<{
   /** Whether a request is for it and not for a route. */
   owns(path: string): boolean
-  open(exchange: Exchange): Way
+  pages: readonly Page[]
+  /** What is shown where there is no page. */
+  missing: Page['show']
+  failed(exchange: Exchange, why: unknown): Answer
 }>
+
+type Page = Readonly<{ method: 'get' | 'post'; path: string; show: (exchange: Exchange) => Answer | Promise<Answer> }>
 
 /** Bytes of a form. */
 const formMax = 16_384
 
-type Answer = Readonly<{ status: number; body?: string; type?: string; location?: string; cookie?: string }>
+type Answer = Readonly<{ status: number; body: string; headers: readonly (readonly [string, string])[] }>
+type Shown = Readonly<{ status: number; body?: string; type?: string; location?: string; cookie?: string }>
 
 export function createPortal({ keys, table, tally, rotate, now = Date.now }: PortalDeps): Portal {
-  const routes: Readonly<Record<string, (exchange: Exchange) => Answer | Promise<Answer>>> = {
-    [`GET ${home}`]: show,
-    [`GET ${home}/style.css`]: () => ({ status: 200, type: 'text/css; charset=utf-8', body: style }),
-    [`POST ${home}/sign-in`]: signIn,
-    [`POST ${home}/sign-out`]: signOut,
-    [`POST ${home}/rotate`]: replace,
-  }
-
   /** Whose session this is, as long as the key is one. */
   function visitor(exchange: Exchange): Readonly<{ holder: Holder; cookie: string; token: string }> | undefined {
     const cookie = cookieOf(exchange.header('cookie'), cookieName)
@@ -54,7 +52,7 @@ export function createPortal({ keys, table, tally, rotate, now = Date.now }: Por
     return { holder, cookie, token: formToken(cookie, pepper) }
   }
 
-  async function show(exchange: Exchange, problem?: string): Promise<Answer> {
+  async function show(exchange: Exchange, problem?: string): Promise<Shown> {
     const visit = visitor(exchange)
     const current = table()
     if (visit === undefined || current === undefined) return { status: 200, body: signInPage(undefined) }
@@ -62,11 +60,11 @@ export function createPortal({ keys, table, tally, rotate, now = Date.now }: Por
     const offers = await offersOf(current, keys, holder, exchange.received.authority)
     const used = tally.of(holder.tenant, holder.key.consumer)
     const mayRotate = rotate !== undefined && holder.key.rotates === true
-    const page = dashboardPage({ holder, offers, used, origin: originOf(exchange), token, mayRotate, problem })
-    return { status: problem === undefined ? 200 : 409, body: page }
+    const dashboard = dashboardPage({ holder, offers, used, origin: originOf(exchange), token, mayRotate, problem })
+    return { status: problem === undefined ? 200 : 409, body: dashboard }
   }
 
-  async function signIn(exchange: Exchange): Promise<Answer> {
+  async function signIn(exchange: Exchange): Promise<Shown> {
     const key = (await formOf(exchange))?.get('key')?.trim()
     if (!key || !fromHere(exchange)) return { status: 400, body: signInPage('That was not sent from this page. Try again.') }
     const { pepper } = keys
@@ -83,14 +81,14 @@ export function createPortal({ keys, table, tally, rotate, now = Date.now }: Por
     return { status: 303, location: home, cookie: `${seal(session, pepper)}; Max-Age=${Math.round((session.until - now()) / 1000)}` }
   }
 
-  async function signOut(exchange: Exchange): Promise<Answer> {
+  async function signOut(exchange: Exchange): Promise<Shown> {
     const visit = visitor(exchange)
     const form = await formOf(exchange)
     if (visit !== undefined && !sameToken(form?.get('token') ?? '', visit.token)) return forged(exchange)
     return { status: 303, location: home, cookie: '; Max-Age=0' }
   }
 
-  async function replace(exchange: Exchange): Promise<Answer> {
+  async function replace(exchange: Exchange): Promise<Shown> {
     const visit = visitor(exchange)
     const form = await formOf(exchange)
     if (visit === undefined) return { status: 303, location: home }
@@ -102,30 +100,32 @@ export function createPortal({ keys, table, tally, rotate, now = Date.now }: Por
     return { status: 200, body: rotatedPage(key, rotated.name, rotated.until, visit.token) }
   }
 
-  function forged(exchange: Exchange): Answer {
+  function forged(exchange: Exchange): Shown {
     exchange.error = 'forbidden'
     exchange.cause = 'portal: a form without its token'
     return { status: 403, body: signInPage('That was not sent from this page. Try again.') }
   }
 
-  async function answer(exchange: Exchange): Promise<Answer> {
-    const handle = routes[`${exchange.method === 'HEAD' ? 'GET' : exchange.method} ${exchange.path.replace(/\/$/, '')}`]
-    if (handle !== undefined) return handle(exchange)
-    exchange.error = 'no_route'
-    return { status: 404, body: signInPage('There is no such page.') }
-  }
+  const page = (method: Page['method'], path: string, handle: (exchange: Exchange) => Shown | Promise<Shown>): Page => (
+    { method, path: `${home}${path}`, show: async (exchange) => answerOf(exchange, await handle(exchange)) })
 
   return {
     owns: (path) => path === home || path.startsWith(`${home}/`),
-    open: (exchange) => ({
-      start() {
-        answer(exchange).then((given) => send(exchange, given), (error: unknown) => {
-          exchange.cause = String(error)
-          send(exchange, { status: 500, body: signInPage('Something went wrong.') })
-        })
-      },
-      clientClosed() {},
-    }),
+    pages: [
+      page('get', '', (exchange) => show(exchange)),
+      page('get', '/style.css', () => ({ status: 200, type: 'text/css; charset=utf-8', body: style })),
+      page('post', '/sign-in', signIn),
+      page('post', '/sign-out', signOut),
+      page('post', '/rotate', replace),
+    ],
+    missing(exchange) {
+      exchange.error = 'no_route'
+      return answerOf(exchange, { status: 404, body: signInPage('There is no such page.') })
+    },
+    failed(exchange, why) {
+      exchange.cause = String(why)
+      return answerOf(exchange, { status: 500, body: signInPage('Something went wrong.') })
+    },
   }
 }
 
@@ -156,21 +156,17 @@ function originOf(exchange: Exchange): string {
   return URL.canParse(origin) ? origin : 'http://localhost'
 }
 
-function send(exchange: Exchange, { status, body = '', type = 'text/html; charset=utf-8', location, cookie }: Answer): void {
-  if (exchange.ended) return
-  const headers = [
-    'content-type', type, 'content-length', String(Buffer.byteLength(body)),
+function answerOf(exchange: Exchange, { status, body = '', type = 'text/html; charset=utf-8', location, cookie }: Shown): Answer {
+  const headers: [string, string][] = [
+    ['content-type', type],
     // Nothing from elsewhere, no script at all, in nobody's frame, and forms go nowhere else.
-    'content-security-policy', "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    'x-content-type-options', 'nosniff', 'x-frame-options', 'DENY', 'referrer-policy', 'no-referrer',
-    'cross-origin-opener-policy', 'same-origin', 'cross-origin-resource-policy', 'same-origin',
-    'cache-control', type.startsWith('text/css') ? 'max-age=300' : 'no-store',
-    'x-request-id', exchange.requestId,
+    ['content-security-policy', "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"],
+    ['x-content-type-options', 'nosniff'], ['x-frame-options', 'DENY'], ['referrer-policy', 'no-referrer'],
+    ['cross-origin-opener-policy', 'same-origin'], ['cross-origin-resource-policy', 'same-origin'],
+    ['cache-control', type.startsWith('text/css') ? 'max-age=300' : 'no-store'],
   ]
-  if (location !== undefined) headers.push('location', location)
+  if (location !== undefined) headers.push(['location', location])
   const secure = originOf(exchange).startsWith('https:') ? '; Secure' : ''
-  if (cookie !== undefined) headers.push('set-cookie', `${cookieName}=${cookie}; Path=${home}; HttpOnly; SameSite=Strict${secure}`)
-  const { response } = exchange
-  response.writeHead(status, headers)
-  response.end(Buffer.from(body))
+  if (cookie !== undefined) headers.push(['set-cookie', `${cookieName}=${cookie}; Path=${home}; HttpOnly; SameSite=Strict${secure}`])
+  return { status, body, headers }
 }
