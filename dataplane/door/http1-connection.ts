@@ -242,7 +242,7 @@ export class Http1Connection implements RequestSink, Tap {
   /** The buffer for the next read; undefined: the one that all share. */
   buffer(last: Buffer, length: number): Buffer | undefined {
     const request = this.#request
-    if (request === undefined || request.complete || this.#doing !== Doing.answering) return undefined
+    if (request === undefined || request.complete || !request.streams) return undefined
     const own = this.#own
     if (own === undefined) return this.#own = Buffer.allocUnsafeSlow(bufferMin)
     const size = length === last.length ? Math.min(last.length * 4, bufferMax) : last.length

@@ -46,6 +46,11 @@ export class Http1Request implements DoorRequest {
     return this.#sink !== undefined && !this.#paused && !this.complete
   }
 
+  /** Its pieces go on as they come, and are not copied. */
+  get streams(): boolean {
+    return this.#sink?.copies === false
+  }
+
   /** Bytes that came last are still in use. */
   get pending(): boolean {
     return this.#sink?.pending() ?? false
