@@ -113,7 +113,7 @@ function refuse(exchange: Exchange, why: Failure): void {
   replyError(exchange, why, protocol, exchange.stampHead(errors[why.code].status, extra))
 }
 
-/** An error as bytes, for what is so broken that there is no response object: see server.ts. */
+/** An error as bytes, for what is so broken that there is no response to it. */
 export function rawError(failure: Failure, requestId: string): string {
   const { status } = errors[failure.code]
   const { type, body } = errorBody('HTTP', failure, requestId)

@@ -17,7 +17,7 @@ import { Relay } from './relay.ts'
 import { responseHead } from './response.ts'
 import { agentOf, headersOf } from './tunnel-request.ts'
 
-/** The client's connection once node:http has let go of it, and the bytes that came with the request. */
+/** The client's connection once its door has let go of it, and the bytes that came with the request. */
 export type Opened = Readonly<{ socket: Duplex; head: Buffer }>
 
 const proxy = httpProxy.createProxyServer({ ws: true, toProxy: true, xfwd: false })
