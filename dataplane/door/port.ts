@@ -24,14 +24,13 @@ export type Door = Readonly<{ server: Server; http1: Http1Door; http2: Http2Door
 export function createDoor({ gateway, admission, pace, certificates }: DoorOptions): Door {
   const http2 = createHttp2Door(gateway, pace)
   const http1 = createHttp1Door(gateway, pace, http2.take)
-  const options = { allowHalfOpen: true, noDelay: true }
   if (certificates === undefined) {
     // Nothing is read before somebody has let it in.
-    const server = createServer({ ...options, pauseOnConnect: true }, http1.accept)
+    const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, http1.accept)
     admission.guard(server, false)
     return { server, http1, http2 }
   }
-  const server = createTlsServer({ ...options, ...tlsOptions(certificates) })
+  const server = createTlsServer({ noDelay: true, ...tlsOptions(certificates) })
   server.on('secureConnection', (socket: TLSSocket) => {
     if (socket.alpnProtocol === 'h2') http2.take(socket)
     else http1.take(socket)

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect as connectHttp2 } from 'node:http2'
 import { request } from 'node:https'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
@@ -120,4 +121,16 @@ test('a WebSocket tunnel opens over TLS too, and carries what it is given both w
   }
   client.close()
   await eventually(() => proxy.lines().some((line) => line['status'] === 101))
+})
+
+test('a handshake that fails or never begins leaves nothing that a drain waits for', { timeout: 10_000 }, async (t) => {
+  const { proxy, port } = await front(t, server())
+  await assert.rejects(handshake(t, port, { ca: theirs.cert }))
+  for (const bytes of ['', 'GET / HTTP/1.1\r\n\r\n']) {
+    const socket = connect(port, '127.0.0.1').on('error', () => {}).resume()
+    socket.end(bytes)
+    await once(socket, 'close')
+  }
+  assert.equal(await ask(port), 200)
+  assert.equal(await proxy.drain({ delay: 0, timeout: 5000 }), true)
 })
