@@ -16,7 +16,7 @@ async function echoing(t: TestContext) {
   return testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
 }
 
-const get = (path: string, ...headers: string[]) => ['GET ', path, ' HTTP/1.1\r\n', ...['Host: a', ...headers, '', ''].join('\r\n')].join('')
+const get = (path: string, ...headers: string[]) => [`GET ${path} HTTP/1.1`, 'Host: a', ...headers, '', ''].join('\r\n')
 const post = (path: string, body: string) => `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n${body}`
 const count = (text: string) => text.split('HTTP/1.1 200').length - 1
 
