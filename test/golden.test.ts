@@ -89,7 +89,10 @@ function statusOf({ routes, policies }: Compiled, { snapshot, problems }: Manife
   const sources = problems.map((problem) => ({ ...problem, file: undefined }))
   return {
     routes: Object.fromEntries(
-      [...routes].map(([id, outcome]) => [id, { ...outcome, inForce: inForce(outcome, snapshot, id) }]),
+      [...routes].map(([id, { deliveries, ...outcome }]) => {
+        const rollouts = deliveries?.filter(({ plan }) => plan) ?? []
+        return [id, { ...outcome, ...(rollouts.length > 0 && { rollouts }), inForce: inForce({ ...outcome }, snapshot, id) }]
+      }),
     ),
     ...(policies.size > 0 ? { policies: Object.fromEntries(policies) } : {}),
     ...(sources.length > 0 ? { sources } : {}),

@@ -1,6 +1,7 @@
 import type { ModelRoute } from '../../crds/types.gen.ts'
 import type { Share } from '../../table/resources.ts'
 import type { Problem } from '../sources/snapshot.ts'
+import type { Delivery } from './rollout.ts'
 
 /** What one reading of the world compiles into. Items that did not change keep their identity from one to the next. */
 export type Compiled = Readonly<{
@@ -32,6 +33,8 @@ export type RouteOutcome = Readonly<{
     name: string
     backends: readonly Readonly<{ variant: string; effectiveWeight: number; endpoints: number }>[]
   }>[]
+  /** What whoever rolls out is to know of each rule that splits its requests. */
+  deliveries?: readonly (Readonly<{ name: string }> & Delivery)[]
   /** What is in force: the spec with each invalid rule replaced by its last good version. Absent: nothing of it is. */
   inForce?: ModelRoute['spec']
 }>

@@ -2,7 +2,7 @@ import type { ModelRoute } from '../../crds/types.gen.ts'
 import type { Resource, Snapshot } from '../sources/snapshot.ts'
 import { compileRoute, type RouteDraft } from './routes.ts'
 import type { CompileOptions, RouteSpec } from './spec.ts'
-import { changed, type Lookup, observed, sameWorld, worldOf } from './world.ts'
+import { aboutRollouts, changed, type Lookup, observed, sameWorld, worldOf } from './world.ts'
 
 export type Drafts = Readonly<{
   /** Sorted, so that nothing downstream depends on the order in which the world was read. */
@@ -12,7 +12,7 @@ export type Drafts = Readonly<{
   touched: ReadonlySet<string>
 }>
 
-type Entry = Readonly<{ resource: Resource<ModelRoute>; draft: RouteDraft; lookups: readonly Lookup[] }>
+type Entry = Readonly<{ resource: Resource<ModelRoute>; draft: RouteDraft; lookups: readonly Lookup[]; moved: readonly Lookup[] }>
 
 /** The spec of a route that was last in force. */
 export type LastGood = (id: string, uid: string) => RouteSpec | undefined
@@ -27,7 +27,8 @@ export function createDrafts(options: CompileOptions, lastGood: LastGood): (snap
   return (snapshot) => {
     const routes = snapshot.modelRoutes
     const sameElsewhere = before !== undefined && sameWorld(before, snapshot)
-    if (sameElsewhere && before?.modelRoutes === routes) return { ids, byId, touched: new Set() }
+    const sameRollouts = before?.rollouts === snapshot.rollouts
+    if (sameElsewhere && sameRollouts && before?.modelRoutes === routes) return { ids, byId, touched: new Set() }
     before = snapshot
 
     const touched = new Set<string>()
@@ -44,11 +45,12 @@ export function createDrafts(options: CompileOptions, lastGood: LastGood): (snap
       const resource = routes.get(id)
       const known = entries.get(id)
       if (!resource) continue
-      if (known?.resource === resource && (sameElsewhere || !changed(known.lookups, world))) continue
+      const look = known && (sameElsewhere ? (sameRollouts ? [] : known.moved) : known.lookups)
+      if (look && known?.resource === resource && !changed(look, world)) continue
       const lookups: Lookup[] = []
       const good = lastGood(id, resource.uid)
       const draft = compileRoute(id, resource, { world: observed(world, lookups), options, good })
-      entries.set(id, { resource, draft, lookups })
+      entries.set(id, { resource, draft, lookups, moved: lookups.filter(aboutRollouts) })
       byId.set(id, draft)
       touched.add(id)
     }

@@ -71,6 +71,7 @@ export function settle(draft: RouteDraft, losses: readonly Loss[], policies: rea
       ...(partiallyInvalid ? { partiallyInvalid } : {}),
       ...(governed.affected ? { affected: governed.affected } : {}),
       weights: rules.length > 0 ? weightsOf(item) : '',
+      deliveries: rules.flatMap(({ rest, delivery }) => (delivery ? [{ name: rest.name, ...delivery }] : [])),
       ...(rules.length > 0 && draft.inForce ? { inForce: draft.inForce } : {}),
     },
   }

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
-import type { RuleRollout } from '../sources/snapshot.ts'
-import type { Analysis } from './analysis.ts'
-import type { BackendRef, RuleSpec } from './spec.ts'
+import type { Problem, RuleRollout } from '../sources/snapshot.ts'
+import { type Analysis, compileAnalysis } from './analysis.ts'
+import { parseDuration } from './durations.ts'
+import { invalid, quote } from './problems.ts'
+import type { BackendRef, CompileOptions, RuleSpec } from './spec.ts'
 import { apportion, shares, WHOLE } from './weights.ts'
 
 /** A variant of a rule, as its manifest wants it. Shares are millionths of the rule. */
@@ -14,6 +16,44 @@ export type Plan = Readonly<{ candidate: string; paused: boolean; steps: readonl
 
 /** What whoever moves the shares of a rule must know of its manifest. */
 export type Delivery = Readonly<{ specHash: string; aims: readonly Aim[]; plan?: Plan }>
+
+export function compileDelivery(spec: RuleSpec, place: string, options: CompileOptions, problems: Problem[]): Delivery {
+  const aims = aimsOf(spec.backendRefs ?? [])
+  const { rollout } = spec
+  const plan = rollout && compilePlan(rollout, aims, `${place}.rollout`, { options, problems })
+  return { specHash: specHashOf(spec), aims, ...(plan && { plan }) }
+}
+
+type Found = Readonly<{ options: CompileOptions; problems: Problem[] }>
+
+function compilePlan(rollout: NonNullable<RuleSpec['rollout']>, aims: readonly Aim[], place: string, { options, problems }: Found): Plan {
+  const { candidate, paused = false, steps = [], analysis } = rollout
+  if (!aims.some(({ variant }) => variant === candidate)) {
+    problems.push(invalid(`${place}.candidate`, `${quote(candidate)} is no variant of this rule that takes requests by weight`))
+  }
+  return {
+    candidate,
+    paused,
+    steps: steps.map(({ percent, hold, approval = false }, at) => {
+      if (percent <= (steps[at - 1]?.percent ?? -1)) problems.push(invalid(`${place}.steps[${at}].percent`, 'must increase from step to step'))
+      const ms = hold === undefined ? 0 : parseDuration(hold)
+      if (ms === null) problems.push(invalid(`${place}.steps[${at}].hold`, `${quote(hold ?? '')} is no duration such as 5m`))
+      return { share: percent * 10_000, hold: ms ?? 0, approval }
+    }),
+    ...(analysis && { analysis: compileAnalysis(analysis, `${place}.analysis`, options, problems) }),
+  }
+}
+
+/** Earlier variants in place of a rule's own, and without what names others. */
+export function withUndone(spec: RuleSpec, backendRefs: readonly BackendRef[]): RuleSpec {
+  const { rollout: _rollout, mirror, overrides, ...rest } = spec
+  const there = (name: string) => backendRefs.some(({ variant }) => variant === name)
+  return {
+    ...rest, backendRefs,
+    ...(overrides && { overrides: overrides.filter(({ variant }) => there(variant)) }),
+    ...(mirror && there(mirror.variant) && { mirror }),
+  }
+}
 
 /** Where a variant's requests go and how it is asked: everything but its share. */
 export function referenceOf({ weight: _weight, priority: _priority, ...reference }: BackendRef): string {

@@ -123,7 +123,7 @@ function written(spec: RouteSpec, { broken = [] }: Resource<ModelRoute>): readon
 
 /** For the rules of one spec, which share an allowance of regular expressions. */
 function rulesContext(resource: Resource<ModelRoute>, spec: RouteSpec | undefined, { world, options }: RouteContext): RuleContext {
-  return { namespace: resource.namespace, world, options, checkRegex: createRegexCheck(), route: spec ?? {} }
+  return { id: `${resource.namespace}/${resource.name}`, namespace: resource.namespace, world, options, checkRegex: createRegexCheck(), route: spec ?? {} }
 }
 
 function lastGood(id: string, { good, world }: RouteContext): RouteSpec | undefined {

@@ -1,9 +1,10 @@
 import type { Rule, Target, Variant } from '../../table/route.ts'
-import type { Problem } from '../sources/snapshot.ts'
+import type { Problem, RuleRollout } from '../sources/snapshot.ts'
 import { compileAuth } from './auth.ts'
+import { measuredFor } from './analysis.ts'
 import { asksWho, compileAuthorization, readsPrincipal } from './authorization.ts'
 import { compileCredentials } from './backend-access.ts'
-import { compileBackend } from './backends.ts'
+import { type BackendFound, compileBackend } from './backends.ts'
 import { compileBalance } from './balance.ts'
 import { compileCors } from './cors.ts'
 import { composeFaults } from './compose.ts'
@@ -16,17 +17,19 @@ import type { CheckRegex } from './regexes.ts'
 import type { BackendRef, RouteSpec, RuleSpec } from './spec.ts'
 import type { BackendContext } from './targets.ts'
 import { compileResilience } from './resilience.ts'
+import { aimsOf, compileDelivery, type Delivery, sharesNow, withUndone } from './rollout.ts'
 import { servedModel } from './served.ts'
 import { compileSizeLimits } from './sizes.ts'
 import { compileTimeouts } from './timeouts.ts'
 import { unsupportedInRule } from './unsupported.ts'
-import { shares } from './weights.ts'
 
 /** A rule that holds, before other routes had their say about its matches. */
 export type RuleDraft = Readonly<{
   matches: readonly PlacedMatch[]
   rest: Omit<Rule, 'matches'>
   needs: Needs
+  /** Absent where nobody is split. */
+  delivery?: Delivery
 }>
 
 export type RuleResult = Readonly<{
@@ -36,16 +39,20 @@ export type RuleResult = Readonly<{
 }>
 
 /** `route`: of the spec that the rule is in; what it says of protection holds for a rule that says nothing itself. */
-export type RuleContext = BackendContext & Readonly<{ checkRegex: CheckRegex; route: Pick<RouteSpec, 'auth' | 'authorization' | 'cors'> }>
+export type RuleContext = BackendContext & Readonly<{ id: string; checkRegex: CheckRegex; route: Pick<RouteSpec, 'auth' | 'authorization' | 'cors'> }>
 
-export function compileRule(spec: RuleSpec, place: string, context: RuleContext): RuleResult {
-  const problems: Problem[] = [...unsupportedInRule(spec, place)]
+export function compileRule(written: RuleSpec, place: string, context: RuleContext): RuleResult {
+  const problems: Problem[] = [...unsupportedInRule(written, place)]
+  const undone = written.backendRefs && context.world.undone(context.id, written.name)
+  const spec = undone ? withUndone(written, undone) : written
   if (spec.compose) problems.push(...composeFaults(spec.compose, `${place}.compose`))
   else if (!spec.backendRefs?.length) problems.push(invalid(`${place}.backendRefs`, 'a rule needs a backendRef'))
 
   const matches = compileMatches(spec.matches, place, context.checkRegex, problems)
   const needs = noNeeds()
-  const variants = compileVariants(spec, `${place}.backendRefs`, context, needs, problems)
+  const delivery = written.backendRefs && compileDelivery(written, place, context.options, problems)
+  const known = delivery?.plan && context.world.rollout(context.id, written.name)
+  const variants = compileVariants(spec, `${place}.backendRefs`, { ...context, needs, problems }, sharesOf(spec, known))
   const names = new Set(variants.map((variant) => variant.name))
   const overrides = (spec.overrides ?? []).map(({ header, value, variant }, at) => {
     if (!names.has(variant)) {
@@ -66,14 +73,16 @@ export function compileRule(spec: RuleSpec, place: string, context: RuleContext)
   const breaker = compileBreaker(spec.circuitBreaker, `${place}.circuitBreaker`, problems)
   const wakeUp = compileWakeUp(spec.wakeUp, `${place}.wakeUp`, timeouts, problems)
   const audit = spec.logging?.audit
+  const measured = known?.measured
 
   if (problems.some(breaksRule)) return { problems }
   const rest = {
     name: spec.name, ...protection, ...(cors && { cors }), variants, overrides, ...(split && { split }), ...(mirror && { mirror }), balance,
     ...(health && { health }), ...(breaker && { breaker }), ...(wakeUp && { wakeUp }),
     timeouts, ...(deadlineHeader !== undefined && { deadlineHeader }), ...resilience, ...(sizeLimits && { sizeLimits }), ...(audit && { audit }),
+    ...(measured !== undefined && delivery?.plan?.analysis && { measured: measuredFor(delivery.plan.analysis, measured) }),
   } as const
-  return { draft: { matches, rest, needs }, problems }
+  return { draft: { matches, rest, needs, ...(delivery && { delivery }) }, problems }
 }
 
 /** A rule's own replaces the route's as a whole. */
@@ -120,14 +129,20 @@ function breaksRule(problem: Problem): boolean {
   return problem.severity === 'error' && (problem.reason === 'Invalid' || problem.reason === 'UnsupportedValue')
 }
 
+/** What each variant of the first priority has now. */
+function sharesOf({ backendRefs = [], rollout }: RuleSpec, known: RuleRollout | undefined): ReadonlyMap<string, number> {
+  const aims = aimsOf(backendRefs)
+  const now = sharesNow(aims, rollout?.candidate, known)
+  return new Map(aims.map(({ variant }, at) => [variant, now[at] ?? 0]))
+}
+
 function compileVariants(
   { backendRefs: refs = [], matches = [], health }: RuleSpec,
   place: string,
-  context: BackendContext,
-  needs: Needs,
-  problems: Problem[],
+  { needs, problems, ...context }: BackendContext & BackendFound,
+  weights: ReadonlyMap<string, number>,
 ): readonly Variant[] {
-  const weights = sharesByPriority(refs)
+  const byPriority = sharesByPriority(refs)
   if (refs.length > 0 && !refs.some(({ priority = 0, weight = 1 }) => priority === 0 && weight > 0)) {
     problems.push(invalid(place, 'every weight is 0, so nobody would take the requests; give one variant of priority 0 a weight'))
   }
@@ -149,7 +164,7 @@ function compileVariants(
     const served = health?.active?.type === 'Model' ? servedModel(ref, matches, here, problems) : undefined
     return {
       name: ref.variant,
-      weight: weights[at] ?? 0,
+      weight: weights.get(ref.variant) ?? byPriority[at] ?? 0,
       priority: ref.priority ?? 0,
       target,
       ...(credentials && 'value' in credentials && { credentials: credentials.value }),

@@ -11,7 +11,6 @@ export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy'
     { path: 'spec.rules[].matches[].model.type', admits: ['Exact'] },
     { path: 'spec.rules[].matches[].body' },
     { path: 'spec.rules[].backendRefs[].protocol', admits: ['Passthrough'] },
-    { path: 'spec.rules[].rollout' },
     { path: 'spec.rules[].validation' },
     { path: 'spec.rules[].transform' },
     { path: 'spec.rules[].compose' },

@@ -1,4 +1,4 @@
-import type { InferenceService, Revision, Service, Snapshot } from '../sources/snapshot.ts'
+import type { InferenceService, Revision, RuleRollout, Service, Snapshot } from '../sources/snapshot.ts'
 import { permissions, type Permits, type Referent } from './references.ts'
 
 /** What compiling one route may look at besides the route itself. Keys are `namespace/name`. */
@@ -11,6 +11,10 @@ export type World = Readonly<{
   configMapHas: (key: string, field: string) => boolean
   secretsReadable: (namespace: string) => boolean
   permits: Permits
+  /** What is in force of a rule (`rule`) of a route: undefined where it was never seen. */
+  rollout: (route: string, rule: string) => RuleRollout | undefined
+  /** The same, for those who only ask whether its backendRefs are replaced. */
+  undone: (route: string, rule: string) => RuleRollout['undone']
 }>
 
 /** A look that somebody took, and what they saw. */
@@ -18,6 +22,7 @@ export type Lookup =
   | Readonly<{ at: 'service' | 'inferenceService' | 'revision'; key: string; saw: unknown }>
   | Readonly<{ at: 'secretHas' | 'configMapHas'; key: string; field: string; saw: boolean }>
   | Readonly<{ at: 'secretsReadable'; namespace: string; saw: boolean }>
+  | Readonly<{ at: 'rollout' | 'undone'; key: string; rule: string; saw: unknown }>
   | Readonly<{ at: 'permits'; namespace: string; referent: Referent; saw: boolean }>
 
 export function worldOf(snapshot: Snapshot): World {
@@ -29,6 +34,8 @@ export function worldOf(snapshot: Snapshot): World {
     secretHas: (key, field) => snapshot.secrets.get(key)?.data.has(field) ?? false,
     configMapHas: (key, field) => snapshot.configMaps.get(key)?.data.has(field) ?? false,
     secretsReadable: (namespace) => snapshot.openNamespaces.has(namespace),
+    rollout: (route, rule) => snapshot.rollouts?.get(route)?.get(rule),
+    undone: (route, rule) => snapshot.rollouts?.get(route)?.get(rule)?.undone,
     permits: (namespace, referent) => (permits ??= permissions(snapshot.referenceGrants))(namespace, referent),
   }
 }
@@ -66,6 +73,16 @@ export function observed(world: World, lookups: Lookup[]): World {
       lookups.push({ at: 'secretsReadable', namespace, saw })
       return saw
     },
+    rollout: (key, rule) => {
+      const saw = world.rollout(key, rule)
+      lookups.push({ at: 'rollout', key, rule, saw })
+      return saw
+    },
+    undone: (key, rule) => {
+      const saw = world.undone(key, rule)
+      lookups.push({ at: 'undone', key, rule, saw })
+      return saw
+    },
     permits: (namespace, referent) => {
       const saw = world.permits(namespace, referent)
       lookups.push({ at: 'permits', namespace, referent, saw })
@@ -78,13 +95,19 @@ export function observed(world: World, lookups: Lookup[]): World {
 export function changed(lookups: readonly Lookup[], world: World): boolean {
   return lookups.some((look) => {
     if (look.at === 'secretHas' || look.at === 'configMapHas') return world[look.at](look.key, look.field) !== look.saw
+    if (look.at === 'rollout' || look.at === 'undone') return world[look.at](look.key, look.rule) !== look.saw
     if (look.at === 'secretsReadable') return world.secretsReadable(look.namespace) !== look.saw
     if (look.at === 'permits') return world.permits(look.namespace, look.referent) !== look.saw
     return world[look.at](look.key) !== look.saw
   })
 }
 
-/** Whether nothing that a route may look at has changed at all: the usual case, where only endpoints did. */
+/** Of these, what a move of some rollout could change; there are none of them in most routes. */
+export function aboutRollouts(look: Lookup): boolean {
+  return look.at === 'rollout' || look.at === 'undone'
+}
+
+/** Whether nothing that a route may look at, rollouts aside, has changed at all: the usual case, where only endpoints did. */
 export function sameWorld(a: Snapshot, b: Snapshot): boolean {
   return (
     a.services === b.services &&

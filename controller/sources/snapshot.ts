@@ -46,6 +46,8 @@ export type Resource<T> = Readonly<{
   broken?: readonly BrokenRule[]
   /** What was written asks of callers, where something else is wrong with it. */
   asks?: Asks & Readonly<{ rules: ReadonlyMap<string, Asks> }>
+  /** By rule: what somebody wants of its rollout, as it was written. */
+  commands?: ReadonlyMap<string, string>
   problems: readonly Problem[]
 }>
 
