@@ -1,4 +1,5 @@
 import { createServer } from 'node:http'
+import { rolloutPage, type RolloutAnswer, type RolloutRequest } from './rollout/page.ts'
 
 export type ControlOptions = Readonly<{
   host: string
@@ -8,9 +9,14 @@ export type ControlOptions = Readonly<{
   /** `items`: every resource of ours with its status; `problems`: what is wrong and belongs to none of them. */
   status(): Readonly<{ items: readonly unknown[]; problems: readonly unknown[] }>
   metrics(): Promise<{ body: string; contentType: string }>
+  /** Obeys a command about a rollout. */
+  rollout(request: RolloutRequest): Promise<RolloutAnswer>
 }>
 
-/** The control port: health, metrics and `GET /status`. Reads only; loopback unless the operator binds it elsewhere. */
+/**
+ * The control port: health, metrics, `GET /status`, and `POST /rollout`. Whoever reaches it may do all of that: it is
+ * bound to loopback unless the operator binds it elsewhere.
+ */
 export async function listenControl(options: ControlOptions): Promise<{ url: string; close(): Promise<void> }> {
   const json = (value: unknown) => ({ status: 200, type: 'application/json', body: `${JSON.stringify(value)}\n` })
   const text = (status: number, body: string) => ({ status, type: 'text/plain; charset=utf-8', body: `${body}\n` })
@@ -29,7 +35,8 @@ export async function listenControl(options: ControlOptions): Promise<{ url: str
     const path = (request.url ?? '/').split('?', 1)[0] ?? '/'
     const page = Object.hasOwn(pages, path) ? pages[path] : undefined
     const answer = async () => {
-      if (!page) return text(404, `no such page; there are ${Object.keys(pages).join(', ')}`)
+      if (path === '/rollout') return rolloutPage(request, options.rollout)
+      if (!page) return text(404, `no such page; there are ${Object.keys(pages).join(', ')}, and POST /rollout`)
       if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'GET only')
       return page()
     }

@@ -1,7 +1,9 @@
-import type { Condition, ModelRouteStatus, RateLimitPolicyStatus } from '../crds/types.gen.ts'
+import type { Condition, ModelRouteStatus, RateLimitPolicyStatus, RuleStatus } from '../crds/types.gen.ts'
 import type { Hashes } from '../table/version.ts'
 import type { PolicyOutcome, RouteOutcome, Verdict } from './compile/compiled.ts'
 import type { ProxyView } from './push/publish.ts'
+import { toStatus } from './rollout/recorded.ts'
+import type { RuleState } from './rollout/state.ts'
 
 /** What the proxies of a route's gateways have of it. Compares by value: the same reach, the same status. */
 export type Reach = Readonly<{
@@ -66,10 +68,13 @@ export function reaches(
   }
 }
 
+/** How far the rules of a route are rolled out, and which revision of it is in force. */
+export type Progress = Readonly<{ states?: ReadonlyMap<string, RuleState> | undefined; revision?: number | undefined }>
+
 /** The complete status of a ModelRoute. `previous` is what it says now: a condition that stays keeps its time. */
 export function routeStatus(
-  { outcome, reach, previous, now }:
-  { outcome: RouteOutcome; reach: Reach; previous?: ModelRouteStatus | undefined; now: Date },
+  { outcome, reach, progress = {}, previous, now }:
+  { outcome: RouteOutcome; reach: Reach; progress?: Progress; previous?: ModelRouteStatus | undefined; now: Date },
 ): ModelRouteStatus {
   const condition = conditionWriter(outcome.generation, previous?.conditions, now)
   return {
@@ -81,24 +86,47 @@ export function routeStatus(
       rejected: reach.rejected,
       ...(reach.version === '' ? {} : { version: reach.version }),
     },
-    rules: outcome.rules.map(({ name, backends }) => ({
-      name,
-      phase: 'Stable',
-      backends: backends.map(({ variant, effectiveWeight, endpoints }) => (
-        // Without a rollout every edit is promoted the moment it takes effect.
-        { variant, effectiveWeight, promotedWeight: effectiveWeight, endpoints }
-      )),
-    })),
+    rules: outcome.rules.map((rule) => ruleStatus(rule, progress)),
     conditions: [
       condition('Accepted', outcome.accepted),
       condition('ResolvedRefs', outcome.resolvedRefs),
       condition('Programmed', programmed(outcome, reach)),
-      condition('Progressing', { status: 'False', reason: 'Stable', message: 'No rollout is in progress.' }),
+      condition('Progressing', progressing(outcome, progress)),
       // GEP-713: who looks at the route sees that somebody else has a say in it.
       ...(outcome.affected ? [condition('modelroute.io/RateLimitPolicyAffected', outcome.affected)] : []),
       ...(outcome.partiallyInvalid?.status === 'True' ? [condition('PartiallyInvalid', outcome.partiallyInvalid)] : []),
     ],
   }
+}
+
+function ruleStatus({ name, backends }: RouteOutcome['rules'][number], { states, revision }: Progress): RuleStatus {
+  const state = states?.get(name)
+  return {
+    name,
+    phase: 'Stable',
+    ...(state && revision !== undefined && { revision }),
+    ...(state && toStatus(state)),
+    backends: backends.map(({ variant, effectiveWeight, endpoints }) => {
+      const known = state?.variants.find((each) => each.variant === variant)
+      // Without a rollout every edit is promoted the moment it takes effect.
+      if (!known) return { variant, effectiveWeight, promotedWeight: effectiveWeight, endpoints }
+      return { variant, effectiveWeight: known.share, promotedWeight: known.promoted, endpoints, reference: known.reference }
+    }),
+  }
+}
+
+const byUrgency = ['AwaitingApproval', 'Paused', 'Progressing', 'Aborted'] as const
+
+/** Of several rules the phase that most needs somebody, and what each of them says. */
+function progressing({ rules }: RouteOutcome, { states }: Progress): Verdict {
+  const moving = rules.flatMap(({ name }) => {
+    const state = states?.get(name)
+    return state && state.phase !== 'Stable' ? [{ name, ...state }] : []
+  })
+  const reason = byUrgency.find((phase) => moving.some((state) => state.phase === phase))
+  if (reason === undefined) return { status: 'False', reason: 'Stable', message: 'No rollout is in progress.' }
+  const message = moving.map(({ name, phase, message }) => `${name}: ${phase}, ${message}`).join('. ')
+  return { status: reason === 'Aborted' ? 'False' : 'True', reason, message }
 }
 
 function programmed(outcome: RouteOutcome, reach: Reach): Verdict {

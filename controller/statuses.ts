@@ -3,7 +3,7 @@ import type { Hashes } from '../table/version.ts'
 import type { Compiled } from './compile/compiled.ts'
 import type { ProxyView } from './push/publish.ts'
 import type { Resource, Snapshot } from './sources/snapshot.ts'
-import { policyStatus, reaches, routeStatus } from './status.ts'
+import { policyStatus, reaches, routeStatus, type Progress } from './status.ts'
 
 /** Everything that is known at one moment about what was asked for and what is in force. */
 export type View = Readonly<{
@@ -11,6 +11,7 @@ export type View = Readonly<{
   compiled: Compiled
   proxies: readonly ProxyView[]
   hashes: (gateway: string) => Hashes
+  progress: (route: string) => Progress
 }>
 
 /** The statuses of all resources, for whoever asks on the control port: the cluster's are written by the leader only. */
@@ -19,13 +20,13 @@ export class Statuses {
   #policies = new Map<string, RateLimitPolicyStatus>()
 
   /** The resources as `kubectl get -o json` would show them; conditions keep the time of their last change. */
-  items({ snapshot, compiled, proxies, hashes }: View, now: Date): readonly unknown[] {
+  items({ snapshot, compiled, proxies, hashes, progress }: View, now: Date): readonly unknown[] {
     const routes = new Map<string, ModelRouteStatus>()
     const policies = new Map<string, RateLimitPolicyStatus>()
     const reachOf = reaches(proxies, hashes)
     for (const [key, outcome] of compiled.routes) {
       const reach = reachOf(key, outcome.gateways)
-      routes.set(key, routeStatus({ outcome, reach, previous: this.#routes.get(key), now }))
+      routes.set(key, routeStatus({ outcome, reach, progress: progress(key), previous: this.#routes.get(key), now }))
     }
     const programmed = (namespace: string) => (name: string) =>
       routes.get(`${namespace}/${name}`)?.conditions?.some(({ type, status }) => type === 'Programmed' && status === 'True')

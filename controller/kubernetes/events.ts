@@ -20,7 +20,16 @@ const REMEMBERED = 10_000
 /** The API server's own bound. Characters. */
 const MAX_NOTE = 1_000
 
-/** Warns of refused objects: one event an object, reason, message and generation, whoever restarts. */
+export type Happening = Readonly<{
+  type: 'Normal' | 'Warning'
+  action: 'Compile' | 'Rollout'
+  reason: string
+  note: string
+  /** Two happenings that agree in this and all else are one. */
+  once: string
+}>
+
+/** Warns of refused objects: one event an object, reason, message and generation, whoever restarts. And tells of rollouts. */
 export class EventRecorder {
   readonly #options: EventRecorderOptions
   readonly #clock: Clock
@@ -36,9 +45,14 @@ export class EventRecorder {
   }
 
   /** Resolves when the event is stored, known already, or dropped: none of them is the caller's concern. */
-  async warn(about: Ref, generation: number, reason: string, message: string): Promise<void> {
+  warn(about: Ref, generation: number, reason: string, message: string): Promise<void> {
+    return this.record(about, { type: 'Warning', action: 'Compile', reason, note: message, once: String(generation) })
+  }
+
+  /** The same. */
+  async record(about: Ref, { type, action, reason, note: message, once }: Happening): Promise<void> {
     const note = message.slice(0, MAX_NOTE)
-    const content = JSON.stringify([about.uid, generation, reason, note])
+    const content = JSON.stringify([about.uid, once, reason, note])
     const hash = createHash('sha256').update(content).digest('hex').slice(0, 16)
     if (this.#sent.has(hash) || !this.#take()) return
     this.#sent.add(hash)
@@ -57,7 +71,7 @@ export class EventRecorder {
         eventTime: this.#clock.date().toISOString().replace('Z', '000Z'),
         reportingController: 'modelroute.io/controller',
         reportingInstance: instance.slice(0, 128),
-        action: 'Compile',
+        action,
         reason,
         regarding: {
           apiVersion: API_VERSION,
@@ -67,7 +81,7 @@ export class EventRecorder {
           uid: about.uid,
         },
         note,
-        type: 'Warning',
+        type,
       },
     })
     // 409: said before, by us or by the leader before us. 404: the namespace is going.

@@ -80,7 +80,7 @@ describe('a reporter', () => {
   function report(hash = 'h1'): void {
     const compiled: Compiled = { fleets: new Map(), routes, policies: new Map(), apiKeys: new Map() }
     const hashes = new Map([...routes.keys()].map(key => [key, hash]))
-    reporter.report({ snapshot, compiled, proxies, hashes: () => hashes })
+    reporter.report({ snapshot, compiled, proxies, hashes: () => hashes, progress: () => ({}) })
   }
 
   const proxy = (acked: string, refused: readonly [string, string][] = []): ProxyView => ({
@@ -121,7 +121,7 @@ describe('a reporter', () => {
     await settled()
     const again = new Reporter({ api, revisions, leading: () => true, instance: 'pod-2', log: () => {}, clock })
     again.statuses.observe('uid-1', shown())
-    again.report({ snapshot, compiled: { fleets: new Map(), routes, policies: new Map(), apiKeys: new Map() }, proxies, hashes: () => new Map([['ml/fraud', 'h1']]) })
+    again.report({ snapshot, compiled: { fleets: new Map(), routes, policies: new Map(), apiKeys: new Map() }, proxies, hashes: () => new Map([['ml/fraud', 'h1']]), progress: () => ({}) })
     again.resume()
     await clock.until('every write', () => again.statuses.pending === 0)
     await again.stop()
@@ -228,7 +228,7 @@ describe('a reporter', () => {
     })
     // Another leader, who remembers nothing, says it under the same name, which the server knows already.
     const again = new Reporter({ api, revisions, leading: () => true, instance: 'pod-2', log: () => {}, clock })
-    again.report({ snapshot, compiled: { fleets: new Map(), routes, policies: new Map(), apiKeys: new Map() }, proxies, hashes: () => new Map() })
+    again.report({ snapshot, compiled: { fleets: new Map(), routes, policies: new Map(), apiKeys: new Map() }, proxies, hashes: () => new Map(), progress: () => ({}) })
     await clock.until('its attempt', () => server.requests.filter(({ path }) => path.endsWith('/events')).length === 2)
     await again.stop()
     edit('fraud', 90, { accepted })

@@ -1,6 +1,7 @@
 import type { PolicyOutcome, RouteOutcome, Verdict } from '../compile/compiled.ts'
 import type { Resource } from '../sources/snapshot.ts'
-import { policyStatus, reaches, routeStatus, type Reach } from '../status.ts'
+import { policyStatus, reaches, routeStatus, type Progress, type Reach } from '../status.ts'
+import type { News } from '../rollout/machine.ts'
 import type { View } from '../statuses.ts'
 import { keyOf, type Api } from './api.ts'
 import type { Log } from '../log.ts'
@@ -8,7 +9,7 @@ import { systemClock, type Clock } from './clock.ts'
 import { EventRecorder } from './events.ts'
 import type { Ref } from './kinds.ts'
 import { RevisionWriter, type Revisions } from './revisions.ts'
-import { StatusWriter } from './status.ts'
+import { StatusWriter, type Status } from './status.ts'
 
 export type ReporterOptions = Readonly<{
   api: Api
@@ -17,28 +18,32 @@ export type ReporterOptions = Readonly<{
   instance: string
   log: Log
   clock?: Clock
+  /** The server took a status, and shows it now. */
+  written?: (uid: string, status: Status) => void
 }>
 
 /** Tells the cluster what became of its routes and policies: statuses, events, and the revisions in force. */
 export class Reporter {
   readonly statuses: StatusWriter
   readonly #options: ReporterOptions
+  readonly #clock: Clock
   readonly #events: EventRecorder
   readonly #revisions: RevisionWriter
   /** By uid, what was reported last; identity and value tell what to look at again. */
-  readonly #routes = new Map<string, Readonly<{ ref: Ref; outcome: RouteOutcome; reach: Reach }>>()
+  readonly #routes = new Map<string, Readonly<{ ref: Ref; outcome: RouteOutcome; reach: Reach; progress: Progress }>>()
   readonly #policies = new Map<string, Readonly<{ ref: Ref; outcome: PolicyOutcome; programmed: string }>>()
 
   constructor(options: ReporterOptions) {
-    const { api, revisions, leading, instance, log, clock = systemClock } = options
+    const { api, revisions, leading, instance, log, written, clock = systemClock } = options
     this.#options = options
-    this.statuses = new StatusWriter({ api, leading, log, clock })
+    this.#clock = clock
+    this.statuses = new StatusWriter({ api, leading, log, clock, ...(written && { written }) })
     this.#events = new EventRecorder({ api, instance, log, clock })
     this.#revisions = new RevisionWriter({ api, revisions, leading, log, clock })
   }
 
   /** Cheap when little changed: called after each compilation, and when a proxy acknowledges or leaves. */
-  report({ snapshot, compiled, proxies, hashes }: View): void {
+  report({ snapshot, compiled, proxies, hashes, progress }: View): void {
     const gone = new Set([...this.#routes.keys(), ...this.#policies.keys()])
     const programmed = new Map<string, boolean>()
     const reachOf = reaches(proxies, hashes)
@@ -48,7 +53,7 @@ export class Reporter {
       gone.delete(resource.uid)
       const reach = reachOf(key, outcome.gateways)
       programmed.set(key, outcome.inForce !== undefined && reach.total > 0 && reach.programmed === reach.total)
-      this.#route(refOf('ModelRoute', resource), outcome, reach)
+      this.#route(refOf('ModelRoute', resource), { outcome, reach, progress: progress(key) })
     }
     for (const [key, outcome] of compiled.policies) {
       const resource = snapshot.rateLimitPolicies.get(key)
@@ -71,12 +76,20 @@ export class Reporter {
     await Promise.all([this.statuses.stop(), this.#revisions.stop()])
   }
 
-  #route(ref: Ref, outcome: RouteOutcome, reach: Reach): void {
+  /** What a rollout did, for people. `route` is of the moment. */
+  tell(route: Omit<Ref, 'kind'>, rule: string, { type, reason, message }: News): void {
+    if (!this.#options.leading()) return
+    const note = `${rule}: ${message}`
+    void this.#events.record({ kind: 'ModelRoute', ...route }, { type, reason, note, action: 'Rollout', once: this.#clock.date().toISOString() })
+  }
+
+  #route(ref: Ref, { outcome, reach, progress }: Readonly<{ outcome: RouteOutcome; reach: Reach; progress: Progress }>): void {
     const before = this.#routes.get(ref.uid)
-    if (before?.outcome === outcome && sameReach(before.reach, reach)) return
-    this.#routes.set(ref.uid, { ref, outcome, reach })
+    const { states, revision } = progress
+    if (before?.outcome === outcome && before.progress.states === states && before.progress.revision === revision && sameReach(before.reach, reach)) return
+    this.#routes.set(ref.uid, { ref, outcome, reach, progress })
     this.statuses.want(ref, (previous, now) => (
-      routeStatus({ outcome, reach, previous, now })
+      routeStatus({ outcome, reach, progress, previous, now })
     ))
     this.#revisions.want(ref, outcome)
     this.#warnOfRoute(ref, outcome, reach)

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { ModelRoute } from '../../crds/types.gen.ts'
 import type { RouteOutcome } from '../compile/compiled.ts'
+import { isRouteSpec } from '../sources/route-spec.ts'
 import type { Revision } from '../sources/snapshot.ts'
 import { isObject, isRecord, pathOf, type Api, type RawObject } from './api.ts'
 import type { Log } from '../log.ts'
@@ -166,16 +167,30 @@ export class RevisionWriter {
   }
 }
 
+/** Every revision of a route that there is, whole. Throws where they cannot be read. */
+export async function readHistory(api: Api, route: Pick<Ref, 'namespace' | 'name' | 'uid'>): Promise<readonly Revision[]> {
+  const query = { labelSelector: `${REVISION_LABEL}=${labelOf(route.name)}` }
+  const answer = await api.call({ path: pathOf(CONTROLLER_REVISIONS, route.namespace), query })
+  if (answer.status !== 200 || !isRecord(answer.body) || !Array.isArray(answer.body['items'])) throw new Error(`${answer.status} ${answer.message}`)
+  return answer.body['items'].filter(isObject).flatMap((object) => {
+    const stored = readRevision(object)
+    return stored?.owner === route.uid && isRouteSpec(stored.spec) ? [{ revision: stored.revision, spec: stored.spec }] : []
+  })
+}
+
+/** A label value is at most 63 characters; a longer name is hashed, and whole in the annotation. */
+function labelOf(name: string): string {
+  return name.length <= 63 ? name : `sha256-${sha256(name).slice(0, 40)}`
+}
+
 function manifest(ref: Ref, name: string, revision: number, spec: unknown): unknown {
-  // A label value is at most 63 characters; a longer name is hashed, and whole in the annotation.
-  const label = ref.name.length <= 63 ? ref.name : `sha256-${sha256(ref.name).slice(0, 40)}`
   return {
     apiVersion: 'apps/v1',
     kind: 'ControllerRevision',
     metadata: {
       name,
       namespace: ref.namespace,
-      labels: { [REVISION_LABEL]: label },
+      labels: { [REVISION_LABEL]: labelOf(ref.name) },
       annotations: { [REVISION_LABEL]: ref.name },
       ownerReferences: [{ apiVersion: API_VERSION, kind: 'ModelRoute', name: ref.name, uid: ref.uid, controller: true }],
     },

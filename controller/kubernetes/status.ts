@@ -13,6 +13,8 @@ export type StatusWriterOptions = Readonly<{
   leading: () => boolean
   log: Log
   clock?: Clock
+  /** The server took this one. */
+  written?: (uid: string, status: Status) => void
 }>
 
 /** Computes the status anew for the moment of writing, from the one that the server has. */
@@ -90,9 +92,13 @@ export class StatusWriter {
 
   async #write(uid: string): Promise<Outcome> {
     const wanted = this.#desires.get(uid)
-    if (wanted === undefined || !this.#options.leading() || !this.#differs(uid, wanted.desire)) return 'done'
+    if (wanted === undefined || !this.#options.leading()) return 'done'
     const { ref, desire } = wanted
     const status = desire(this.#seen.get(uid), this.#clock.date())
+    if (equal(this.#seen.get(uid), status)) {
+      this.#options.written?.(uid, status)
+      return 'done'
+    }
     const answer = await this.#options.api.call({
       method: 'PATCH',
       path: pathOf(OWN[ref.kind], ref.namespace, ref.name, 'status'),
@@ -108,6 +114,7 @@ export class StatusWriter {
     })
     if (answer.status === 200) {
       this.#tell('')
+      this.#options.written?.(uid, status)
       if (this.#desires.has(uid) && isRecord(answer.body)) this.observe(uid, answer.body['status'])
       return 'done'
     }
@@ -129,5 +136,8 @@ function essence(status: Status): string {
   const conditions = (status.conditions ?? []).map(({ type, status, reason, observedGeneration }) => (
     [type, status, reason, observedGeneration]
   ))
-  return JSON.stringify([conditions, 'weights' in status ? status.weights : ''])
+  const rules = 'rules' in status ? status.rules?.map(({ phase, step, stepStartedAt, specHash, backends }) => (
+    [phase, step, stepStartedAt, specHash, backends?.map(({ effectiveWeight }) => effectiveWeight)]
+  )) : []
+  return JSON.stringify([conditions, 'weights' in status ? status.weights : '', rules])
 }

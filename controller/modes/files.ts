@@ -1,20 +1,24 @@
+import { join } from 'node:path'
 import type { Problem } from '../sources/snapshot.ts'
 import type { Log } from '../log.ts'
 import { freshPepper } from '../pepper.ts'
 import { manifestOf } from '../rotation.ts'
 import { addRotated } from '../sources/files-rotated.ts'
 import { FileRevisions } from '../sources/files-revisions.ts'
+import { FileRollouts } from '../sources/files-rollouts.ts'
 import { FileSource } from '../sources/files.ts'
 import type { View } from '../statuses.ts'
 import type { Mode } from './mode.ts'
 
 /**
  * Over files there is nobody to write to: what is refused is logged, and shown on the control port.
- * @param revisions file that keeps each route's last good rules over a restart; undefined: they end with the process
+ * @param stateDir keeps each route's last good rules and rollouts over a restart; undefined: they end with the process
  */
-export function fileMode(paths: readonly string[], revisions: string | undefined, log: Log): Mode {
+export function fileMode(paths: readonly string[], stateDir: string | undefined, log: Log): Mode {
   const source = new FileSource({ paths, watch: true })
-  const kept = revisions === undefined ? undefined : new FileRevisions(revisions, log)
+  const fileIn = (name: string) => (stateDir === undefined ? undefined : join(stateDir, name))
+  const revisions = new FileRevisions(fileIn('revisions.json'), log)
+  const rollouts = new FileRollouts(fileIn('rollouts.json'), log)
 
   function tell({ severity, field, reason, message }: Problem, where: Readonly<Record<string, unknown>>): void {
     const refused = severity === 'error'
@@ -41,13 +45,14 @@ export function fileMode(paths: readonly string[], revisions: string | undefined
   }
 
   return {
-    async start(onSnapshot) {
-      const stored = await kept?.load()
-      await source.start((snapshot) => onSnapshot(stored ? { ...snapshot, revisions: stored } : snapshot))
+    async start(onSnapshot, recorder) {
+      const stored = await revisions.load()
+      await rollouts.load(recorder)
+      await source.start((snapshot) => onSnapshot({ ...snapshot, revisions: stored }))
     },
     async stop() {
       await source.stop()
-      await kept?.flush()
+      await Promise.all([revisions.flush(), rollouts.flush()])
     },
     pepper: () => Promise.resolve(freshPepper()),
     problems: () => source.problems(),
@@ -55,7 +60,14 @@ export function fileMode(paths: readonly string[], revisions: string | undefined
     report(view) {
       tellOfResources(view)
       const inForce = [...view.compiled.routes].flatMap(([key, { inForce }]) => (inForce ? [[key, inForce] as const] : []))
-      kept?.keep(new Map(inForce))
+      revisions.keep(new Map(inForce))
+      rollouts.keep(view)
     },
+    leading: () => true,
+    revision: (route) => revisions.of(route).at(-1)?.revision,
+    history: ({ namespace, name }) => Promise.resolve(revisions.of(`${namespace}/${name}`)),
+    // Its line in the log is all there is to tell.
+    tell: () => {},
+    handled: () => {},
   }
 }

@@ -3,7 +3,7 @@ import type { RouteSpec } from '../compile/spec.ts'
 import { abort, advance, enter, shareOf, undo, type Facts, type Turn } from './machine.ts'
 import { underWay, type RuleState } from './state.ts'
 
-const ACTIONS = ['promote', 'promote-full', 'pause', 'resume', 'abort', 'undo', 'retry'] as const
+export const ACTIONS = ['promote', 'promote-full', 'pause', 'resume', 'abort', 'undo', 'retry'] as const
 
 /** `revision`: of `undo`; without it, to the last one that was different. */
 export type Command = Readonly<{ action: (typeof ACTIONS)[number]; revision?: number; specHash: string }>

@@ -24,6 +24,14 @@ export function toStatus(state: RuleState): Omit<RuleStatus, 'name' | 'backends'
   }
 }
 
+/** As much of a rule's status as its state makes up. */
+export function statusOf(name: string, state: RuleState): RuleStatus {
+  const backends = state.variants.map(({ variant, share, promoted, reference }) => (
+    { variant, effectiveWeight: share, promotedWeight: promoted, reference }
+  ))
+  return { name, ...toStatus(state), backends }
+}
+
 const share = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000))
 
 const Recorded = v.object({

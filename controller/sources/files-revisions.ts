@@ -1,70 +1,68 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import type { ModelRoute } from '../../crds/types.gen.ts'
 import type { Log } from '../log.ts'
+import { KeptFile } from './files-kept.ts'
 import { isRouteSpec } from './route-spec.ts'
-import type { Snapshot } from './snapshot.ts'
+import type { Revision, Snapshot } from './snapshot.ts'
+
+const HISTORY = 10
 
 /**
- * Over files, what ControllerRevisions are in a cluster: the spec last in force of each route, so that an edit which
- * breaks a rule costs nothing, even when the process that knew the last good version is gone. A JSON object by route.
+ * Over files, what ControllerRevisions are in a cluster: the specs that were in force of each route, the last one of which
+ * is fallen back to when an edit breaks a rule, even when the process that knew it is gone. A JSON object by route.
  */
 export class FileRevisions {
-  readonly #file: string
-  readonly #log: Log
-  #inForce = new Map<string, ModelRoute['spec']>()
-  #writing: Promise<void> | undefined
-  #again = false
+  readonly #file: KeptFile
+  #history = new Map<string, readonly Revision[]>()
 
-  constructor(file: string, log: Log) {
-    this.#file = file
-    this.#log = log
+  /** @param file undefined: they end with the process */
+  constructor(file: string | undefined, log: Log) {
+    this.#file = new KeptFile(file, 'last good rules', log)
   }
 
   /** What the last process left; nothing where there was none, or where it cannot be read. */
   async load(): Promise<Snapshot['revisions']> {
-    try {
-      const stored: unknown = JSON.parse(await readFile(this.#file, 'utf8'))
-      if (typeof stored !== 'object' || stored === null) throw new Error('not a JSON object')
-      for (const [key, spec] of Object.entries(stored)) if (isRouteSpec(spec)) this.#inForce.set(key, spec)
-    } catch (error) {
-      const absent = error instanceof Error && 'code' in error && error.code === 'ENOENT'
-      if (!absent) this.#log('warn', 'the last good rules cannot be read', { file: this.#file, why: String(error) })
+    for (const [key, stored] of await this.#file.load()) {
+      const history = read(stored)
+      if (history.length > 0) this.#history.set(key, history)
     }
-    return new Map([...this.#inForce].map(([key, spec]) => [key, { revision: 1, spec }]))
+    return new Map([...this.#history].flatMap(([key, history]) => history.slice(-1).map((latest) => [key, latest] as const)))
+  }
+
+  /** The oldest first. */
+  of(route: string): readonly Revision[] {
+    return this.#history.get(route) ?? []
   }
 
   /** Keeps what is in force now. Returns at once. */
   keep(inForce: ReadonlyMap<string, ModelRoute['spec']>): void {
-    const same = inForce.size === this.#inForce.size && [...inForce].every(([key, spec]) => this.#inForce.get(key) === spec)
+    let same = inForce.size === this.#history.size
+    const history = new Map<string, readonly Revision[]>()
+    for (const [key, spec] of inForce) {
+      const known = this.of(key)
+      const latest = known.at(-1)
+      const unchanged = latest !== undefined && (latest.spec === spec || JSON.stringify(latest.spec) === JSON.stringify(spec))
+      same &&= unchanged
+      history.set(key, unchanged ? known : [...known, { revision: (latest?.revision ?? 0) + 1, spec }].slice(-HISTORY))
+    }
     if (same) return
-    this.#inForce = new Map(inForce)
-    this.#again = true
-    this.#writing ??= this.#write().finally(() => (this.#writing = undefined))
+    this.#history = history
+    this.#file.keep(() => Object.fromEntries(history))
   }
 
   /** Resolves when what was kept is on disk. */
-  async flush(): Promise<void> {
-    await this.#writing
+  flush(): Promise<void> {
+    return this.#file.flush()
   }
+}
 
-  async #write(): Promise<void> {
-    while (this.#again) {
-      this.#again = false
-      try {
-        await mkdir(dirname(this.#file), { recursive: true })
-        const draft = `${this.#file}.tmp`
-        const handle = await open(draft, 'w', 0o600)
-        try {
-          await handle.writeFile(JSON.stringify(Object.fromEntries(this.#inForce)))
-          await handle.sync()
-        } finally {
-          await handle.close()
-        }
-        await rename(draft, this.#file)
-      } catch (error) {
-        this.#log('error', 'the last good rules cannot be kept', { file: this.#file, why: String(error) })
-      }
-    }
-  }
+/** A list of revisions, or the one spec that earlier versions kept. */
+function read(stored: unknown): readonly Revision[] {
+  if (isRouteSpec(stored)) return [{ revision: 1, spec: stored }]
+  if (!Array.isArray(stored)) return []
+  return stored.flatMap((each: unknown) => (isRevision(each) ? [each] : []))
+}
+
+function isRevision(value: unknown): value is Revision {
+  if (typeof value !== 'object' || value === null || !('revision' in value) || !('spec' in value)) return false
+  return typeof value.revision === 'number' && isRouteSpec(value.spec)
 }

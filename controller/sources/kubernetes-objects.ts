@@ -7,6 +7,9 @@ import { API_VERSION, type Own } from '../kubernetes/kinds.ts'
 import { examine } from './rules.ts'
 import type { EndpointSlice, InferenceService, ReferenceGrant, Resource, Service } from './snapshot.ts'
 
+/** Before the name of a rule: an annotation with a command for its rollout. */
+export const COMMAND = 'rollout.modelroute.io/'
+
 /** Names the Service that a slice belongs to. */
 export const SERVICE_LABEL = 'kubernetes.io/service-name'
 
@@ -52,12 +55,21 @@ function keepOwn<T>(kind: Own, validate: (value: unknown) => readonly Fault[]): 
         created: creationTimestamp,
         uid,
         ...examined,
+        ...commandsIn(annotations),
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- validated above
         ...(value && { object: value as T }),
       },
       status: object['status'],
     }
   }
+}
+
+/** What somebody wants of the rollouts, a rule each. Also of a route whose manifest is broken: what is in force may go wrong. */
+function commandsIn(annotations: Readonly<Record<string, string>> = {}): Pick<Resource<unknown>, 'commands'> {
+  const commands = new Map(
+    Object.entries(annotations).flatMap(([name, text]) => (name.startsWith(COMMAND) ? [[name.slice(COMMAND.length), text.slice(0, 128)] as const] : [])),
+  )
+  return commands.size > 0 ? { commands } : {}
 }
 
 /** kubectl keeps a whole copy of the manifest in an annotation. */

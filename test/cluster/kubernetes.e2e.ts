@@ -134,7 +134,7 @@ class Controller {
   report(): void {
     if (this.snapshot === undefined || this.#compiled === undefined) return
     const hashes = this.hashes()
-    this.reporter.report({ snapshot: this.snapshot, compiled: this.#compiled, proxies: this.proxies, hashes: () => hashes })
+    this.reporter.report({ snapshot: this.snapshot, compiled: this.#compiled, proxies: this.proxies, hashes: () => hashes, progress: () => ({}) })
   }
 
   async stop(): Promise<void> {
