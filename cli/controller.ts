@@ -15,7 +15,7 @@ export async function controller(options: Options<'controller'>): Promise<number
   const log = createLog({ level: options.logLevel })
   const running = await startController({
     source: filename.length > 0
-      ? { files: filename }
+      ? { files: filename, stateDir: options.stateDir }
       : {
           cluster: {
             kubeconfig: options.kubeconfig,

@@ -105,7 +105,7 @@ export const flags = define([
     name: 'control-port',
     type: 'port',
     of: { serve: '9903', controller: '9903', start: '9903' },
-    help: 'metrics, health and GET /status',
+    help: 'metrics, health, GET /status and POST /rollout',
   },
   {
     name: 'controller',
@@ -132,8 +132,8 @@ export const flags = define([
     name: 'state-dir',
     type: 'text',
     value: 'DIR',
-    of: { serve: null, dataplane: null },
-    help: 'what must outlive the process: the last good table, or rules (default: a temporary folder)',
+    of: { serve: null, dataplane: null, controller: null },
+    help: 'what must outlive the process: the last good table; over files, rules and rollouts (default: a temporary folder)',
   },
   {
     name: 'redis',

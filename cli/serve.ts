@@ -1,5 +1,4 @@
 import { hostname } from 'node:os'
-import { join } from 'node:path'
 import { startController } from '../controller/main.ts'
 import { startDataplane, type DataplaneOptions } from '../dataplane/main.ts'
 import { createLog, type Log } from '../dataplane/telemetry/log.ts'
@@ -32,7 +31,7 @@ export async function startServing(options: ServeOptions): Promise<Served> {
   const [controllerEnd, proxyEnd] = linkPair()
   const { adminHost } = options
   const controller = await startController({
-    source: { files: options.filename, revisions: options.stateDir && join(options.stateDir, 'revisions.json') },
+    source: { files: options.filename, stateDir: options.stateDir },
     control: { host: adminHost, port: options.controlPort },
     allowUrls: options.allowUrl ?? [],
     allowUnmanagedEndpointSlices: true,

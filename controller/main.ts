@@ -5,14 +5,22 @@ import { listenControl } from './control.ts'
 import type { ClusterOptions } from './modes/cluster.ts'
 import { fileMode } from './modes/files.ts'
 import type { Mode } from './modes/mode.ts'
+import { systemClock } from './kubernetes/clock.ts'
 import type { TlsFiles } from './push/credentials.ts'
 import { keyProblems } from './key-problems.ts'
 import { pepperFrom } from './pepper.ts'
 import { Publisher } from './push/publish.ts'
 import { listenPush, type PushServer } from './push/server.ts'
 import type { Log } from './log.ts'
+import { createAnalyst } from './rollout/analyst.ts'
+import type { AskOutside } from './rollout/analysis/outside.ts'
+import { MeasurementStore } from './rollout/measurements.ts'
+import type { RolloutAnswer, RolloutRequest } from './rollout/page.ts'
+import { statusOf } from './rollout/recorded.ts'
+import { Rollouts } from './rollout/rollouts.ts'
 import { freshKey } from './rotation.ts'
 import type { Snapshot } from './sources/snapshot.ts'
+import type { Progress } from './status.ts'
 import { Statuses, type View } from './statuses.ts'
 import { createControllerMetrics } from './telemetry/metrics.ts'
 
@@ -20,7 +28,7 @@ export type { HostnameBinding } from './compile/ownership.ts'
 
 export type ControllerOptions = Readonly<{
   /** Where resources come from: manifests, watched, or a cluster. */
-  source: Readonly<{ files: readonly string[]; revisions?: string | undefined }> | Readonly<{ cluster: ClusterOptions }>
+  source: Readonly<{ files: readonly string[]; stateDir?: string | undefined }> | Readonly<{ cluster: ClusterOptions }>
   /** Without it nothing listens for proxies: the only one is in this process. */
   push?: Readonly<{ host: string; port: number; tls?: TlsFiles | undefined; insecure: boolean }> | undefined
   control: Readonly<{ host: string; port: number }>
@@ -48,6 +56,9 @@ export type Controller = Readonly<{
 
 type Compile = ReturnType<typeof createCompiler>
 
+/** The compiler refuses what others would have to be asked for. */
+const askNobody: AskOutside = ({ name }) => Promise.resolve({ name, verdict: 'no-data', bound: '' })
+
 /** Acknowledgements come in bursts, one a proxy: their statuses are worked out once for all of them. Milliseconds. */
 const SETTLE = 5
 
@@ -61,14 +72,15 @@ async function overCluster(options: ClusterOptions, log: Log): Promise<Mode> {
 export async function startController(options: ControllerOptions): Promise<Controller> {
   const { log, source } = options
   const overFiles = 'files' in source
-  const publisher = new Publisher({ log, rotate })
+  const store = new MeasurementStore()
+  const publisher = new Publisher({ log, rotate, measured: store.take })
   async function rotate(request: Rotate): Promise<Rotated['outcome']> {
     const fresh = latest ? freshKey(request, latest.snapshot.secrets, Date.now()) : 'the controller is starting'
     if (typeof fresh === 'string') return { problem: fresh }
     const problem = await mode.makeKey(fresh.key)
     return problem === undefined ? { name: fresh.key.name, until: fresh.until } : { problem }
   }
-  const metrics = createControllerMetrics(() => publisher.counts())
+  const metrics = createControllerMetrics({ proxies: () => publisher.counts(), rollouts: () => rollouts })
   const given = options.pepper === undefined ? undefined : await pepperFrom(options.pepper)
   const compileOptions = {
     allowUrls: options.allowUrls,
@@ -77,17 +89,49 @@ export async function startController(options: ControllerOptions): Promise<Contr
     ...(options.hostnameBindings && { hostnameBindings: options.hostnameBindings }),
     ...(options.gateways && { gateways: options.gateways }),
   }
-  const mode = overFiles ? fileMode(source.files, source.revisions, log) : await overCluster(source.cluster, log)
+  const mode = overFiles ? fileMode(source.files, source.stateDir, log) : await overCluster(source.cluster, log)
   const statuses = new Statuses()
   const tellOfKeys = keyProblems(log)
+  const rollouts: Rollouts = new Rollouts({
+    clock: systemClock,
+    analyst: createAnalyst({ store, ask: askNobody, wake: () => rollouts.wake() }),
+    leading: () => mode.leading(),
+    moved: () => again(),
+    changed: () => soon(),
+    history: (route) => mode.history(route),
+    handled: (route, rule, text) => mode.handled(route, rule, text),
+    tell(route, rule, news) {
+      const { type, reason, message } = news
+      log(type === 'Warning' ? 'warn' : 'info', 'rollout', { route: `${route.namespace}/${route.name}`, rule, reason, message })
+      mode.tell(route, rule, news)
+    },
+  })
 
   let latest: Pick<View, 'snapshot' | 'compiled'> | undefined
   let changedAt: number | undefined
   let settling: NodeJS.Timeout | undefined
   let closed = false
+  let compile: Compile | undefined
+  let taking = false
 
   const view = (): View | undefined =>
-    latest && { ...latest, proxies: publisher.proxies(), hashes: (gateway) => publisher.hashes(gateway) }
+    latest && { ...latest, proxies: publisher.proxies(), hashes: (gateway) => publisher.hashes(gateway), progress }
+
+  function progress(route: string): Progress {
+    const uid = latest?.snapshot.modelRoutes.get(route)?.uid ?? ''
+    return { states: rollouts.states(route), revision: mode.revision(route, uid) }
+  }
+
+  /** What changed is reported with what changes next. */
+  function soon(): void {
+    settling ??= setTimeout(settle, SETTLE)
+  }
+
+  /** The shares in force moved. */
+  function again(): void {
+    if (!latest || !compile || closed || taking) return
+    take(compile, latest.snapshot)
+  }
 
   function settle(): void {
     settling = undefined
@@ -104,16 +148,35 @@ export async function startController(options: ControllerOptions): Promise<Contr
 
   function take(compile: Compile, snapshot: Snapshot): void {
     const begin = performance.now()
-    const compiled = compile(snapshot)
+    taking = true
+    let compiled = compile({ ...snapshot, rollouts: rollouts.table })
+    // What is seen for the first time, or edited, says how far it is allowed to go at once.
+    for (let turns = 0; rollouts.take(snapshot, compiled) && turns < 3; turns++) compiled = compile({ ...snapshot, rollouts: rollouts.table })
+    taking = false
     metrics.compiled((performance.now() - begin) / 1000)
     latest = { snapshot, compiled }
     if (publisher.publish(compiled.fleets)) changedAt = begin
-    settling ??= setTimeout(settle, SETTLE)
+    soon()
   }
 
-  publisher.onChange(() => {
-    settling ??= setTimeout(settle, SETTLE)
-  })
+  publisher.onChange(soon)
+
+  async function command({ namespace, route, rule, action, revision, specHash }: RolloutRequest): Promise<RolloutAnswer> {
+    const key = `${namespace}/${route}`
+    const rules = latest?.compiled.routes.get(key)?.rules ?? []
+    const name = rule ?? (rules.length === 1 ? rules[0]?.name : undefined)
+    if (!rules.some((each) => each.name === name) || name === undefined) {
+      const there = rules.map((each) => each.name).join(', ')
+      return { status: 404, refused: rules.length === 0 ? `nothing of a route ${key} is in force` : `which rule of ${key}? There are ${there}` }
+    }
+    if (!mode.leading()) return { status: 503, refused: 'another controller leads; ask that one, or annotate the route' }
+    const refused = await rollouts.command(key, name, {
+      action, ...(revision !== undefined && { revision }), ...(specHash !== undefined && { specHash }),
+    })
+    if (refused !== undefined) return { status: 409, refused }
+    const state = rollouts.states(key)?.get(name)
+    return { rule: state && statusOf(name, state) }
+  }
 
   let push: PushServer | undefined
   const control = await listenControl({
@@ -124,6 +187,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
       return { items: current ? statuses.items(current, new Date()) : [], problems: mode.problems() }
     },
     metrics: () => metrics.scrape(),
+    rollout: (request) => command(request),
   })
   options.listening('control', control.url)
 
@@ -141,8 +205,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
   // Certificates of its own making take as long as the API server is away, and nothing else waits for them.
   if (mode.credentials === undefined) await listening
   async function read(): Promise<void> {
-    const compile = createCompiler({ ...compileOptions, pepper: given ?? (await mode.pepper()) })
-    if (!closed) await mode.start((snapshot) => take(compile, snapshot))
+    const compiler = createCompiler({ ...compileOptions, pepper: given ?? (await mode.pepper()) })
+    compile = compiler
+    if (!closed) await mode.start((snapshot) => take(compiler, snapshot), rollouts)
   }
   const started = Promise.all([read(), listening])
 
@@ -158,6 +223,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     async close() {
       closed = true
       clearTimeout(settling)
+      rollouts.stop()
       publisher.close()
       await Promise.all([mode.stop(), listening.then(() => push?.close(), () => {}), control.close()])
     },

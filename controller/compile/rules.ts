@@ -22,6 +22,7 @@ import { servedModel } from './served.ts'
 import { compileSizeLimits } from './sizes.ts'
 import { compileTimeouts } from './timeouts.ts'
 import { unsupportedInRule } from './unsupported.ts'
+import { shares } from './weights.ts'
 
 /** A rule that holds, before other routes had their say about its matches. */
 export type RuleDraft = Readonly<{

@@ -139,6 +139,11 @@ export class Rollouts {
     return this.#obey(key, rule, { ...command, specHash: command.specHash ?? around.delivery.specHash })
   }
 
+  /** A judgement is there that was not there before. */
+  wake(): void {
+    if (!this.#stopped) this.#tick()
+  }
+
   stop(): void {
     this.#stopped = true
     this.#cancel?.()

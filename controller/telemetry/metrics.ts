@@ -11,7 +11,14 @@ export interface ControllerMetrics {
 
 export type ProxyCounts = Readonly<{ connected: number; current: number; behind: number; refusing: number }>
 
-export function createControllerMetrics(proxies: () => ProxyCounts): ControllerMetrics {
+/** Rules that are rolled out, or were undone. Shares are millionths. */
+export type RolledOut = Iterable<Readonly<{
+  route: string
+  rule: string
+  state: Readonly<{ phase: string; variants: readonly Readonly<{ variant: string; share: number }>[] }>
+}>>
+
+export function createControllerMetrics({ proxies, rollouts }: Readonly<{ proxies: () => ProxyCounts; rollouts: () => RolledOut }>): ControllerMetrics {
   const registry = new Registry()
   const registers = [registry]
   const compile = new Histogram({
@@ -33,6 +40,28 @@ export function createControllerMetrics(proxies: () => ProxyCounts): ControllerM
     registers: [],
     collect() {
       for (const [state, count] of Object.entries(proxies())) this.set({ state }, count)
+    },
+  }))
+  registry.registerMetric(new Gauge({
+    name: 'modelroute_rollout_phase',
+    help: 'Rules that are rolled out: 1 for the phase that each is in (Stable, Progressing, Paused, AwaitingApproval, Aborted).',
+    labelNames: ['route', 'rule', 'phase'],
+    registers: [],
+    collect() {
+      this.reset()
+      for (const { route, rule, state } of rollouts()) this.set({ route, rule, phase: state.phase }, 1)
+    },
+  }))
+  registry.registerMetric(new Gauge({
+    name: 'modelroute_rollout_share',
+    help: 'Of rules that are rolled out, the share of each variant in force, from 0 to 1.',
+    labelNames: ['route', 'rule', 'variant'],
+    registers: [],
+    collect() {
+      this.reset()
+      for (const { route, rule, state } of rollouts()) {
+        for (const { variant, share } of state.variants) this.set({ route, rule, variant }, share / 1_000_000)
+      }
     },
   }))
   return {
