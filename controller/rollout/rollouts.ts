@@ -6,6 +6,7 @@ import { parseCommand, obey, type Command, type Earlier } from './commands.ts'
 import { adopted, decide, due, entryOf, factsOf, next, putInForce, sameMove, watched, type Around, type Entry, type Moment } from './entry.ts'
 import type { Analyst, WatchedStep } from './judge.ts'
 import type { News } from './machine.ts'
+import { Once } from './once.ts'
 import { fromStatus } from './recorded.ts'
 import { underWay, type RuleState } from './state.ts'
 
@@ -46,8 +47,7 @@ export class Rollouts {
   /** `status.rules` by uid, as it was last seen on the server or in the file. */
   readonly #seen = new Map<string, unknown>()
   readonly #keys = new Map<string, string>()
-  /** By uid and rule, the annotation that this process has dealt with, while it is there. */
-  readonly #dealtWith = new Map<string, string>()
+  readonly #once = new Once()
   #table: NonNullable<Snapshot['rollouts']> = new Map()
   #dirty = false
   #cancel: (() => void) | undefined
@@ -97,7 +97,7 @@ export class Rollouts {
       const state = written.get(rule)
       if (!state || !sameMove(state, entry.decided)) continue
       if (putInForce(entry, this.#options.clock.now())) moved = true
-      if (state.command !== undefined) this.#options.handled(kept.about, rule, state.command)
+      if (state.command !== undefined) this.#handled(kept.about, rule, state.command)
     }
     if (this.#turn(kept) || moved) this.#options.moved()
     this.#schedule()
@@ -157,7 +157,7 @@ export class Rollouts {
     this.#kept.delete(key)
     this.#keys.delete(about.uid)
     this.#seen.delete(about.uid)
-    for (const rule of rules.keys()) this.#dealtWith.delete(`${about.uid} ${rule}`)
+    for (const rule of rules.keys()) this.#once.forget(about.uid, rule)
     this.#dirty = true
   }
 
@@ -237,16 +237,14 @@ export class Rollouts {
   #commands(kept: Kept): void {
     const given = kept.resource.commands
     for (const [rule, text] of given ?? []) {
-      const place = `${kept.about.uid} ${rule}`
-      if (this.#dealtWith.get(place) === text) continue
-      this.#dealtWith.set(place, text)
+      if (!this.#once.deal(kept.about.uid, rule, text)) continue
       // Obeyed by whoever led before, who did not come to take it away.
-      if (kept.rules.get(rule)?.decided.command === text) this.#options.handled(kept.about, rule, text)
+      if (kept.rules.get(rule)?.decided.command === text) this.#handled(kept.about, rule, text)
       else void this.#annotated(kept.about, rule, text)
     }
     for (const [rule, entry] of kept.rules) {
       if (given?.has(rule)) continue
-      this.#dealtWith.delete(`${kept.about.uid} ${rule}`)
+      this.#once.forget(kept.about.uid, rule)
       const around = kept.around.get(rule)
       const { command, ...rest } = entry.decided
       if (around && command !== undefined) decide(entry, rest, around, this.#options.clock.now())
@@ -259,7 +257,11 @@ export class Rollouts {
     const refused = typeof command === 'string' ? command : await this.#obey(key, rule, command, text)
     if (refused === undefined) return
     this.#options.tell(about, rule, { type: 'Warning', reason: 'RolloutCommandRefused', message: `${text}: ${refused}` })
-    this.#options.handled(about, rule, text)
+    this.#handled(about, rule, text)
+  }
+
+  #handled(about: About, rule: string, text: string): void {
+    if (this.#once.finish(about.uid, rule, text)) this.#options.handled(about, rule, text)
   }
 
   /** @param text of the annotation that it stands in */
