@@ -1,3 +1,4 @@
+import { createOutgoing, ownPorts } from '../outgoing/call.ts'
 import type { FromController, FromProxy, Link, Rotate, Rotated } from '../table/messages.ts'
 import { createCompiler } from './compile/compile.ts'
 import type { HostnameBinding } from './compile/ownership.ts'
@@ -13,7 +14,7 @@ import { Publisher } from './push/publish.ts'
 import { listenPush, type PushServer } from './push/server.ts'
 import type { Log } from './log.ts'
 import { createAnalyst } from './rollout/analyst.ts'
-import type { AskOutside } from './rollout/analysis/outside.ts'
+import { createAskOutside } from './rollout/analysis/outside.ts'
 import { MeasurementStore } from './rollout/measurements.ts'
 import type { RolloutAnswer, RolloutRequest } from './rollout/page.ts'
 import { statusOf } from './rollout/recorded.ts'
@@ -56,9 +57,6 @@ export type Controller = Readonly<{
 
 type Compile = ReturnType<typeof createCompiler>
 
-/** The compiler refuses what others would have to be asked for. */
-const askNobody: AskOutside = ({ name }) => Promise.resolve({ name, verdict: 'no-data', bound: '' })
-
 /** Acknowledgements come in bursts, one a proxy: their statuses are worked out once for all of them. Milliseconds. */
 const SETTLE = 5
 
@@ -92,9 +90,12 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const mode = overFiles ? fileMode(source.files, source.stateDir, log) : await overCluster(source.cluster, log)
   const statuses = new Statuses()
   const tellOfKeys = keyProblems(log)
+  /** Of this process: what a route says must not lead to them. */
+  const own: number[] = []
+  const outgoing = createOutgoing({ closed: ownPorts(() => own) })
   const rollouts: Rollouts = new Rollouts({
     clock: systemClock,
-    analyst: createAnalyst({ store, ask: askNobody, wake: () => rollouts.wake() }),
+    analyst: createAnalyst({ store, ask: createAskOutside(outgoing), wake: () => rollouts.wake() }),
     leading: () => mode.leading(),
     moved: () => again(),
     changed: () => soon(),
@@ -190,6 +191,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     rollout: (request) => command(request),
   })
   options.listening('control', control.url)
+  own.push(Number(new URL(control.url).port))
 
   const accept = (link: Link<FromController, FromProxy>, confided: boolean) => publisher.accept(link, confided)
   async function listen(): Promise<void> {
@@ -197,6 +199,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     try {
       push = await listenPush({ ...options.push, tls: mode.credentials ?? options.push.tls, accept, log })
       options.listening('push', push.url)
+      own.push(Number(new URL(push.url).port))
     } catch (error) {
       if (!closed) throw error
     }

@@ -102,7 +102,7 @@ const supported = [
   'rules[].rollout.paused',
   ...['percent', 'hold', 'approval'].map((field) => `rules[].rollout.steps[].${field}`),
   ...['interval', 'minRequests', 'failureLimit', 'onNoData'].map((field) => `rules[].rollout.analysis.${field}`),
-  ...['name', 'type', 'percentile', 'pointer', 'max', 'min', 'maxRatioToStable', 'minRatioToStable'].map((field) => `rules[].rollout.analysis.metrics[].${field}`),
+  ...['name', 'type', 'percentile', 'pointer', 'max', 'min', 'maxRatioToStable', 'minRatioToStable', 'prometheus.address', 'prometheus.query', 'webhook.url'].map((field) => `rules[].rollout.analysis.metrics[].${field}`),
   ...['policy', 'hashOn', 'name', 'slowStart', 'zoneAware'].map((field) => `rules[].loadBalancing.${field}`),
   ...['type', 'path', 'interval', 'timeout', 'healthy', 'unhealthy'].map((field) => `rules[].health.active.${field}`),
   ...['consecutiveErrors', 'window', 'ejectFor', 'maxEjectedPercent'].map((field) => `rules[].health.passive.${field}`),
