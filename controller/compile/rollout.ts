@@ -56,7 +56,7 @@ export function withUndone(spec: RuleSpec, backendRefs: readonly BackendRef[]): 
 }
 
 /** Where a variant's requests go and how it is asked: everything but its share. */
-export function referenceOf({ weight: _weight, priority: _priority, ...reference }: BackendRef): string {
+function referenceOf({ weight: _weight, priority: _priority, ...reference }: BackendRef): string {
   return digest(reference)
 }
 

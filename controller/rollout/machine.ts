@@ -78,7 +78,7 @@ function begin(before: RuleState, candidate: Aim, plan: Plan, { delivery }: Fact
 type Numbered = Readonly<{ number: number; at: Step }>
 
 /** Those below the target; the others are skipped. */
-export function stepsOf(plan: Plan, { target }: Aim): readonly Numbered[] {
+function stepsOf(plan: Plan, { target }: Aim): readonly Numbered[] {
   return plan.steps.map((at, index) => ({ number: index + 1, at })).filter(({ at }) => at.share < target)
 }
 
@@ -194,7 +194,7 @@ function keep(before: RuleState | undefined, after: RuleState): RuleState {
   return before && JSON.stringify(before) === JSON.stringify(next) ? before : next
 }
 
-export function shown(share: number): string {
+function shown(share: number): string {
   return `${percent(share)} %`
 }
 
