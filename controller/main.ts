@@ -114,6 +114,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   let closed = false
   let compile: Compile | undefined
   let taking = false
+  let moving: NodeJS.Immediate | undefined
 
   const view = (): View | undefined =>
     latest && { ...latest, proxies: publisher.proxies(), hashes: (gateway) => publisher.hashes(gateway), progress }
@@ -128,10 +129,13 @@ export async function startController(options: ControllerOptions): Promise<Contr
     settling ??= setTimeout(settle, SETTLE)
   }
 
-  /** The shares in force moved. */
+  /** The shares in force moved, of one rule or of hundreds: all that move in one turn are compiled together. */
   function again(): void {
-    if (!latest || !compile || closed || taking) return
-    take(compile, latest.snapshot)
+    if (taking) return
+    moving ??= setImmediate(() => {
+      moving = undefined
+      if (latest && compile && !closed) take(compile, latest.snapshot)
+    })
   }
 
   function settle(): void {
@@ -226,6 +230,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     async close() {
       closed = true
       clearTimeout(settling)
+      clearImmediate(moving)
       rollouts.stop()
       publisher.close()
       await Promise.all([mode.stop(), listening.then(() => push?.close(), () => {}), control.close()])

@@ -11,6 +11,7 @@ import { readOptions } from '../../cli/options.ts'
 import { cannotRun } from './build.ts'
 import { startControlPlane } from './control-plane.ts'
 import type { ControlPlane } from './control-plane.ts'
+import { until } from './wait.ts'
 
 const chart = join(import.meta.dirname, '../../charts/modelroute')
 const cases = join(import.meta.dirname, '../chart')
@@ -155,7 +156,7 @@ suite('the chart', { skip: await cannotRun() }, () => {
       return (answer.status as { allowed: boolean }).allowed
     }
     const allowed = [
-      'list modelroutes.modelroute.io * *', 'watch ratelimitpolicies.modelroute.io * *', 'watch services * *',
+      'list modelroutes.modelroute.io * *', 'patch modelroutes.modelroute.io ml *', 'watch ratelimitpolicies.modelroute.io * *', 'watch services * *',
       'patch modelroutes/status.modelroute.io ml *', 'patch ratelimitpolicies/status.modelroute.io ml *',
       'watch endpointslices.discovery.k8s.io * *', 'watch inferenceservices.serving.kserve.io * *',
       'watch referencegrants.gateway.networking.k8s.io * *', 'watch controllerrevisions.apps * *',
@@ -168,7 +169,7 @@ suite('the chart', { skip: await cannotRun() }, () => {
     ]
     const denied = [
       'get secrets gateway *', 'list secrets * *', 'get configmaps gateway *', 'get pods gateway *', 'create pods gateway *',
-      'update modelroutes.modelroute.io ml *', 'patch modelroutes.modelroute.io ml *', 'delete modelroutes.modelroute.io ml *',
+      'update modelroutes.modelroute.io ml *', 'delete modelroutes.modelroute.io ml *',
       'update modelroutes/status.modelroute.io ml *', 'patch services ml *', 'update endpointslices.discovery.k8s.io ml *',
       'patch inferenceservices.serving.kserve.io ml *', 'update controllerrevisions.apps ml *', 'list events.events.k8s.io ml *',
       'update deployments.apps gateway *', 'list namespaces * *', 'list nodes * *', 'create tokenreviews.authentication.k8s.io * *',
@@ -179,6 +180,18 @@ suite('the chart', { skip: await cannotRun() }, () => {
     ]
     for (const what of allowed) assert.ok(await may(what), `the controller may not ${what}`)
     for (const what of denied) assert.ok(!await may(what), `the controller may ${what}`)
+
+    // What RBAC cannot tell apart, a policy does: annotations of commands, and the spec.
+    await cluster.kubectl('create', 'namespace', 'ml')
+    const spec = { rules: [{ name: 'infer', backendRefs: [{ variant: 'stable', name: 'fraud', port: 8000 }] }] }
+    await cluster.apply([{ apiVersion: 'modelroute.io/v1alpha1', kind: 'ModelRoute', metadata: { name: 'fraud', namespace: 'ml', annotations: { a: 'b' } }, spec }])
+    const controller = cluster.api.as(await cluster.token('gateway', 'modelroute-controller'))
+    const path = '/apis/modelroute.io/v1alpha1/namespaces/ml/modelroutes/fraud'
+    await until('the policy holds', async () => {
+      const weight = [{ op: 'add', path: '/spec/rules/0/backendRefs/0/weight', value: 1 + Math.round(Math.random() * 1000) }]
+      return controller.patch(path, weight, 'json').then(() => false, (error: Error) => error.message.includes('never writes a spec'))
+    })
+    await controller.patch(path, [{ op: 'remove', path: '/metadata/annotations/a' }], 'json')
   })
 
   test('people who may edit or view their namespace may edit or view its routes', async () => {

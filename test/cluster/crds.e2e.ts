@@ -111,7 +111,7 @@ suite('the CRDs on a real API server', { skip: await cannotRun() }, () => {
     }
     await cluster.api.patch(`/apis/modelroute.io/v1alpha1/namespaces/default/${name}/status`, status)
     const narrow = await cluster.kubectl('get', 'mr')
-    assert.match(narrow, /^NAME\s+HOSTNAMES\s+WEIGHTS\s+PROGRAMMED\s+AGE\n/)
+    assert.match(narrow, /^NAME\s+HOSTNAMES\s+WEIGHTS\s+ROLLOUT\s+PROGRAMMED\s+AGE\n/)
     assert.match(narrow, /case\s+infer: stable=95 canary=5\s+False/)
     const wide = await cluster.kubectl('get', 'mr', '-o', 'wide')
     assert.match(wide, /ACCEPTED\s+RESOLVEDREFS\s+PROXIES\s+CONNECTED\n.*\s2\s+3\s*\n$/)

@@ -94,8 +94,8 @@ suite('the spine', { skip: outsideNamespace() }, () => {
 
   test('kubectl shows the weights, waits for proxies, and explains the fields', async () => {
     const table = await kubectl('get', 'mr', '-n', 'ml')
-    assert.match(table, /NAME\s+HOSTNAMES\s+WEIGHTS\s+PROGRAMMED\s+AGE/)
-    assert.match(table, /fraud\s+infer: stable=90 canary=10\s+True/)
+    assert.match(table, /NAME\s+HOSTNAMES\s+WEIGHTS\s+ROLLOUT\s+PROGRAMMED\s+AGE/)
+    assert.match(table, /fraud\s+infer: stable=90 canary=10\s+Stable\s+True/)
     const { dataPlane, observedGeneration } = await status('fraud')
     assert.deepEqual([dataPlane.programmed, dataPlane.total, dataPlane.rejected], [2, 2, 0])
     assert.equal(observedGeneration, 1)
