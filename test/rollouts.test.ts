@@ -180,12 +180,12 @@ test('a canary that fails is taken back by the gate that sees it', { timeout: 60
   gateway.write(manifest(100))
   await gateway.reaches('Progressing', 40)
   broken.add('fraud-v2')
-  let running = true
+  const end = new AbortController()
   const load = (async () => {
-    while (running) await gateway.ask()
+    while (!end.signal.aborted) await gateway.ask()
   })()
   await until('it is aborted', async () => (await gateway.rule())?.phase === 'Aborted')
-  running = false
+  end.abort()
   await load
   assert.match((await gateway.rule())?.message ?? '', /error-rate/)
   await gateway.reaches('Aborted', 0)
