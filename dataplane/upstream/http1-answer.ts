@@ -1,9 +1,4 @@
-import { known, Kind } from '../pipeline/headers.ts'
-
-/** The backend did not speak HTTP, or not the HTTP it had announced. */
-export class BadAnswer extends Error {
-  readonly code = 'UPSTREAM_PROTOCOL'
-}
+import { BadAnswer, impure, linesOf, parseHead, type AnswerHead } from './http1-answer-head.ts'
 
 /** Who gets the answer. A piece of the body is only lent: its bytes change after the call. */
 export type AnswerSink = Readonly<{
@@ -19,14 +14,6 @@ const interimMax = 100
 /** Hexadecimal digits of a chunk's size: more is no number that could be counted exactly. */
 const sizeDigitsMax = 12
 const sizeLineMax = 1024
-/** A connection is given up this long before the backend said it would close it. Milliseconds. */
-const keepsMargin = 1000
-
-const statusLine = /^HTTP\/1\.(?<minor>[01]) (?<status>[1-9]\d\d)(?: |$)/
-const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
-/** A control character, a CR or LF that ends no line, a folded line. */
-// oxlint-disable-next-line no-control-regex -- it is what is looked for
-const impure = /[^\t\x20-\x7e\x80-\xff\r\n]|\r(?!\n)|(?<!\r)\n|\n[\t ]/
 
 const Reading = { head: 0, length: 1, untilClose: 2, chunkSize: 3, chunk: 4, chunkEnd: 5, trailers: 6, done: 7 } as const
 type Reading = (typeof Reading)[keyof typeof Reading]
@@ -44,6 +31,8 @@ export class AnswerReader {
   /** The beginning of a head or line whose end has not come. */
   #held = ''
   #interim = 0
+  /** Of the answer before. */
+  #last: AnswerHead | undefined
   /** Milliseconds that the backend keeps the connection by its own account, 0 for not at all; undefined: it does not say. */
   keeps: number | undefined
   /** Any byte of the answer has come. */
@@ -138,52 +127,25 @@ export class AnswerReader {
   }
 
   #readHead(bytes: Buffer, from: number): number {
-    const head = this.#upTo('\r\n\r\n', bytes, from, headMax)
-    if (head === undefined) return bytes.length
-    const { text, next } = head
-    if (impure.test(text)) throw new BadAnswer('the head of the answer holds what no head may hold')
-    const end = text.indexOf('\r\n')
-    const { minor, status: digits } = statusLine.exec(end === -1 ? text : text.slice(0, end))?.groups ?? {}
-    if (digits === undefined) throw new BadAnswer('the answer does not begin with a status line')
-    const status = Number(digits)
-    const headers = end === -1 ? [] : linesOf(text, end + 2)
-    if (status === 101) throw new BadAnswer('the backend switched to a protocol that was not asked for')
+    const found = this.#upTo('\r\n\r\n', bytes, from, headMax)
+    if (found === undefined) return bytes.length
+    const { text, next } = found
+    // A backend's answers begin alike, within a second or for ever.
+    const head = this.#last?.text === text ? this.#last : parseHead(text)
+    const { status, headers, chunked, length } = head
     if (status < 200) {
       if (++this.#interim > interimMax) throw new BadAnswer('too many interim answers')
       return next
     }
-    this.#frame(status, headers, minor === '1')
-    const bodyless = this.#bodyless || status === 204 || status === 304 || (this.#reading === Reading.length && this.#left === 0)
+    this.#last = head.repeats ? head : undefined
+    this.keeps = head.keeps
+    this.#left = length ?? 0
+    this.#reading = chunked ? Reading.chunkSize : length === undefined ? Reading.untilClose : Reading.length
+    const bodyless = this.#bodyless || status === 204 || status === 304 || length === 0
     if (bodyless) this.#reading = Reading.done
     this.#sink?.head(status, headers)
     if (bodyless) this.#end([])
     return next
-  }
-
-  /** How the body ends (RFC 9112 section 6.3), and whether the connection can be used again. */
-  #frame(status: number, headers: readonly string[], persistent: boolean): void {
-    let chunked = false
-    let length: number | undefined
-    this.keeps = persistent ? undefined : 0
-    for (let i = 0; i + 1 < headers.length; i += 2) {
-      const value = headers[i + 1] ?? ''
-      const { name, kind } = known(headers[i] ?? '')
-      if (kind === Kind.contentLength) {
-        if (length !== undefined || !/^\d{1,15}$/.test(value)) throw new BadAnswer('the length of the answer is not one number')
-        length = Number(value)
-      } else if (kind === Kind.transferEncoding) {
-        if (chunked || !persistent || value.toLowerCase() !== 'chunked') throw new BadAnswer('the only transfer encoding served here is chunked')
-        chunked = true
-      } else if (kind === Kind.connection && /(?:^|,)[\t ]*close[\t ]*(?:,|$)/i.test(value)) this.keeps = 0
-      else if (name === 'keep-alive' && this.keeps === undefined) {
-        const seconds = /(?:^|,)[\t ]*timeout=(?<seconds>\d{1,6})/i.exec(value)?.groups?.['seconds']
-        if (seconds !== undefined) this.keeps = Math.max(0, Number(seconds) * 1000 - keepsMargin)
-      }
-    }
-    if (chunked && length !== undefined) throw new BadAnswer('the answer has both a length and chunks')
-    if (chunked && status === 204) throw new BadAnswer('an answer without a body has chunks')
-    this.#left = length ?? 0
-    this.#reading = chunked ? Reading.chunkSize : length === undefined ? Reading.untilClose : Reading.length
   }
 
   #readSize(bytes: Buffer, from: number): number {
@@ -222,31 +184,9 @@ export class AnswerReader {
   }
 }
 
-/** Names and values from `at` on, one after the other. */
-function linesOf(text: string, at: number): string[] {
-  const lines: string[] = []
-  while (at < text.length) {
-    let end = text.indexOf('\r\n', at)
-    if (end === -1) end = text.length
-    const colon = text.indexOf(':', at)
-    if (colon === -1 || colon > end) throw new BadAnswer('a line of the head is no header')
-    const name = text.slice(at, colon)
-    if (!token.test(name)) throw new BadAnswer('the name of a header is no name')
-    let from = colon + 1
-    let to = end
-    while (from < to && isBlank(text.charCodeAt(from))) from++
-    while (to > from && isBlank(text.charCodeAt(to - 1))) to--
-    lines.push(name, text.slice(from, to))
-    at = end + 2
-  }
-  return lines
-}
-
 function hexadecimal(byte: number | undefined): number {
   if (byte === undefined) return -1
   if (byte >= 48 && byte <= 57) return byte - 48
   const letter = byte | 32
   return letter >= 97 && letter <= 102 ? letter - 87 : -1
 }
-
-const isBlank = (code: number) => code === 32 || code === 9

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { ConnectionLost, type Controller, type Handler, type Sent } from './dispatch.ts'
-import { AnswerReader, BadAnswer } from './http1-answer.ts'
+import { BadAnswer } from './http1-answer-head.ts'
+import { AnswerReader } from './http1-answer.ts'
 import { isChunked, requestHead } from './http1-request.ts'
 
 /** Bodies up to this many bytes go out in one piece with their head. */
