@@ -165,7 +165,8 @@ local function save(l)
     call('DEL', l.key)
     return
   end
-  local left = string.format('%.0f', ceil(min(till - now, LONGEST)))
+  -- A whole number goes to Redis as its digits.
+  local left = ceil(min(till - now, LONGEST))
   if kind == LOG then
     call('HSET', l.key, 'f', string.format('%.0f', l.first), 'n', string.format('%.0f', l.next), 's', string.format('%.17g', l.sum))
     call('PEXPIRE', l.key, left)

@@ -53,6 +53,8 @@ local function reset_after(l)
   return 0
 end
 
+-- All in one call; what is no string, as a log and reservations are not, is nothing here.
+local raws = call('MGET', unpack(KEYS))
 local known, out, n, nextkey = {}, {}, 0, 1
 for request = 1, count do
   local seq, size = unpack_('<dd', ARGV[1], at)
@@ -66,7 +68,7 @@ for request = 1, count do
     at = at + 56
     if not l.key then
       known[key] = l
-      load(l, key, l.kind ~= LOG and call('GET', key))
+      load(l, key, raws[nextkey + i - 1])
     end
     advance(l)
     l.need, l.holding = l.units, nil
