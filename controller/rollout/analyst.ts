@@ -26,7 +26,7 @@ const wrongPasses = 0.01
 type Look = Readonly<{ number: number; counts: ByVariant; requests: number }>
 
 /** What is remembered of one step from one look to the next. Nothing of it is needed to judge: it only makes it sooner. */
-type Watched = {
+type Watched = Readonly<Pick<WatchedStep, 'route' | 'rule'>> & {
   judgedAt: number
   looks: number
   /** Failed judgements in a row. */
@@ -70,7 +70,7 @@ export function createAnalyst({ store, ask, wake }: AnalystDeps): Analyst {
       if (state === undefined) {
         const judgement = decide(step, step.analysis.gates.length === 0 ? 'pass' : 'no-data', [], { at: now, failures: 0 })
         // A step found in its midst is judged at once: what was counted of it is known.
-        state = { judgedAt: now - step.startedAt >= step.analysis.interval ? 0 : step.startedAt, looks: 0, failures: 0, recent: [], judgement, asking: false }
+        state = { route: step.route, rule: step.rule, judgedAt: now - step.startedAt >= step.analysis.interval ? 0 : step.startedAt, looks: 0, failures: 0, recent: [], judgement, asking: false }
         watched.set(key, state)
       }
       const known = state
@@ -92,6 +92,7 @@ export function createAnalyst({ store, ask, wake }: AnalystDeps): Analyst {
       }
       return known.judgement
     },
+    judgements: () => watched.values(),
     keep(steps) {
       const keys = new Set(steps.map(keyOf))
       for (const key of watched.keys()) if (!keys.has(key)) watched.delete(key)

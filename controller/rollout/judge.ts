@@ -63,6 +63,8 @@ export type Analyst = Readonly<{
    * Cheap enough to be called whenever something happens.
    */
   judge(step: WatchedStep, now: number): Judgement
+  /** The last judgement of each step that is watched, for the metrics. */
+  judgements(): Iterable<Readonly<{ route: string; rule: string; judgement: Judgement }>>
   /** Lets go of what is known of every step but these. */
   keep(steps: readonly Pick<WatchedStep, 'route' | 'rule' | 'id'>[]): void
 }>

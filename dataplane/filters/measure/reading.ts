@@ -49,7 +49,7 @@ export function readAnswer(exchange: Exchange, pointers: readonly string[], toke
 }
 
 /** RFC 6901. Of an object only the members that are asked for are built; what is named twice is not there. */
-export function numbersAt(body: Buffer, pointers: readonly string[]): (number | undefined)[] {
+function numbersAt(body: Buffer, pointers: readonly string[]): (number | undefined)[] {
   const members = membersOf(body)
   const whole = members === undefined ? parse(body) : undefined
   const built = new Map<string, unknown>()
