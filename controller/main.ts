@@ -78,7 +78,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     const problem = await mode.makeKey(fresh.key)
     return problem === undefined ? { name: fresh.key.name, until: fresh.until } : { problem }
   }
-  const metrics = createControllerMetrics({ proxies: () => publisher.counts(), rollouts: () => rollouts })
+  const metrics = createControllerMetrics({ proxies: () => publisher.counts(), rollouts: () => rollouts, judgements: () => analyst.judgements() })
   const given = options.pepper === undefined ? undefined : await pepperFrom(options.pepper)
   const compileOptions = {
     allowUrls: options.allowUrls,
@@ -93,9 +93,10 @@ export async function startController(options: ControllerOptions): Promise<Contr
   /** Of this process: what a route says must not lead to them. */
   const own: number[] = []
   const outgoing = createOutgoing({ closed: ownPorts(() => own) })
+  const analyst = createAnalyst({ store, ask: createAskOutside(outgoing), wake: () => rollouts.wake() })
   const rollouts: Rollouts = new Rollouts({
     clock: systemClock,
-    analyst: createAnalyst({ store, ask: createAskOutside(outgoing), wake: () => rollouts.wake() }),
+    analyst,
     leading: () => mode.leading(),
     moved: () => again(),
     changed: () => soon(),

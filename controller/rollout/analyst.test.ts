@@ -20,7 +20,7 @@ function watch(more: Partial<Analysis> = {}, ask: AskOutside = nobody, hold = 60
   const store = new MeasurementStore()
   let woken = 0
   const analyst = createAnalyst({ store, ask, wake: () => { woken++ } })
-  const step: WatchedStep = { route: 'ml/fraud', rule: 'infer', id: 's1', candidate: 'canary', analysis: analysis(more), step: 1, steps: 3, startedAt: 0, hold }
+  const step: WatchedStep = { route: 'ml/fraud', rule: 'infer', id: 's1', candidate: 'canary', share: 250_000, analysis: analysis(more), step: 1, steps: 3, startedAt: 0, hold }
   const counts = { canary: noCounts(1), stable: noCounts(1) }
   const random = randomFrom(1)
   return {
@@ -170,6 +170,23 @@ test('others are asked once an interval, the step is judged when they have answe
 
 test('without gates a step is not held up', () => {
   assert.equal(watch({ gates: [] }).judge(0).action, 'advance')
+})
+
+test('a candidate without a share is kept by no lack of requests, but by what its copies or testers show', () => {
+  const mismatch: Gate = { name: 'mirror-mismatch', measure: { type: 'MirrorMismatch' }, bounds: { max: 0.05 } }
+  const alone = watch()
+  const preview = { ...alone.step, share: 0 }
+  assert.equal(alone.analyst.judge(preview, 0).action, 'advance')
+  assert.equal(alone.analyst.judge(preview, 10_000).action, 'advance')
+  alone.traffic({ ...good, errors: 0.5 }, 300)
+  alone.judge(10_000)
+  assert.equal(alone.analyst.judge(preview, 20_000).action, 'abort')
+  const copied = watch({ gates: [errorRate, mismatch] })
+  const shadow = { ...copied.step, share: 0 }
+  assert.deepEqual([copied.analyst.judge(shadow, 60_000).action, copied.analyst.judge(shadow, 60_000).metrics.map(({ name }) => name)], ['stay', ['mirror-mismatch']])
+  copied.counts.canary.compared = 1000
+  copied.judge(60_000)
+  assert.equal(copied.analyst.judge(shadow, 70_000).action, 'advance')
 })
 
 test('what is known of a step goes with it', () => {

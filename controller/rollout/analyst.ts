@@ -39,7 +39,10 @@ type Watched = Readonly<Pick<WatchedStep, 'route' | 'rule'>> & {
 
 const recentMax = 4
 
-export function createAnalyst({ store, ask, wake }: AnalystDeps): Analyst {
+/** The last judgement of each step that is watched, for the metrics. */
+export type Judgements = () => Iterable<Readonly<{ route: string; rule: string; judgement: Judgement }>>
+
+export function createAnalyst({ store, ask, wake }: AnalystDeps): Analyst & Readonly<{ judgements: Judgements }> {
   const watched = new Map<string, Watched>()
 
   function judgeNow(step: WatchedStep, state: Watched, outside: readonly JudgedGate[]): void {
@@ -49,6 +52,7 @@ export function createAnalyst({ store, ask, wake }: AnalystDeps): Analyst {
     const now: Look = { number, counts, requests: counts.get(step.candidate)?.requests ?? 0 }
     const from = state.recent.find(({ requests }) => now.requests - requests >= minRequests && now.requests > requests)
     const fields = measuredFor(step.analysis, step.id).fields
+    const counted = new Set(judgeable(step).map(({ name }) => name))
     const share = wrongAborts / 2 / Math.max(1, step.steps * gates.length)
     const inside = gates.flatMap((gate): JudgedGate[] => {
       const measured = measuredOf(gate, step.candidate, fields, now, from, share)
@@ -57,7 +61,7 @@ export function createAnalyst({ store, ask, wake }: AnalystDeps): Analyst {
     const last = state.recent[0]
     if (last === undefined || now.requests - last.requests >= minRequests / 2) state.recent = [now, ...state.recent].slice(0, recentMax)
     const order = new Map(gates.map(({ name }, i) => [name, i]))
-    const all = [...inside, ...outside].sort((a, b) => (order.get(a.judgement.name) ?? 0) - (order.get(b.judgement.name) ?? 0))
+    const all = [...inside, ...outside].filter(({ judgement }) => judgement.verdict === 'fail' || counted.has(judgement.name)).sort((a, b) => (order.get(a.judgement.name) ?? 0) - (order.get(b.judgement.name) ?? 0))
     const verdict = worst(all.map(({ judgement }) => judgement.verdict))
     state.failures = verdict !== 'fail' ? 0 : all.some(({ glaring }) => glaring) ? step.analysis.failureLimit : state.failures + 1
     state.judgement = decide(step, verdict, all.map(({ judgement }) => judgement), { at: state.judgedAt, failures: state.failures })
@@ -68,7 +72,7 @@ export function createAnalyst({ store, ask, wake }: AnalystDeps): Analyst {
       const key = keyOf(step)
       let state = watched.get(key)
       if (state === undefined) {
-        const judgement = decide(step, step.analysis.gates.length === 0 ? 'pass' : 'no-data', [], { at: now, failures: 0 })
+        const judgement = decide(step, judgeable(step).length === 0 ? 'pass' : 'no-data', [], { at: now, failures: 0 })
         // A step found in its midst is judged at once: what was counted of it is known.
         state = { route: step.route, rule: step.rule, judgedAt: now - step.startedAt >= step.analysis.interval ? 0 : step.startedAt, looks: 0, failures: 0, recent: [], judgement, asking: false }
         watched.set(key, state)
@@ -99,6 +103,14 @@ export function createAnalyst({ store, ask, wake }: AnalystDeps): Analyst {
       store.keep(keys)
     },
   }
+}
+
+/**
+ * A candidate without a share is reached by testers only, and is kept by no lack of requests; but what fails there fails.
+ * Copies of requests it does get, and a webhook may say when it is ready.
+ */
+function judgeable({ share, analysis: { gates } }: WatchedStep): readonly Gate[] {
+  return share > 0 ? gates : gates.filter(({ measure }) => measure.type === 'MirrorMismatch' || measure.type === 'Webhook')
 }
 
 /** @param share what the gate may err in the step as a whole, and again in all that is looked at of its last requests */

@@ -75,7 +75,8 @@ export function watched({ inForce, decided }: Entry, { route, rule, delivery }: 
   if (inForce !== decided || !plan?.analysis || id === undefined || inForce.specHash !== delivery.specHash) return undefined
   const startedAt = Date.parse(inForce.startedAt ?? '')
   const { candidate, analysis, steps } = plan
-  return { route, rule, id, candidate, analysis, step: inForce.step, steps: steps.length, startedAt, hold: steps[inForce.step - 1]?.hold ?? 0 }
+  const { share = 0, hold = 0 } = steps[inForce.step - 1] ?? {}
+  return { route, rule, id, candidate, share, analysis, step: inForce.step, steps: steps.length, startedAt, hold }
 }
 
 function judged(entry: Entry, around: Around, analyst: Analyst, elapsed: number): Judgement | undefined {

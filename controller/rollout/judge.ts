@@ -12,6 +12,8 @@ export type WatchedStep = Readonly<{
   id: string
   candidate: string
   analysis: Analysis
+  /** Of the candidate, in millionths. */
+  share: number
   /** From 1, and of how many: what a rollout may err is spread over its steps. */
   step: number
   steps: number
@@ -63,8 +65,6 @@ export type Analyst = Readonly<{
    * Cheap enough to be called whenever something happens.
    */
   judge(step: WatchedStep, now: number): Judgement
-  /** The last judgement of each step that is watched, for the metrics. */
-  judgements(): Iterable<Readonly<{ route: string; rule: string; judgement: Judgement }>>
   /** Lets go of what is known of every step but these. */
   keep(steps: readonly Pick<WatchedStep, 'route' | 'rule' | 'id'>[]): void
 }>

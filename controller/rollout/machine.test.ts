@@ -193,13 +193,6 @@ describe('the gates', () => {
     assert.deepEqual(brief(turn(running, judged, { elapsed: 9 * MINUTE, judgement: says('advance') })), ['Progressing', 2, 25])
   })
 
-  test('a candidate with no share is kept by no lack of requests, but by testers who see it fail', () => {
-    const green = delivery(pair(100), [step(0, 0, true)], { analysis })
-    const waiting = turn(promoted(v1), green)
-    assert.deepEqual(brief(turn(waiting, green, { judgement: says('abort', 'no-data') })), ['AwaitingApproval', 1, 0])
-    assert.deepEqual(brief(turn(waiting, green, { judgement: says('abort', 'fail') })), ['Aborted', 1, 0])
-  })
-
   test('nothing is aborted onto variants that have no endpoint: that would end in an outage', () => {
     const running = turn(promoted(v1), judged)
     const lonely = new Map([['stable', 0], ['canary', 2]])

@@ -105,7 +105,7 @@ function walk(state: RuleState, candidate: Aim, plan: Plan, facts: Facts): Turn 
     if (paused) return say(state, 'Paused', `${pausedBy(plan)} before step ${state.step}`)
     return enter(state, state.step, candidate, plan, facts)
   }
-  const verdict = verdictOf(state, candidate, plan, facts.judgement)
+  const verdict = verdictOf(plan, facts.judgement)
   if (verdict === 'abort') return abort(state, candidate, facts, facts.judgement?.why ?? 'a gate failed')
   if (!ready) return withhold(state, candidate, facts)
   const step = plan.steps[state.step - 1]
@@ -118,11 +118,8 @@ function walk(state: RuleState, candidate: Aim, plan: Plan, facts: Facts): Turn 
 
 const pausedBy = (plan: Plan) => (plan.paused ? 'paused by rollout.paused' : 'paused')
 
-/** A candidate that only testers reach has too few requests to be judged, and is not kept by that. */
-function verdictOf(state: RuleState, candidate: Aim, plan: Plan, judgement: Judgement | undefined): Judgement['action'] {
-  if (!plan.analysis) return 'advance'
-  if (judgement?.verdict === 'fail') return judgement.action
-  return shareOf(state, candidate) > 0 ? (judgement?.action ?? 'stay') : 'advance'
+function verdictOf(plan: Plan, judgement: Judgement | undefined): Judgement['action'] {
+  return plan.analysis ? (judgement?.action ?? 'stay') : 'advance'
 }
 
 const gates = ({ judgement }: Facts) => (judgement && judgement.why !== '' ? `; ${judgement.why}` : '')

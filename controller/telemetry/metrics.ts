@@ -18,7 +18,18 @@ export type RolledOut = Iterable<Readonly<{
   state: Readonly<{ phase: string; variants: readonly Readonly<{ variant: string; share: number }>[] }>
 }>>
 
-export function createControllerMetrics({ proxies, rollouts }: Readonly<{ proxies: () => ProxyCounts; rollouts: () => RolledOut }>): ControllerMetrics {
+type Estimated = Readonly<{ value: number; low: number; high: number }>
+
+/** What the gates said last, of rules whose step is judged. */
+export type Judged = Iterable<Readonly<{
+  route: string
+  rule: string
+  judgement: Readonly<{ metrics: readonly Readonly<{ name: string; verdict: string; candidate?: Estimated; stable?: Estimated }>[] }>
+}>>
+
+export type ControllerMetricsDeps = Readonly<{ proxies: () => ProxyCounts; rollouts: () => RolledOut; judgements: () => Judged }>
+
+export function createControllerMetrics({ proxies, rollouts, judgements }: ControllerMetricsDeps): ControllerMetrics {
   const registry = new Registry()
   const registers = [registry]
   const compile = new Histogram({
@@ -61,6 +72,35 @@ export function createControllerMetrics({ proxies, rollouts }: Readonly<{ proxie
       this.reset()
       for (const { route, rule, state } of rollouts()) {
         for (const { variant, share } of state.variants) this.set({ route, rule, variant }, share / 1_000_000)
+      }
+    },
+  }))
+  registry.registerMetric(new Gauge({
+    name: 'modelroute_rollout_gate',
+    help: 'What a gate measured: of the candidate or of stable, the value, and between which bounds (low, high) the truth is.',
+    labelNames: ['route', 'rule', 'gate', 'of', 'figure'],
+    registers: [],
+    collect() {
+      this.reset()
+      for (const { route, rule, judgement } of judgements()) {
+        for (const { name: gate, candidate, stable } of judgement.metrics) {
+          for (const [of, figures] of [['candidate', candidate], ['stable', stable]] as const) {
+            if (figures === undefined) continue
+            for (const figure of ['value', 'low', 'high'] as const) this.set({ route, rule, gate, of, figure }, figures[figure])
+          }
+        }
+      }
+    },
+  }))
+  registry.registerMetric(new Gauge({
+    name: 'modelroute_rollout_gate_verdict',
+    help: '1 for what the last judgement said of a gate: pass, wait (undecided), no-data, fail.',
+    labelNames: ['route', 'rule', 'gate', 'verdict'],
+    registers: [],
+    collect() {
+      this.reset()
+      for (const { route, rule, judgement } of judgements()) {
+        for (const { name: gate, verdict } of judgement.metrics) this.set({ route, rule, gate, verdict }, 1)
       }
     },
   }))

@@ -101,7 +101,7 @@ export function play({ analysis, stable, candidate, rate, steps, fromStep = 1, a
   const begin = now
   for (const [at, { percent, hold }] of steps.entries()) {
     const startedAt = now
-    const step = { route: 'ml/fraud', rule: 'infer', id: `s${at}`, candidate: 'canary', analysis, step: at + 1, steps: steps.length, startedAt, hold }
+    const step = { route: 'ml/fraud', rule: 'infer', id: `s${at}`, candidate: 'canary', share: percent * 10_000, analysis, step: at + 1, steps: steps.length, startedAt, hold }
     const counts = { canary: noCounts(0), stable: noCounts(0) }
     for (;;) {
       const bad = at + 1 > fromStep || (at + 1 === fromStep && now - startedAt >= after)

@@ -20,7 +20,7 @@ function gateOf(metric: NonNullable<AnalysisSpec['metrics']>[number]): Gate {
 }
 
 const step: WatchedStep = {
-  route: 'ml/fraud', rule: 'infer', id: 's1', candidate: 'canary', step: 2, steps: 3, startedAt: Date.UTC(2026, 0, 2), hold: 60_000,
+  route: 'ml/fraud', rule: 'infer', id: 's1', candidate: 'canary', share: 250_000, step: 2, steps: 3, startedAt: Date.UTC(2026, 0, 2), hold: 60_000,
   analysis: { interval: 10_000, minRequests: 200, failureLimit: 2, onNoData: 'Hold', gates: [] },
 }
 
