@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type TestContext } from 'node:test'
-import { httpUpstream } from '../dataplane/sockets.ts'
+import { eventually, httpUpstream } from '../dataplane/sockets.ts'
 import { serviceAt } from '../manifests.ts'
 
 /** Gates, from the requests of callers to the shares in force: one process, as users run it, and one with workers. */
@@ -82,13 +82,13 @@ for (const workers of [1, 2]) {
     const { http, control } = await serve(t, file, '--workers', String(workers))
 
     const agent = new Agent({ keepAlive: true, maxSockets: 4 })
-    let ended = false
-    t.after(() => { ended = true; agent.destroy() })
+    const ended = new AbortController()
+    t.after(() => { ended.abort(); agent.destroy() })
     const ask = (path: string) => new Promise<void>((resolve) => {
       get(http + path, { agent }, (response) => response.resume().on('end', resolve)).on('error', () => resolve())
     })
     const traffic = async (): Promise<void> => {
-      while (!ended) {
+      while (!ended.signal.aborted) {
         await Promise.all([ask('/bad'), ask('/good')])
         await sleep(2)
       }
@@ -103,7 +103,7 @@ for (const workers of [1, 2]) {
         await sleep(20)
       }
     }
-    while (failing === 0) await sleep(5)
+    await eventually(() => failing > 0)
     const since = performance.now()
     const aborted = await until('bad', ({ phase }) => phase === 'Aborted')
     const took = performance.now() - since
