@@ -11,7 +11,7 @@ export class Capture {
   #size = 0
   #closed = false
   /** Why it was not kept. */
-  lost: 'too_large' | 'memory' | undefined
+  lost: 'too_large' | 'memory' | 'full' | undefined
 
   constructor(mirrors: Mirrors) {
     this.#mirrors = mirrors

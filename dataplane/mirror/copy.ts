@@ -5,7 +5,7 @@ import { isGrpc } from '../protocols/grpc.ts'
 import { ConnectionLost, type Controller, type Handler } from '../upstream/dispatch.ts'
 import type { Upstream } from '../upstream/pool.ts'
 import { Capture } from './capture.ts'
-import { compareAnswers, type Answered, type Terms } from './compare/answers.ts'
+import { answerMax, compareAnswers, type Answered, type Terms } from './compare/answers.ts'
 import type { Mirrors } from './mirrors.ts'
 import type { CopyOutcome, MirrorTally } from './tally.ts'
 
@@ -54,6 +54,8 @@ export class Copy implements Handler {
   #controller: Controller | undefined
   #timer: NodeJS.Timeout | undefined
   #grpcStatus: string | undefined
+  /** Bytes of the answer. */
+  #received = 0
   readonly #caller: Capture | undefined
   readonly #answer: Capture | undefined
   #got: Ending | undefined
@@ -96,6 +98,7 @@ export class Copy implements Handler {
     this.#size += chunk.length
     const more = Math.max(0, this.#size - this.#held)
     if (this.#size > mirrors.limits.body) this.#drop('too_large')
+    else if (!mirrors.moving.take(more)) this.#drop('full')
     else if (!mirrors.hold(more)) this.#drop('memory')
     else {
       this.#held += more
@@ -156,8 +159,15 @@ export class Copy implements Handler {
     this.#timer = setTimeout(cut, streamMax, this).unref()
   }
 
-  onResponseData(_controller: Controller, chunk: Buffer): void {
-    if (this.#stage !== 'over') this.#answer?.data(chunk)
+  /** Nobody needs the rest of an answer that is too large; one without end would only keep the process busy. */
+  onResponseData(controller: Controller, chunk: Buffer): void {
+    if (this.#stage === 'over') return
+    this.#answer?.data(chunk)
+    this.#received += chunk.length
+    if (this.#received <= answerMax && this.#plan.mirrors.moving.take(chunk.length)) return
+    if (this.#answer) this.#answer.lost ??= 'full'
+    this.#end(nothing)
+    controller.abort(new Error('the answer to the copy is too large'))
   }
 
   onResponseFlush(): boolean {
@@ -209,9 +219,9 @@ export class Copy implements Handler {
       tally.fail({ requestId, variant })
       compared(true)
     } else if (lost !== undefined) tally.skip(lost)
-    else if (mirrors.busy()) tally.skip('busy')
+    else if (mirrors.busy() || mirrors.comparing.left <= 0) tally.skip('busy')
     else {
-      void compareAnswers(path, got, brought, terms).then((comparison) => {
+      void compareAnswers(path, got, brought, terms, (spent) => mirrors.comparing.owe(spent)).then((comparison) => {
         if (comparison.result === 'skipped') tally.skip(comparison.why)
         else {
           tally.conclude(comparison, { requestId, variant })

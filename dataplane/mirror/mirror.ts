@@ -47,6 +47,7 @@ export function buildMirror(
     if (length > mirrors.limits.body) return 'too_large'
     if (mirrors.busy()) return 'busy'
     if (tally.inFlight >= mirrors.limits.inFlight) return 'full'
+    if (!mirrors.moving.take(length)) return 'full'
     return mirrors.hold(length) ? length : 'memory'
   }
 

@@ -1,4 +1,5 @@
 import type { Route } from '../../table/route.ts'
+import { Allowance } from './allowance.ts'
 import { MirrorTally, type MirrorReport } from './tally.ts'
 
 /** What copies may take of a process; beyond it they are left out, and counted. */
@@ -9,9 +10,13 @@ export type MirrorLimits = Readonly<{
   held: number
   /** Bytes of one body. */
   body: number
+  /** Bytes a second, of bodies and answers together. */
+  moved: number
+  /** Milliseconds a second that answers are compared for. */
+  comparing: number
 }>
 
-const mirrorLimits: MirrorLimits = { inFlight: 64, held: 64 * 1_048_576, body: 4 * 1_048_576 }
+const mirrorLimits: MirrorLimits = { inFlight: 64, held: 64 * 1_048_576, body: 4 * 1_048_576, moved: 32 * 1_048_576, comparing: 100 }
 
 export type MirrorsOptions = Readonly<{
   limits?: Partial<MirrorLimits>
@@ -23,12 +28,18 @@ export type MirrorsOptions = Readonly<{
 export class Mirrors {
   readonly limits: MirrorLimits
   readonly busy: () => boolean
+  /** Of bytes moved. */
+  readonly moving: Allowance
+  /** Of time spent on comparisons. */
+  readonly comparing: Allowance
   readonly #tallies = new Map<string, Map<string, MirrorTally>>()
   #held = 0
 
   constructor({ limits, busy = () => false }: MirrorsOptions = {}) {
     this.limits = { ...mirrorLimits, ...limits }
     this.busy = busy
+    this.moving = new Allowance(this.limits.moved, this.limits.body)
+    this.comparing = new Allowance(this.limits.comparing, this.limits.comparing)
   }
 
   get held(): number {

@@ -3,7 +3,7 @@ import type { Difference } from './compare/findings.ts'
 
 /**
  * What became of a request that was to be copied. `answered` and `failed`: by the variant that got the copy. The others
- * were not sent: the proxy had more to do (`busy`), as many copies as it may were on their way (`full`), or what they
+ * were not sent: the proxy had more to do (`busy`), as many copies as it may were on their way, or as much had gone by (`full`), or what they
  * hold was too much (`memory`); the body was too large; nobody was there to send it to; the variant cannot be asked for
  * it; or the caller's request ended before its body was whole.
  */
@@ -13,7 +13,7 @@ export type CopyOutcome = 'answered' | 'failed' | 'busy' | 'full' | 'memory' | '
 export type ComparedResult = 'match' | 'mismatch' | 'failed' | 'skipped'
 
 /** Why nothing was compared. */
-export type Skipped = Incomparable | 'busy' | 'memory' | 'connection_lost'
+export type Skipped = Incomparable | 'busy' | 'full' | 'memory' | 'connection_lost'
 
 /** A request whose copy brought something else. It holds no value of either answer. */
 export type Sample = Readonly<{

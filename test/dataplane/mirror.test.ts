@@ -116,7 +116,7 @@ test('what the variant of the copy would itself answer is not copied', { timeout
 })
 
 test('bodies of every framing and size are copied whole, up to the limit; a larger one is not, and reaches its backend', { timeout: 20_000 }, async (t) => {
-  const { ask, seen, copies, idle, told, mirrors } = await mirrored(t, { mirrors: { limits: { body: 1_000_000 } } })
+  const { ask, seen, copies, idle, told, mirrors } = await mirrored(t, { mirrors: { limits: { body: 1_000_000, moved: 1e9 } } })
   const sizes = [0, 1, 65_536, 65_537, 400_000, 1_000_000, 1_000_001, 3_000_000]
   for (const size of sizes) await ask('/p', { method: 'POST', body: 'x'.repeat(size) })
   const streamed = (size: number) => new ReadableStream({
@@ -155,9 +155,26 @@ test('a mirror that hangs, is dead, or breaks off costs the caller nothing, and 
   }
 })
 
+test('an answer to a copy that does not end is cut off', { timeout: 10_000 }, async (t) => {
+  let cut = 0
+  const port = await httpUpstream(t, (_request, response) => {
+    response.once('close', () => cut++)
+    const more = () => { while (response.write(Buffer.alloc(65_536, 'x'))); response.once('drain', more) }
+    more()
+  })
+  for (const compare of [exact, undefined]) {
+    const { ask, idle, told, mirrors } = await mirrored(t, { port, rule: { mirror: { variant: 'shadow', percent: 100, ...(compare && { compare }) } } })
+    await ask()
+    await idle()
+    const { copies, compared, skipped } = await told()
+    assert.deepEqual([copies, compared, skipped, mirrors.held], [{ answered: 1 }, compare ? { skipped: 1 } : {}, compare ? { too_large: 1 } : {}, 0])
+  }
+  await eventually(() => cut === 2)
+})
+
 test('nothing is copied while there is more to do, and nothing beyond what copies may hold', { timeout: 10_000 }, async (t) => {
   let busy = true
-  const { ask, copies, idle, told, mirrors } = await mirrored(t, { mirrors: { busy: () => busy, limits: { held: 100_000 } } })
+  const { ask, copies, idle, told, mirrors } = await mirrored(t, { mirrors: { busy: () => busy, limits: { held: 100_000, moved: 1e9 } } })
   await ask()
   busy = false
   await ask('/p', { method: 'POST', body: 'x'.repeat(100_001) })

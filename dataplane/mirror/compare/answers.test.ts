@@ -14,7 +14,7 @@ function answered(body: unknown, more: Partial<Answered> & { type?: string } = {
 type Bounds = Readonly<{ absolute?: number; relative?: number; ignore?: readonly string[] }>
 
 function compare(path: string, a: Answered, b: Answered, { absolute = 0, relative = 0, ignore = [] }: Bounds = {}): Promise<Comparison> {
-  return compareAnswers(path, a, b, termsOf({ absolute, relative, ignore }, path))
+  return compareAnswers(path, a, b, termsOf({ absolute, relative, ignore }, path), () => {})
 }
 
 /** `match`, why it was skipped, or the kinds and places that differ. */

@@ -37,8 +37,17 @@ export function termsOf({ absolute, relative, ignore }: Tolerance & Readonly<{ i
   return { absolute, relative, ignore: ignoring(protocolOf(path) === 'OpenAI' ? [...ignore, ...ofOpenAI] : ignore) }
 }
 
-/** What the caller got, and what the copy of the request brought. Never rejects. */
-export async function compareAnswers(path: string, caller: Answered, copy: Answered, terms: Terms): Promise<Comparison> {
+/**
+ * What the caller got, and what the copy of the request brought. Never rejects.
+ * @param spent told how long each stretch of the work took, in milliseconds
+ */
+export async function compareAnswers(
+  path: string,
+  caller: Answered,
+  copy: Answered,
+  terms: Terms,
+  spent: (milliseconds: number) => void,
+): Promise<Comparison> {
   const [one, other] = [classOf(caller), classOf(copy)]
   if (one === 'failed') return { result: 'skipped', why: 'caller_failed' }
   if (one !== other) return { result: 'mismatch', differences: [{ place: 'status', kind: 'status', count: 1 }], count: 1 }
@@ -47,7 +56,7 @@ export async function compareAnswers(path: string, caller: Answered, copy: Answe
   if (typeof a === 'string' || typeof b === 'string') return { result: 'skipped', why: typeof a === 'string' ? a : typeof b === 'string' ? b : 'encoding' }
   const findings = new Findings()
   try {
-    const skipped = await inSlices(compareBodies(protocolOf(path), [{ ...caller, body: a }, { ...copy, body: b }], terms, findings))
+    const skipped = await inSlices(compareBodies(protocolOf(path), [{ ...caller, body: a }, { ...copy, body: b }], terms, findings), spent)
     if (skipped !== undefined) return { result: 'skipped', why: skipped }
   } catch {
     // Nested too deep, say: whatever cannot be compared says nothing.

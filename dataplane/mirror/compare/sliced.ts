@@ -4,29 +4,46 @@ export type Sliced<T = void> = Generator<undefined, T>
 /** As many values as are looked at between two chances to put the work aside. */
 export const sliceLength = 4096
 
-/** Milliseconds at a stretch: requests that come meanwhile wait for no more. */
-const stretch = 2
+/** Milliseconds of a turn of the event loop: requests that come meanwhile wait for no more, however much there is to do. */
+const stretch = 1
 
-/** Does the work in stretches, and lets everything else go first after each. */
-export function inSlices<T>(work: Sliced<T>): Promise<T> {
+/** What is to be done, one after the other. Each goes on until that time, and says whether it is done. */
+const waiting: ((until: number) => boolean)[] = []
+let scheduled = false
+
+function turn(): void {
+  const until = performance.now() + stretch
+  let [first] = waiting
+  while (first !== undefined && performance.now() < until) {
+    if (first(until)) waiting.shift()
+    first = waiting[0]
+  }
+  scheduled = first !== undefined
+  if (scheduled) setImmediate(turn)
+}
+
+/** Does the work in stretches, and lets everything else go first after each. @param spent told how long each took, in milliseconds */
+export function inSlices<T>(work: Sliced<T>, spent: (milliseconds: number) => void): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>()
-  const go = (): void => {
-    const until = performance.now() + stretch
+  waiting.push((until) => {
+    const begun = performance.now()
     try {
       for (;;) {
         const { done, value } = work.next()
         if (done === true) {
           resolve(value)
-          return
+          return true
         }
-        if (performance.now() >= until) break
+        if (performance.now() >= until) return false
       }
     } catch (error) {
       reject(error instanceof Error ? error : new Error(String(error)))
-      return
+      return true
+    } finally {
+      spent(performance.now() - begun)
     }
-    setImmediate(go)
-  }
-  setImmediate(go)
+  })
+  if (!scheduled) setImmediate(turn)
+  scheduled = true
   return promise
 }
