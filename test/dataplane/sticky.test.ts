@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import type { Rule } from '../../table/route.ts'
 import { explain } from '../../dataplane/explain/explain.ts'
+import { parseNetworks } from '../../dataplane/pipeline/networks.ts'
+import type { ProxyOptions } from '../../dataplane/proxy.ts'
 import { createRuntime } from '../../dataplane/runtime.ts'
 import { testProxy } from './proxy.ts'
 import { eventually, httpUpstream } from './sockets.ts'
@@ -10,7 +12,7 @@ import { active, match, route, rule, variant } from './table.ts'
 const half = [variant('stable', 'ml/a:80', { weight: 500_000 }), variant('canary', 'ml/b:80', { weight: 500_000 })]
 
 /** Two versions that say which they are, and a rule that splits between them. */
-async function split(t: TestContext, more: Partial<Rule>, headers: Readonly<Record<string, string>> = {}) {
+async function split(t: TestContext, more: Partial<Rule>, headers: Readonly<Record<string, string>> = {}, options: Partial<ProxyOptions> = {}) {
   const cookies: (string | undefined)[] = []
   const port = (name: string) => httpUpstream(t, (request, response) => {
     cookies.push(request.headers.cookie)
@@ -18,7 +20,7 @@ async function split(t: TestContext, more: Partial<Rule>, headers: Readonly<Reco
   })
   const sets = { 'ml/a:80': [await port('stable')], 'ml/b:80': [await port('canary')] }
   const table = (version: string, rules: readonly Rule[]) => active(version, [route({ rules })], sets)
-  const proxy = await testProxy(t, table('1', [rule({ variants: half, ...more })]))
+  const proxy = await testProxy(t, table('1', [rule({ variants: half, ...more })]), options)
   const ask = async (given: Readonly<Record<string, string>> = {}) => {
     const answer = await fetch(`${proxy.url}/p`, { headers: given })
     const body = await answer.text()
@@ -75,6 +77,33 @@ test('a cookie is set for who has none, says nothing of the variant, and keeps i
   assert.ok(cookies.includes(`x=1; ab=${keys[0]};y=2`))
   activate('2', canaryAt(1_000_000))
   assert.equal((await ask({ cookie: `ab=${keys[0]}` })).variant, 'canary')
+})
+
+test('the cookie is for TLS only where the caller came by it, as far as the hop before us can be believed', { timeout: 10_000 }, async (t) => {
+  const trusted = parseNetworks(['127.0.0.0/8'])
+  assert.ok(typeof trusted === 'function')
+  for (const [options, secure] of [[{ trusted }, true], [{}, false]] as const) {
+    const { ask } = await split(t, { split: { by: 'Cookie', name: 'ab' } }, {}, options)
+    const { cookie } = await ask({ 'x-forwarded-proto': 'https' })
+    assert.equal(cookie?.endsWith('; Secure'), secure)
+  }
+})
+
+test('limits that count by variant count the one that the key has', { timeout: 10_000 }, async (t) => {
+  const limit: NonNullable<Rule['limits']>[number] = {
+    policy: 'ml/p', name: 'each', appliesTo: { tiers: [], groups: [], consumers: [], models: [] }, counters: [{ type: 'Variant' }],
+    algorithm: { type: 'FixedWindow', window: 86_400_000 }, unit: 'requests', amount: 3, scope: 'Global', shadow: false, onStoreFailure: 'Local',
+  }
+  const { proxy } = await split(t, { split: { by: 'Header', name: 'x-user' }, limits: [limit] })
+  const left = new Map([['stable', 3], ['canary', 3]])
+  for (const user of users) {
+    const answer = await fetch(proxy.url, { headers: { 'x-user': user } })
+    const name = answer.headers.get('x-modelroute-variant') ?? ''
+    const before = left.get(name) ?? 0
+    assert.equal(answer.status, before > 0 ? 200 : 429, `${name} with ${before} left`)
+    left.set(name, Math.max(0, before - 1))
+  }
+  assert.deepEqual([...left.values()], [0, 0])
 })
 
 test('a cookie that the backend sets itself is not set twice', { timeout: 10_000 }, async (t) => {
