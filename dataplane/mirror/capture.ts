@@ -40,7 +40,7 @@ export class Capture {
 
   /** All of it has come. */
   answered(grpcStatus: string | undefined): Answered {
-    return { status: this.#status, headers: this.#headers, body: Buffer.concat(this.#chunks, this.#size), grpcStatus }
+    return { status: this.#status, headers: this.#headers, body: oneOf(this.#chunks, this.#size), grpcStatus }
   }
 
   /** Lets go of what it has, and keeps nothing more. */
@@ -50,4 +50,10 @@ export class Capture {
     this.#size = 0
     this.#chunks = []
   }
+}
+
+/** What the pieces are together; of one piece, it. */
+export function oneOf(pieces: readonly Buffer[], size: number): Buffer {
+  const [only] = pieces
+  return only !== undefined && pieces.length === 1 ? only : Buffer.concat(pieces, size)
 }

@@ -4,7 +4,7 @@ import { removeHeader, valueOf, type FlatHeaders } from '../pipeline/headers.ts'
 import { isGrpc } from '../protocols/grpc.ts'
 import { ConnectionLost, type Controller, type Handler } from '../upstream/dispatch.ts'
 import type { Upstream } from '../upstream/pool.ts'
-import { Capture } from './capture.ts'
+import { Capture, oneOf } from './capture.ts'
 import { answerMax, compareAnswers, type Answered, type Terms } from './compare/answers.ts'
 import type { Mirrors } from './mirrors.ts'
 import type { CopyOutcome, MirrorTally } from './tally.ts'
@@ -79,18 +79,18 @@ export class Copy implements Handler {
     this.#plan.tally.inFlight++
     if (caller !== undefined) {
       (exchange.headTaps ??= []).push((status, headers) => caller.head(status, headers))
-      ;(exchange.dataTaps ??= []).push((chunk) => caller.data(chunk))
+      ;(exchange.glances ??= []).push((chunk) => caller.data(chunk))
     }
     exchange.onEnd(() => this.#callerEnded())
     const { body, received: { bodyLength } } = exchange
     if (body !== undefined || bodyLength === 0) this.#whole(body)
-    else exchange.bodyTap = (chunk) => this.#gather(chunk)
+    else exchange.bodyTap = (chunk, lent) => this.#gather(chunk, lent)
   }
 
-  #gather(chunk: Buffer | undefined): void {
+  #gather(chunk: Buffer | undefined, lent: boolean): void {
     if (this.#stage !== 'body') return
     if (chunk === undefined) {
-      this.#whole(Buffer.concat(this.#chunks, this.#size))
+      this.#whole(oneOf(this.#chunks, this.#size))
       this.#chunks = []
       return
     }
@@ -102,8 +102,7 @@ export class Copy implements Handler {
     else if (!mirrors.hold(more)) this.#drop('memory')
     else {
       this.#held += more
-      // It goes to the backend too, and whoever sends it may use its memory again.
-      this.#chunks.push(Buffer.from(chunk))
+      this.#chunks.push(lent ? Buffer.from(chunk) : chunk)
     }
   }
 

@@ -111,8 +111,10 @@ export class Exchange implements Matchable {
   way: Way | undefined
   headTaps: HeadTap[] | undefined
   dataTaps: DataTap[] | undefined
-  /** Sees each piece of the request's body on its way to the backend, and undefined once that was all. It is only lent. */
-  bodyTap: ((chunk: Buffer | undefined) => void) | undefined
+  /** The same for those that keep nothing of a piece: its memory is used again. */
+  glances: DataTap[] | undefined
+  /** Sees each piece of the request's body on its way to the backend, and undefined once that was all. `lent`: its memory is used again. */
+  bodyTap: ((chunk: Buffer | undefined, lent: boolean) => void) | undefined
   /** Set by a head tap at the latest, which takes the length out of the headers. */
   rewrite: BodyRewrite | undefined
   upstreamStartedAt = 0

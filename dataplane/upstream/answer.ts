@@ -92,6 +92,7 @@ export class Answer implements AnswerHandler {
     }
     exchange.bytesOut += chunk.length
     if (exchange.dataTaps !== undefined) for (const tap of exchange.dataTaps) tap(chunk)
+    if (exchange.glances !== undefined) for (const glance of exchange.glances) glance(chunk)
     this.#teller.moved()
     const piece = exchange.rewrite?.data(chunk) ?? chunk
     this.#events?.push(piece)

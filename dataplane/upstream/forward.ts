@@ -124,8 +124,8 @@ export class Forwarding implements Way, Sender, Teller {
     }
     gatherBody(request, bodyLength, (whole) => {
       exchange.bytesIn = whole.length
-      exchange.bodyTap?.(whole)
-      exchange.bodyTap?.(undefined)
+      exchange.bodyTap?.(whole, false)
+      exchange.bodyTap?.(undefined, false)
       this.#body = whole
       if (!this.#over) this.#try(to)
     })
@@ -149,7 +149,7 @@ export class Forwarding implements Way, Sender, Teller {
     if (this.#stream?.whole !== undefined) return this.#stream.whole
     const { retry, hedge, next, requestMax } = this.#rule
     this.#stream ??= new RequestBody(exchange.request, retry !== undefined || hedge !== undefined || next !== undefined, (chunk) => {
-      exchange.bodyTap?.(chunk)
+      exchange.bodyTap?.(chunk, true)
       if (chunk === undefined) return
       exchange.bytesIn += chunk.length
       this.#moved = performance.now()
