@@ -1,6 +1,6 @@
 import { IncomingMessage, ServerResponse, type OutgoingHttpHeader } from 'node:http'
 import { Socket } from 'node:net'
-import express, { type Express } from 'express'
+import type { Express, NextFunction, Request, RequestHandler, Response } from 'express'
 import { listModels, listPaths } from './models.ts'
 import type { Failure } from './pipeline/errors.ts'
 import type { Exchange, Way } from './pipeline/exchange.ts'
@@ -22,7 +22,8 @@ type Asked = Readonly<{ exchange: Exchange; table: Table | undefined; settle: Se
 
 export function createPages(portal: Portal | undefined): Pages {
   const asked = new WeakMap<object, Asked>()
-  const app = appOf(portal, asked)
+  /** Loaded with the first page that is asked for: it takes 12 MiB, and many gateways never need it. */
+  let app: Promise<Express> | undefined
   const lists = new Set(listPaths)
   return {
     before: (path) => portal?.owns(path) === true,
@@ -31,20 +32,22 @@ export function createPages(portal: Portal | undefined): Pages {
       const { promise, resolve, reject } = Promise.withResolvers<Way | Failure | undefined>()
       const request = messageOf(exchange)
       asked.set(request, { exchange, table, settle: resolve, fail: reject })
-      app(request, responseOf(request, exchange, resolve))
+      app ??= appOf(portal, asked)
+      app.then((handle) => handle(request, responseOf(request, exchange, resolve)), reject)
       return promise
     },
   }
 }
 
-function appOf(portal: Portal | undefined, asked: WeakMap<object, Asked>): Express {
+async function appOf(portal: Portal | undefined, asked: WeakMap<object, Asked>): Promise<Express> {
+  const { default: express } = await import('express')
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
   app.enable('case sensitive routing')
 
   type Show = Portal['missing']
-  const shows = (show: Show) => async (request: express.Request, response: express.Response) => {
+  const shows = (show: Show) => async (request: Request, response: Response) => {
     const exchange = asked.get(request)?.exchange
     if (portal === undefined || exchange === undefined) return
     let answer: Awaited<ReturnType<Show>>
@@ -62,7 +65,7 @@ function appOf(portal: Portal | undefined, asked: WeakMap<object, Asked>): Expre
     else next()
   })
 
-  const list: express.RequestHandler = async (request, response, next) => {
+  const list: RequestHandler = async (request, response, next) => {
     const { exchange, table, settle } = asked.get(request) ?? {}
     const listed = exchange && table && await listModels(exchange, table)
     if (listed === undefined) next()
@@ -72,7 +75,7 @@ function appOf(portal: Portal | undefined, asked: WeakMap<object, Asked>): Expre
   for (const path of listPaths) app.get(path, list)
   app.post('/v2/repository/index', list)
   app.use((request) => asked.get(request)?.settle(undefined))
-  app.use((error: unknown, request: express.Request, _response: express.Response, _next: express.NextFunction) => asked.get(request)?.fail(error))
+  app.use((error: unknown, request: Request, _response: Response, _next: NextFunction) => asked.get(request)?.fail(error))
   return app
 }
 

@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { DoorResponse } from '../pipeline/door.ts'
+import { known } from '../pipeline/headers.ts'
 import type { Http1Request } from './http1-request.ts'
 
 /** Seconds that a connection is kept without a request: above the 60 of the usual load balancers, which must be the ones to close. */
@@ -12,7 +13,6 @@ const joinMax = 16_384
 /** What may stand in no header (RFC 9110 section 5.5). */
 // oxlint-disable-next-line no-control-regex -- it is what is looked for
 const impure = /[^\t\x20-\x7e\x80-\xff]/
-const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 
 const kept = `connection: keep-alive\r\nkeep-alive: timeout=${keepAliveSeconds}\r\n\r\n`
 const closed = 'connection: close\r\n\r\n'
@@ -76,7 +76,7 @@ export class Http1Response implements DoorResponse {
     for (let i = 0; i + 1 < headers.length; i += 2) {
       const name = headers[i] ?? ''
       const value = headers[i + 1] ?? ''
-      if (impure.test(value) || !token.test(name)) throw new TypeError(`the header ${name} cannot be sent`)
+      if (impure.test(value) || !known(name).valid) throw new TypeError(`the header ${name} cannot be sent`)
       if (name === 'date') dated = true
       else if (name === 'content-length' || name === 'transfer-encoding') framed = true
       head += `${name}: ${value}\r\n`

@@ -18,7 +18,7 @@ export interface DoorRequest {
   readonly url: string
   /** `1.0`, `1.1` or `2`. */
   readonly httpVersion: string
-  /** Names and values as they came, one after the other. */
+  /** Names and values as they came, one after the other; names in lower case where the door has them so. */
   readonly rawHeaders: readonly string[]
   /** Of the connection. */
   readonly remoteAddress: string

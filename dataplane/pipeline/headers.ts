@@ -23,7 +23,12 @@ export const Kind = {
 } as const
 
 export type Kind = (typeof Kind)[keyof typeof Kind]
-export type KnownHeader = Readonly<{ name: string; kind: Kind }>
+export type KnownHeader = Readonly<{
+  name: string
+  kind: Kind
+  /** It is a name by the grammar (RFC 9110 section 5.6.2). */
+  valid: boolean
+}>
 
 const kinds = new Map<string, Kind>([
   ['connection', Kind.connection],
@@ -56,6 +61,8 @@ function kindOf(name: string): Kind {
   return kind === Kind.contentLength || kind === Kind.transferEncoding ? Kind.lookalike : Kind.endToEnd
 }
 
+const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+
 /** Bounded, because callers choose the names. */
 const interned = new Map<string, KnownHeader>()
 const internedMax = 1024
@@ -66,7 +73,7 @@ export function known(raw: string): KnownHeader {
   if (found !== undefined) return found
   const own = interned.size < internedMax ? detached(raw) : raw
   const name = own.toLowerCase()
-  const header = { name, kind: kindOf(name) }
+  const header = { name, kind: kindOf(name), valid: token.test(own) }
   if (interned.size < internedMax) interned.set(own, header)
   return header
 }
