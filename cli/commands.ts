@@ -7,6 +7,7 @@ export const commands = {
   explain: 'what the gateway would do with a request, and why, consuming nothing',
   key: 'make, replace, revoke and list API keys; a key is shown once, and its digest kept',
   mirrors: 'what became of the copies of requests, and how their answers differ',
+  rollout: 'show rollouts and steer them: status, promote, pause, resume, abort, undo, retry, set-weight',
   start: 'the quickstart: `serve` over examples/quickstart, with its model servers',
 } as const
 
@@ -16,6 +17,7 @@ export type Command = keyof typeof commands
 const operands = {
   explain: ['METHOD', 'URL'],
   key: ['ACTION'],
+  rollout: ['ACTION', 'ROUTE', '[RULE]'],
 } as const satisfies Partial<Record<Command, readonly string[]>>
 
 export type WithOperands = keyof typeof operands

@@ -3,6 +3,7 @@ import type { Command, WithOperands } from './commands.ts'
 import { edgeFlags } from './edge-flags.ts'
 import { define, type Flag } from './flag.ts'
 import { keyFlags } from './key-flags.ts'
+import { rolloutFlags } from './rollout-flags.ts'
 
 /**
  * Every flag there is, in one place: which commands take it, what it means and what holds without it. Help, environment
@@ -15,7 +16,7 @@ export const flags = define([
     short: 'f',
     type: 'list',
     value: 'PATH',
-    of: { serve: null, controller: null, check: null, explain: null },
+    of: { serve: null, controller: null, check: null, explain: null, rollout: null },
     help: 'manifests: a file, a folder (not recursive; .yaml, .yml, .json) or - for stdin; serve and controller watch them',
   },
   {
@@ -144,6 +145,7 @@ export const flags = define([
   },
   ...channelFlags,
   ...keyFlags,
+  ...rolloutFlags,
   {
     name: 'allow-url',
     type: 'list',
@@ -189,16 +191,16 @@ export const flags = define([
     name: 'kubeconfig',
     type: 'text',
     value: 'FILE',
-    of: { controller: null, key: null },
-    help: "how to reach the cluster (default: the service account of its own pod; of key, kubectl's)",
+    of: { controller: null, key: null, rollout: null },
+    help: "how to reach the cluster (default: the service account of its own pod; of key and rollout, kubectl's)",
   },
   {
     name: 'namespace',
     short: 'n',
     type: 'list',
     value: 'NAME',
-    of: { controller: null, key: null },
-    help: 'read these namespaces only (default: all); of key, the one that its Secrets are in',
+    of: { controller: null, key: null, rollout: null },
+    help: 'read these namespaces only (default: all); of key and rollout, the one that is meant',
   },
   {
     name: 'secret-namespace',

@@ -32,6 +32,7 @@ const usage: Readonly<Record<Command, string>> = {
   explain: "-f PATH… METHOD URL [-H 'NAME: VALUE']… [-d BODY] [--as CONSUMER]",
   key: 'create|rotate|revoke|list --consumer NAME [-n NS] [-o FILE | --apply]',
   mirrors: '[--admin URL] [-o json]',
+  rollout: 'status|promote|pause|resume|abort|undo|retry|set-weight ROUTE [RULE] [-n NS] [--control URL]',
   start: '[FLAGS]',
 }
 

@@ -37,6 +37,7 @@ const run: { readonly [C in Command]: Run } = {
   explain: command('explain', async (options) => (await import('./explain.ts')).explain(options, stdout)),
   key: command('key', async (options) => (await import('./key.ts')).key(options, { stdout, stderr })),
   mirrors: command('mirrors', async (options) => (await import('./mirrors.ts')).mirrors(options, stdout)),
+  rollout: command('rollout', async (options) => (await import('./rollout.ts')).rollout(options, { stdout, stderr, terminal: process.stdout.isTTY })),
   start: command('start', async (options) => (await import('./start.ts')).start(options)),
 }
 

@@ -33,6 +33,15 @@ const rules: { readonly [C in Command]?: (options: Options<C>, given: ReadonlySe
     ...(namespace.length > 1 ? ['-n is one namespace here'] : []),
     ...(given.has('kubeconfig') && !apply ? ['--kubeconfig needs --apply'] : []),
   ],
+  rollout: ({ operands: [action = ''], control, filename, weight, namespace }, given) => [
+    ...(rolloutActions.includes(action) ? [] : [`ACTION is ${rolloutActions.join(', ')}, not ${JSON.stringify(action)}`]),
+    ...Object.entries(belongs).filter(([flag, to]) => given.has(flag) && action !== to).map(([flag, to]) => `--${flag} goes with ${to}`),
+    ...(action === 'set-weight' && weight.length === 0 ? ['--weight VARIANT=N is required'] : []),
+    ...(control !== undefined && given.has('kubeconfig') ? ['--control and --kubeconfig exclude each other'] : []),
+    ...(filename.length > 0 && action !== 'set-weight' ? ['-f goes with set-weight'] : []),
+    ...(filename.length > 1 || filename[0] === '-' ? ['-f is one file here'] : []),
+    ...(namespace.length > 1 ? ['-n is one namespace here'] : []),
+  ],
   dataplane: (options) => [
     ...(options.controller.length === 0 ? ['--controller URL is required'] : []),
     ...(options.tlsCert === undefined && options.tlsKey === undefined ? [] : pair(options)),
@@ -59,6 +68,11 @@ const rules: { readonly [C in Command]?: (options: Options<C>, given: ReadonlySe
     ]
   },
 }
+
+const rolloutActions = ['status', 'promote', 'pause', 'resume', 'abort', 'undo', 'retry', 'set-weight']
+
+/** Flags of `rollout` that mean something for one action only. */
+const belongs = { watch: 'status', timeout: 'status', full: 'promote', 'to-revision': 'undo', weight: 'set-weight', write: 'set-weight' }
 
 /** A host, `*.suffix` or `*`, and the name of a namespace. */
 const binding = /^(\*|(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)=[a-z0-9]([-a-z0-9]*[a-z0-9])?$/i

@@ -27,6 +27,8 @@ const shapes: Readonly<Record<string, { test: (text: string) => boolean; message
     message: 'must be https://HOST:PORT, or http://HOST:PORT for a plain channel',
   },
   admin: { test: (text) => /^https?:\/\/[^/]/.test(text) && URL.canParse(text), message: 'must be http://HOST:PORT' },
+  control: { test: (text) => /^https?:\/\/[^/]/.test(text) && URL.canParse(text), message: 'must be http://HOST:PORT' },
+  weight: { test: (text) => /^[a-z0-9][a-z0-9-]*=[0-9]{1,7}$/.test(text) && Number(text.split('=')[1]) <= 1_000_000, message: 'must be VARIANT=N, such as canary=25' },
   header: { test: (text) => /^[!#$%&'*+.^_`|~0-9A-Za-z-]+:/.test(text), message: "must be 'NAME: VALUE'" },
   'allow-url': {
     test: (text) => /^(\*\.)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$/.test(text),

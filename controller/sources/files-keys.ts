@@ -1,5 +1,6 @@
-import { readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { Document, isMap, parseAllDocuments } from 'yaml'
+import { replaceFile } from './files-edit.ts'
 import { isApiKey, type KeyManifest, type KeyStore } from './keys.ts'
 
 /** API keys in a file of their own. Comments, order and whatever else is in it stay as they are. */
@@ -16,16 +17,13 @@ export function fileKeys(path: string): KeyStore {
     return documents.filter(({ contents }) => contents !== null)
   }
 
-  /** In one step, so that a watching gateway never reads half of it; readable by nobody else. */
+  /** Readable by nobody else. */
   const write = async (documents: readonly Document[]): Promise<void> => {
     const text = documents.map((document) => {
       if (document.directives) document.directives.docStart = true
       return document.toString({ lineWidth: 0 })
     }).join('')
-    const mode = await stat(path).then((found) => found.mode & 0o777, () => 0o600)
-    const temporary = `${path}.${process.pid}.tmp`
-    await writeFile(temporary, text, { mode })
-    await rename(temporary, path)
+    await replaceFile(path, text, 0o600)
   }
 
   const change = async (name: string, namespace: string, apply: (documents: Document[], at: number) => void): Promise<void> => {

@@ -1,0 +1,38 @@
+import type { WeightChange } from '../sources/weights.ts'
+import { isRecord, pathOf, type Answer, type Api } from './api.ts'
+import { MODEL_ROUTES } from './kinds.ts'
+import { troubleOf } from './trouble.ts'
+
+/** Begins the annotation with a command for a rule; the rule's name follows. */
+export const COMMAND = 'rollout.modelroute.io/'
+
+/** Routes in a cluster, with the rights of whoever asks. Throws what the server says. */
+export function clusterRollouts(api: Api) {
+  const path = (namespace: string, name: string) => pathOf(MODEL_ROUTES, namespace, name)
+  return {
+    /** The object as the server has it. */
+    async read(namespace: string, name: string): Promise<unknown> {
+      return answered(await api.call({ path: path(namespace, name) })).body
+    },
+    /** Metadata only: nobody who owns the manifest sees a change of it. */
+    async command(namespace: string, name: string, rule: string, text: string): Promise<void> {
+      const body = { metadata: { annotations: { [`${COMMAND}${rule}`]: text } } }
+      answered(await api.call({ method: 'PATCH', path: path(namespace, name), body, contentType: 'application/merge-patch+json' }))
+    },
+    /** Only as long as the route is the one that was read. */
+    async reweigh(namespace: string, name: string, resourceVersion: string, changes: readonly WeightChange[]): Promise<void> {
+      const body = [
+        { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion },
+        ...changes.map(({ at: [rule, ref], weight, had }) =>
+          ({ op: had ? 'replace' : 'add', path: `/spec/rules/${rule}/backendRefs/${ref}/weight`, value: weight })),
+      ]
+      const query = { fieldManager: 'modelroute-cli' }
+      answered(await api.call({ method: 'PATCH', path: path(namespace, name), query, body, contentType: 'application/json-patch+json' }))
+    },
+  }
+}
+
+function answered(answer: Answer): Answer {
+  if (answer.status >= 200 && answer.status < 300 && isRecord(answer.body)) return answer
+  throw new Error(`the cluster says ${troubleOf(answer).message}`)
+}
