@@ -49,7 +49,7 @@ export async function placeOf(options: Options<'rollout'>): Promise<Place> {
   return {
     read,
     async tell({ rule, action, hash, revision }) {
-      const text = `${action}${revision === undefined ? '' : `=${revision}`}@${hash}`
+      const text = `${action}${revision === undefined ? '' : `:${revision}`}@${hash}`
       await cluster.command(namespace, route, rule, text)
       const until = Date.now() + takenWithin
       while ((await read()).annotations[`${rollouts.COMMAND}${rule}`] === text) {
