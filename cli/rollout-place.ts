@@ -1,4 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
+import * as v from 'valibot'
 import type { ModelRoute, ModelRouteStatus } from '../crds/types.gen.ts'
 import { fileWeights } from '../controller/sources/files-weights.ts'
 import type { WeightChange } from '../controller/sources/weights.ts'
@@ -39,22 +40,26 @@ export async function placeOf(options: Options<'rollout'>): Promise<Place> {
   if (file !== undefined) return overFile(file, given ?? 'default', route)
   if (control !== undefined) return overControl(control, given ?? 'default', route)
   // The client library costs a second, which only a cluster is worth.
-  const [{ connect, loadUserConfig }, rollouts] = await Promise.all([
+  const [{ connect, loadUserConfig }, { clusterRollouts }] = await Promise.all([
     import('../controller/kubernetes/connect.ts'), import('../controller/kubernetes/rollouts.ts'),
   ])
   const api = connect(loadUserConfig(kubeconfig))
   const namespace = given ?? api.namespace
-  const cluster = rollouts.clusterRollouts(api)
+  const cluster = clusterRollouts(api)
   const read = async () => seenOf(await cluster.read(namespace, route), `ModelRoute ${namespace}/${route}`)
   return {
     read,
     async tell({ rule, action, hash, revision }) {
       const text = `${action}${revision === undefined ? '' : `:${revision}`}@${hash}`
+      const before = await cluster.refusals(namespace, route)
       await cluster.command(namespace, route, rule, text)
       const until = Date.now() + takenWithin
-      while ((await read()).annotations[`${rollouts.COMMAND}${rule}`] === text) {
+      do {
         if (Date.now() > until) throw new Error('no controller has taken the command yet; it stays on the route until one does')
         await wait(lookEvery)
+      } while (cluster.standing((await read()).annotations, rule) === text)
+      for (const [event, note] of await cluster.refusals(namespace, route)) {
+        if (!before.has(event) && note.includes(text)) throw new Error(`refused: ${note}`)
       }
     },
     reweigh: (seen, changes) => cluster.reweigh(namespace, route, seen.resourceVersion ?? '', changes),
@@ -95,9 +100,17 @@ async function asked<T>(url: URL, init?: RequestInit): Promise<T> {
     throw new Error(`${url.origin} does not answer: ${cause}`)
   })
   const text = await answer.text()
-  if (!answer.ok) throw new Error(`${url.origin} answers ${answer.status}: ${text.trim().slice(0, 500)}`)
+  if (!answer.ok) throw new Error(`${url.origin} answers ${answer.status}: ${reasonIn(text)}`)
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what our own control port says
   return JSON.parse(text) as T
+}
+
+const Refusal = v.pipe(v.string(), v.parseJson(), v.object({ error: v.string() }))
+
+/** The words of a refusal, which a controller gives as `error`; else what whoever answers there says. */
+function reasonIn(text: string): string {
+  const refusal = v.safeParse(Refusal, text)
+  return refusal.success ? refusal.output.error : text.trim().slice(0, 500)
 }
 
 function seenOf(object: unknown, what: string): SeenRoute {

@@ -92,7 +92,7 @@ test('a command names the rule and the hash that it was decided on', async (t) =
 })
 
 test('what the controller refuses is said in its own words', async (t) => {
-  const { url } = await control(t, [progressing], 'the rule has changed since')
+  const { url } = await control(t, [progressing], '{"error":"the rule has changed since"}')
   await assert.rejects(run(['abort', 'fraud', '-n', 'ml', '--control', url]), /answers 409: the rule has changed since/)
 })
 

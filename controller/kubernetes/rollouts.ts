@@ -1,10 +1,8 @@
+import { COMMAND } from '../sources/kubernetes-objects.ts'
 import type { WeightChange } from '../sources/weights.ts'
-import { isRecord, pathOf, type Answer, type Api } from './api.ts'
-import { MODEL_ROUTES } from './kinds.ts'
+import { isObject, isRecord, pathOf, type Answer, type Api } from './api.ts'
+import { EVENTS, MODEL_ROUTES } from './kinds.ts'
 import { troubleOf } from './trouble.ts'
-
-/** Begins the annotation with a command for a rule; the rule's name follows. */
-export const COMMAND = 'rollout.modelroute.io/'
 
 /** Routes in a cluster, with the rights of whoever asks. Throws what the server says. */
 export function clusterRollouts(api: Api) {
@@ -18,6 +16,17 @@ export function clusterRollouts(api: Api) {
     async command(namespace: string, name: string, rule: string, text: string): Promise<void> {
       const body = { metadata: { annotations: { [`${COMMAND}${rule}`]: text } } }
       answered(await api.call({ method: 'PATCH', path: path(namespace, name), body, contentType: 'application/merge-patch+json' }))
+    },
+    /** The command for a rule that stands on a route and was not taken yet. */
+    standing: (annotations: Readonly<Record<string, string>>, rule: string): string | undefined => annotations[`${COMMAND}${rule}`],
+    /** What commands for the route were refused for, by the event that says it and how often; nothing where events are not for the asker. */
+    async refusals(namespace: string, name: string): Promise<ReadonlyMap<string, string>> {
+      const query = { fieldSelector: `regarding.name=${name},reason=RolloutCommandRefused` }
+      const { status, body } = await api.call({ path: pathOf(EVENTS, namespace), query })
+      const items: unknown = status === 200 && isRecord(body) ? body['items'] : undefined
+      return new Map((Array.isArray(items) ? items.filter(isObject) : []).map((event) => [
+        `${event.metadata.name} ${JSON.stringify(event['series'] ?? null)}`, typeof event['note'] === 'string' ? event['note'] : '',
+      ]))
     },
     /** Only as long as the route is the one that was read. */
     async reweigh(namespace: string, name: string, resourceVersion: string, changes: readonly WeightChange[]): Promise<void> {
