@@ -52,7 +52,9 @@ function forward(
   { candidate, plan, facts }: Readonly<{ candidate: Aim; plan: Plan; facts: Facts }>,
 ): Turn | string {
   const step = plan.steps[state.step - 1]
-  if (!full && state.startedAt !== undefined && step?.approval && !state.approved) return { state: { ...state, approved: true } }
+  // In a pause nothing goes on by itself, so a promotion is the step.
+  const waits = state.startedAt !== undefined && step?.approval && !state.approved && !state.paused && !plan.paused
+  if (!full && waits) return { state: { ...state, approved: true } }
   if ((facts.endpoints.get(candidate.variant) ?? 0) === 0) return `${candidate.variant} has no ready endpoint, and its requests would all fail`
   if (full) return enter(state, plan.steps.length + 1, candidate, plan, facts)
   return enter(state, state.startedAt === undefined ? state.step : state.step + 1, candidate, plan, facts)

@@ -235,6 +235,9 @@ describe('commands', () => {
     assert.deepEqual(brief(turn(paused, v2, { elapsed: 60 * MINUTE })), ['Paused', 1, 5])
     const next = command(paused, v2, 'promote')
     assert.deepEqual(brief(next), ['Paused', 2, 25])
+    const last = command(next, v2, 'promote')
+    assert.deepEqual(brief(last), ['Paused', 3, 50])
+    assert.deepEqual(brief(command(last, v2, 'promote')), ['Stable', 0, 100], 'a pause is not waited out for an approval')
     assert.deepEqual(brief(turn(command(next, v2, 'resume'), v2, { elapsed: 5 * MINUTE })), ['Progressing', 3, 50])
   })
 
