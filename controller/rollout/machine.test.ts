@@ -314,6 +314,47 @@ test('the status of a version before rollouts is gone on from, and nothing start
   assert.deepEqual(brief(turn(old.get('infer')!, delivery(pair(30)))), ['Stable', 0, 30])
 })
 
+describe('what users of other tools complain of', () => {
+  const judged = delivery(pair(100), three, { analysis })
+
+  test('Flagger 1801: while an approval is waited for, a canary that fails is taken back', () => {
+    const waiting = turn({ ...turn(promoted(v1), judged), step: 3 }, judged, { judgement: says('advance') })
+    assert.equal(waiting.phase, 'AwaitingApproval')
+    assert.deepEqual(brief(turn(waiting, judged, { judgement: says('abort') })), ['Aborted', 3, 0])
+  })
+
+  test('Flagger 189: steps that do not add up to the target end at the target, and nowhere before it is called done', () => {
+    const odd = delivery([ref('stable', 1), ref('canary', 2)], [step(7), step(33), step(66)])
+    let state = turn(promoted(v1), odd)
+    const way = [brief(state)]
+    for (; state.phase !== 'Stable'; way.push(brief(state))) state = turn(state, odd)
+    assert.deepEqual(way, [['Progressing', 1, 7], ['Progressing', 2, 33], ['Progressing', 3, 66], ['Stable', 0, 66.6667]])
+  })
+
+  test('Argo Rollouts 4841 and 4900: an abort leaves the canary nothing, whatever it had been promoted to, and can be left again', () => {
+    for (const before of [0, 1, 30]) {
+      const aborted = turn(turn(promoted(delivery(pair(before), three, { analysis })), judged), judged, { judgement: says('abort') })
+      assert.deepEqual([aborted.phase, shareOf(aborted), shareOf(aborted, 'stable')], ['Aborted', 0, 100], `from ${before} %`)
+      assert.equal(command(aborted, judged, 'retry').phase, 'Progressing')
+      assert.equal(turn(aborted, delivery(pair(0), three, { analysis })).phase, 'Stable')
+    }
+  })
+
+  test('Argo Rollouts 3372: nothing is sent back to a version that has been scaled down', () => {
+    const gone = new Map([['stable', 0], ['canary', 2]])
+    assert.equal(shareOf(turn(turn(promoted(v1), judged), judged, { endpoints: gone, judgement: says('abort') })), 5)
+  })
+
+  test('Argo Rollouts 1905: where nothing is measured a step can wait', () => {
+    const running = turn(promoted(v1), judged)
+    assert.deepEqual(brief(turn(running, judged, { elapsed: 60 * MINUTE, judgement: says('stay', 'no-data') })), ['Progressing', 1, 5])
+  })
+
+  test('KServe 5983: a canary that is not ready gets no traffic', () => {
+    assert.equal(shareOf(turn(promoted(v1), v2, { endpoints: unready })), 0)
+  })
+})
+
 /** A small generator of numbers, so that a failure can be had again. */
 function random(seed: number): (below: number) => number {
   let state = seed
