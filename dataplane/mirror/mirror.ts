@@ -25,6 +25,8 @@ export function buildMirror(
   route: Route,
   rule: Rule,
   hold: (variant: Variant) => BuiltTarget,
+  /** The endpoints of the variant that callers may be sent to; undefined: nothing is known that would tell them apart. */
+  usable: (variant: string) => readonly Upstream[] | undefined,
   deps: Pick<FilterDeps, 'mirrors' | 'measurements' | 'vault' | 'backendTokens'>,
 ): Mirror | undefined {
   const { mirror: spec, timeouts } = rule
@@ -38,11 +40,11 @@ export function buildMirror(
   const { percent, compare } = spec
   const patience = Math.min(timeouts.backendRequest || patienceMax, timeouts.request || patienceMax, patienceMax)
   const connect = timeouts.connect || undefined
-  const take = (): Upstream | undefined => (target.kind === 'group' ? leastBusy(target.group.members) : undefined)
+  const take = (): Upstream | undefined => (target.kind === 'group' ? leastBusy(target.group.members, usable(name)) : undefined)
 
   /** What keeps it from being copied; else the bytes that are held for its body. */
   function admit({ received: { bodyLength }, body }: Exchange): CopyOutcome | number {
-    if (target.kind === 'unresolved' || target.group.members.length === 0 || target.lacks?.() === true) return 'no_endpoints'
+    if (target.kind === 'unresolved' || target.group.members.length === 0 || usable(name)?.length === 0 || target.lacks?.() === true) return 'no_endpoints'
     const length = body?.length ?? (bodyLength === 'chunked' ? 0 : bodyLength)
     if (length > mirrors.limits.body) return 'too_large'
     if (mirrors.busy()) return 'busy'
@@ -94,8 +96,10 @@ function headersOf(received: Readonly<FlatHeaders>, host: string, compared: bool
   return headers
 }
 
-function leastBusy(members: readonly Upstream[]): Upstream | undefined {
+/** @param among those that are where one of these is: connections for copies are others than those for callers */
+function leastBusy(members: readonly Upstream[], among: readonly Upstream[] | undefined): Upstream | undefined {
+  const places = among && new Set(among.map(({ label }) => label))
   let best: Upstream | undefined
-  for (const member of members) if (!member.full && (best === undefined || member.inFlight < best.inFlight)) best = member
+  for (const member of members) if (!member.full && places?.has(member.label) !== false && (best === undefined || member.inFlight < best.inFlight)) best = member
   return best
 }

@@ -122,7 +122,7 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
     fallbackResponse: rule.fallbackResponse,
     deadlineHeader: rule.deadlineHeader,
     authenticate: rule.auth && deps.filterDeps.authenticators(route.tenant, rule.auth),
-    mirror: buildMirror(route, rule, deps.mirrorTarget, deps.filterDeps),
+    mirror: buildMirror(route, rule, deps.mirrorTarget, (name) => watchedOf(byName.get(name)?.backend), deps.filterDeps),
     cors: rule.cors && createCors(rule.cors),
     audited: rule.audit ?? (rule.auth && 'Buffered'),
     commit: rule.audit === 'Strict' ? deps.filterDeps.audit.commit : undefined,
@@ -132,6 +132,8 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
 
 /** The longest that a timer of Node can be set for; beyond it, it fires at once. */
 export const timerMax = 2_147_483_647
+
+const watchedOf = (backend: Backend | undefined) => backend?.watched === true ? backend.usable : undefined
 
 /** A limit of zero is none (Gateway API, HTTPRouteTimeouts). */
 function limitsOf(timeouts: Rule['timeouts']): Rule['timeouts'] {

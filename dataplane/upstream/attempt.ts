@@ -88,6 +88,7 @@ export class Attempt implements Handler {
     this.#firstByteAt = performance.now()
     const { backendRequest = Number.POSITIVE_INFINITY } = this.#timeouts
     this.due = this.startedAt + backendRequest
+    if (this.#backend.watched) this.#backend.began(this.upstream, this.#exchange, this.#whole([]))
     this.#answer = this.#trier.answered(this, status, rawHeaders)
     this.#answer?.onResponseStart(controller, status, rawHeaders)
   }

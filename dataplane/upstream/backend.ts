@@ -117,6 +117,11 @@ export class Backend {
     return this.usable.some((member) => !tried.includes(member))
   }
 
+  /** The answer to a try has begun, where that is watched; `settle` follows when it is over. */
+  began(upstream: Upstream, exchange: Exchange, outcome: TryOutcome): void {
+    this.#shield?.began(upstream, exchange, outcome)
+  }
+
   /** A try is over: called exactly once for each that was taken. */
   settle(upstream: Upstream, outcome: TryOutcome, exchange: Exchange): void {
     upstream.end()

@@ -47,6 +47,11 @@ export class Breaker {
     return undefined
   }
 
+  /** This one tries whether it can be closed. */
+  isTrial(request: object): boolean {
+    return this.#trial?.request === request
+  }
+
   /** @returns how it changed */
   leave(request: object): 'opened' | undefined {
     if (this.#trial?.request !== request) return undefined

@@ -66,11 +66,17 @@ export class Fitness {
     const asked = JSON.stringify(this.#terms.check)
     this.#terms = terms
     if (terms.passive === undefined && terms.breaker === undefined) for (const standing of this.#out) this.#readmit(standing)
-    if (JSON.stringify(terms.check) === asked) return
-    const before = [...this.#standings.values()].map((standing) => [standing, standing.check] as const)
-    for (const [standing] of before) standing.check = this.#ask(standing.upstream)
-    for (const [, check] of before) if (check) this.#deps.checks?.release(check, this.#recompute)
+    if (JSON.stringify(terms.check) !== asked) {
+      const before = [...this.#standings.values()].flatMap(({ check }) => check ?? [])
+      for (const standing of this.#standings.values()) standing.check = this.#ask(standing.upstream)
+      for (const check of before) this.#deps.checks?.release(check, this.#recompute)
+    }
     this.#recompute()
+  }
+
+  /** Requests have put some endpoint out. */
+  get anyOut(): boolean {
+    return this.#out.size > 0
   }
 
   /** Nobody is unfit, and of some it is not known yet whether they are fit. */
@@ -96,6 +102,12 @@ export class Fitness {
       return standing.upstream
     }
     return undefined
+  }
+
+  /** An answer has begun. Of a trial that is enough: how long it then goes on is up to the request. */
+  began(upstream: Upstream, request: object, verdict: Verdict): void {
+    const standing = this.#standings.get(upstream)
+    if (verdict === 'good' && standing?.trial === request) this.#judgeTrial(standing, request, verdict, this.#deps.now())
   }
 
   settle(upstream: Upstream, request: object, verdict: Verdict | undefined): void {

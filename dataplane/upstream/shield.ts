@@ -10,7 +10,7 @@ import { Fitness, type Checking, type EndpointChange, type EndpointReport } from
 import type { Group } from './groups.ts'
 import { Line } from './line.ts'
 import type { Upstream } from './pool.ts'
-import { verdictOf } from './verdict.ts'
+import { verdictOf, type Verdict } from './verdict.ts'
 
 /** What a rule asks for, of one variant. */
 export type ShieldTerms = Readonly<{
@@ -110,8 +110,17 @@ export class Shield {
     return wait === undefined ? noEndpoints : circuitOpen(wait)
   }
 
+  began(upstream: Upstream, exchange: Exchange, outcome: TryOutcome): void {
+    const trial = this.#breaker?.isTrial(exchange) === true
+    if (!trial && !this.#fitness.anyOut) return
+    const verdict = this.#verdictOf(outcome)
+    if (verdict === undefined) return
+    this.#fitness.began(upstream, exchange, verdict)
+    if (trial && verdict === 'good' && this.#breaker?.record(exchange, verdict) === 'closed') this.#deps.onChange({ circuit: 'closed' })
+  }
+
   settle(upstream: Upstream, exchange: Exchange, outcome: TryOutcome): void {
-    const verdict = verdictOf(outcome, this.#terms.breaker?.slow?.after ?? Number.POSITIVE_INFINITY)
+    const verdict = this.#verdictOf(outcome)
     this.#fitness.settle(upstream, exchange, verdict)
     if (verdict === undefined || this.#breaker === undefined) return
     const outcomeOfAll = this.#breaker.record(exchange, verdict)
@@ -122,6 +131,10 @@ export class Shield {
       this.#breaker.open()
       this.#deps.onChange({ circuit: 'open', why: outcomeOfAll })
     }
+  }
+
+  #verdictOf(outcome: TryOutcome): Verdict | undefined {
+    return verdictOf(outcome, this.#terms.breaker?.slow?.after ?? Number.POSITIVE_INFINITY)
   }
 
   report(): ShieldReport {

@@ -26,7 +26,8 @@ export class Standing {
   check: Check | undefined
   /** The request that tries whether it is fit again. */
   trial: object | undefined
-  readonly #window = new Window(memory)
+  /** Made when there is something to count. */
+  #window: Window | undefined
   #recoveries = 0
 
   constructor(upstream: Upstream) {
@@ -44,7 +45,7 @@ export class Standing {
 
   /** Counts a request to it. @returns what is wrong with it now; undefined: nothing */
   record(verdict: Verdict, { passive, breaker }: Readonly<{ passive: PassiveHealth | undefined; breaker: CircuitBreaker | undefined }>, now: number): Fault | undefined {
-    if (breaker !== undefined) this.#window.record(verdict === 'failed', verdict === 'slow', now)
+    if (breaker !== undefined) (this.#window ??= new Window(memory)).record(verdict === 'failed', verdict === 'slow', now)
     if (verdict !== 'failed') this.ejection.succeeded(now)
     else if (passive !== undefined && this.ejection.failed(passive, now)) return 'failures in a row'
     return breaker === undefined || verdict === 'good' ? undefined : this.#exceeds(breaker, breaker.minRequests, now)
@@ -56,7 +57,7 @@ export class Standing {
   }
 
   #exceeds(breaker: CircuitBreaker, least: number, now: number): Fault | undefined {
-    const counts = this.#window.last(least, now)
+    const counts = this.#window?.last(least, now)
     return counts && exceeded(breaker, counts)
   }
 
@@ -70,7 +71,7 @@ export class Standing {
     this.#recoveries = this.check?.recoveries ?? 0
     this.trial = undefined
     this.circuit.open(until)
-    this.#window.clear()
+    this.#window?.clear()
   }
 
   back(): void {

@@ -154,3 +154,20 @@ test('who was put out by requests is back as soon as it has been unhealthy and i
   await statuses(proxy.url, 10)
   assert.equal(state.requests, 7)
 })
+
+test('no copy goes to a variant whose model is not ready', { timeout: 10_000 }, async (t) => {
+  let copies = 0
+  const good = await server(t)
+  const shadow = await httpUpstream(t, (request, response) => {
+    if (request.url?.endsWith('/ready')) response.writeHead(503)
+    else copies++
+    response.end()
+  })
+  const variants = [variant('stable', 'ml/s:80'), variant('shadow', 'ml/shadow:80', { weight: 0 })]
+  const rules = [rule({ variants, mirror: { variant: 'shadow', percent: 100 }, health: { active: check() } })]
+  const proxy = await testProxy(t, active('1', [route({ rules })], { 'ml/s:80': [good.port], 'ml/shadow:80': [shadow] }))
+  assert.deepEqual(await statuses(proxy.url, 10), Array(10).fill(200))
+  const told = async () => (await (await fetch(`${proxy.urls.admin}/mirrors`)).text())
+  while (!/"no_endpoints":1[0-9]*/.test(await told())) await statuses(proxy.url, 1)
+  assert.equal(copies, 0)
+})

@@ -170,3 +170,22 @@ test('requests beyond maxRequests wait in a line, and beyond that are refused at
   assert.deepEqual(answers.toSorted((a, b) => a - b), [200, 200, 200, 200, 200, 503, 503, 503])
   assert.equal(most, 2)
 })
+
+test('a stream that begins well closes the circuit: nobody waits for its end', { timeout: 10_000 }, async (t) => {
+  const state = { status: 500 }
+  const open: (() => void)[] = []
+  const port = await httpUpstream(t, (_request, response) => {
+    response.writeHead(state.status, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
+    if (state.status === 200) open.push(() => response.end())
+    else response.end()
+  })
+  const proxy = await testProxy(t, table('1', { breaker: { ...breaker, errorPercent: 50, openFor: 50 } }, port))
+  await statuses(proxy.url, 10)
+  state.status = 200
+  const streams: Response[] = []
+  while (streams.length < 3) {
+    const answer = await fetch(proxy.url)
+    if (answer.status === 200) streams.push(answer)
+  }
+  for (const end of open) end()
+})

@@ -158,9 +158,9 @@ test('500 endpoints of which 20 a second are exchanged, under load: no request f
   const added = new Map<string, number>()
   const convergence: number[] = []
   let next = 501
-  let over = false
+  const over = new AbortController()
   const watch = (async () => {
-    while (!over) {
+    while (!over.signal.aborted) {
       const known = await inForce()
       const now = performance.now()
       for (const [address, at] of added) {
@@ -184,7 +184,7 @@ test('500 endpoints of which 20 a second are exchanged, under load: no request f
     added.set(come.address, now)
   }
   await until('the last change', () => Promise.resolve(added.size === 0), { timeout: 5000, every: 20 })
-  over = true
+  over.abort()
   await watch
   const samples = await running.stop()
   const worst = Math.max(...convergence)
