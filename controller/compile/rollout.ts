@@ -21,6 +21,10 @@ export function compileDelivery(spec: RuleSpec, place: string, options: CompileO
   const aims = aimsOf(spec.backendRefs ?? [])
   const { rollout } = spec
   const plan = rollout && compilePlan(rollout, aims, `${place}.rollout`, { options, problems })
+  const compares = spec.mirror?.compare !== undefined && spec.mirror.variant === plan?.candidate
+  if (!compares && plan?.analysis?.gates.some(({ measure }) => measure.type === 'MirrorMismatch')) {
+    problems.push(invalid(`${place}.rollout.analysis.metrics`, 'mismatches are of copies to the candidate; mirror to it, with compare: {}'))
+  }
   return { specHash: specHashOf(spec), aims, ...(plan && { plan }) }
 }
 
