@@ -74,6 +74,19 @@ test('nobody makes the gateway ask all the time, nor never again', async (t) => 
   assert.equal(asked(), 3)
 })
 
+test('of a thousand names each is asked for less often', async (t) => {
+  const { names, will, pass, asked } = namesOf(t)
+  for (let n = 0; n < 1000; n++) {
+    will(at('192.0.2.1'), 5000)
+    names.follow(`${n}.example.com`, () => {})
+  }
+  await settle()
+  await pass(19_999)
+  assert.equal(asked(), 1000)
+  await pass(1)
+  assert.equal(asked(), 2000)
+})
+
 test('who follows the same name shares its answers; the last that lets go ends the asking', async (t) => {
   const { names, will, pass, asked } = namesOf(t)
   const [one, two] = [() => {}, () => {}]

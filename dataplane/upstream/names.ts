@@ -22,6 +22,8 @@ const ttlMax = 300_000
 const ttlDefault = 30_000
 /** After an answer that did not come. */
 const retryAfter = 5000
+/** Of many names each is asked for less often, so that all of them together are no burden to a resolver. */
+const apart = 20
 /** Of one name; more are left out. */
 const addressesMax = 64
 
@@ -62,8 +64,8 @@ export class Names {
   async #ask(name: string, followed: FollowedName): Promise<void> {
     const answer = await this.#resolve(name).catch(() => undefined)
     if (this.#followed.get(name) !== followed) return
-    const next = answer && wait(answer.ttl)
-    followed.timer = setTimeout(() => void this.#ask(name, followed), next ?? retryAfter).unref()
+    const next = Math.max(answer === undefined ? retryAfter : wait(answer.ttl), this.#followed.size * apart)
+    followed.timer = setTimeout(() => void this.#ask(name, followed), next).unref()
     const found = answer?.addresses.slice(0, addressesMax) ?? []
     if (found.length === 0 || same(found, followed.addresses)) return
     followed.addresses = found.toSorted(byAddress)
@@ -93,7 +95,7 @@ export function lookupFirst(first: NameAddress, name: Pick<FollowedName, 'addres
 const othersMax = 3
 
 /** As the system resolves names, hosts files and search domains too; how long is what DNS says of it, where it says anything. */
-export const resolveName: ResolveName = async (name) => {
+const resolveName: ResolveName = async (name) => {
   const resolver = new Resolver({ timeout: 2000, tries: 2 })
   const ttls = async (records: Promise<{ ttl: number }[]>) => (await records.catch(() => [])).map(({ ttl }) => ttl * 1000)
   const [found, four, six] = await Promise.all([
