@@ -19,7 +19,7 @@ export const modelOf = recalled((path): NamedModel | undefined => {
   return isV1(path) ? modelOfV1(path) : undefined
 })
 
-/** The same request for another model. A path that names none stays as it is. */
+/** The same request for another model, as far as its path names it. A path that names none stays as it is. */
 export function renameModel(path: string, to: { name?: string; version?: string }): string | Failure {
   const named = modelOf(path)
   if (named?.protocol === 'V2') return pathOfV2(to.name ?? named.name, to.version ?? named.version, named.rest)

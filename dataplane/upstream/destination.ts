@@ -3,9 +3,11 @@ import type { Exchange } from '../pipeline/exchange.ts'
 import type { Proof } from '../filters/backend_credentials/proof.ts'
 import { isPlainValue, removeHeader, type FlatHeaders } from '../pipeline/headers.ts'
 import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
+import { namesModelInBody } from '../protocols/openai.ts'
 import { renameModel } from '../protocols/path.ts'
 import type { Backend } from './backend.ts'
 import { gatherMax } from './body.ts'
+import { renameInBody } from './renamed.ts'
 
 /** Where a request goes, once its variant is chosen. */
 export type Destination = Readonly<{
@@ -16,6 +18,8 @@ export type Destination = Readonly<{
   http2: boolean
   path: string
   headers: FlatHeaders
+  /** What goes to this variant in place of the request's own body. */
+  body: Buffer | undefined
 }>
 
 /** Everything that is said of a request by its variant: in its answer, the log and the metrics. */
@@ -51,23 +55,41 @@ const unproven = failure('no_endpoints', 'The backend cannot be called at presen
 
 /** What the backend of a variant is sent, or why it cannot be; at once where nobody has to be asked. Never rejects. */
 export function destinationOf(exchange: Exchange, rule: BuiltRule, variant: BuiltVariant): Destination | Failure | Promise<Destination | Failure> {
-  const { received } = exchange
-  const { target, backend, prove } = variant
+  const { target, backend, model } = variant
   if (target.kind === 'unresolved' || backend === undefined) {
     exchange.cause = target.kind === 'unresolved' ? target.why : ''
     return failure('backend_unresolved', 'The backend of this request does not resolve.')
   }
-  const path = variant.model === undefined ? received.path : renameModel(received.path, variant.model)
+  const { path } = exchange.received
+  if (model?.name === undefined || model.version !== undefined || !namesModelInBody(path)) {
+    return destined(exchange, rule, variant, backend, model === undefined ? path : renameModel(path, model), undefined)
+  }
+  const body = renameInBody(exchange, model.name)
+  return body instanceof Promise ? body.then((settled) => destined(exchange, rule, variant, backend, path, settled))
+    : destined(exchange, rule, variant, backend, path, body)
+}
+
+function destined(
+  exchange: Exchange,
+  rule: BuiltRule,
+  variant: BuiltVariant,
+  backend: Backend,
+  path: string | Failure,
+  body: Buffer | Failure | undefined,
+): Destination | Failure | Promise<Destination | Failure> {
   if (typeof path !== 'string') return path
+  if (body !== undefined && 'code' in body) return body
+  const { received } = exchange
+  const { target, prove } = variant
   // A body that was read has been measured, and is sent as it is.
   const bodyLength = exchange.body?.length ?? received.bodyLength
   if (bodyLength !== 'chunked' && bodyLength > rule.requestMax) return requestTooLarge(rule.requestMax)
   // Where another variant may come after this one, what it is sent must not be mixed with what this one is.
   const headers: FlatHeaders = rule.next === undefined ? received.headers : [...received.headers]
-  const authority = target.host ?? received.authority
+  const authority = (target.kind === 'group' ? target.host : undefined) ?? received.authority
   if (authority !== '') headers.push('host', authority)
   if (bodyLength !== 'chunked' && bodyLength > gatherMax) headers.push('content-length', String(bodyLength))
-  const to: Destination = { rule, variant, backend, http2: target.http2, path: path + received.query, headers }
+  const to: Destination = { rule, variant, backend, http2: target.kind === 'group' && target.http2, path: path + received.query, headers, body }
   if (prove === undefined) return to
   const proof = prove()
   return proof instanceof Promise ? proof.then((settled) => proven(exchange, to, settled)) : proven(exchange, to, proof)

@@ -58,7 +58,7 @@ const units: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 10
  * Milliseconds that a caller gives a request in a header: seconds (`2`, `0.5`) or a Gateway API duration (`1m30s`,
  * `250ms`). Undefined where it says nothing, null where it cannot be read.
  */
-export function readDeadline(value: string | undefined): number | undefined | null {
+function readDeadline(value: string | undefined): number | undefined | null {
   if (value === undefined) return undefined
   if (/^\d{1,9}(?:\.\d{1,9})?$/.test(value)) return Number(value) * 1000
   if (!/^(?:\d{1,5}(?:h|m|s|ms)){1,4}$/.test(value)) return null

@@ -146,12 +146,11 @@ test(`an endpoint of ${endpoints} is killed ${kills} times: 0 errors for what is
 
   await until('the table', async () => (await fetch(`${url}/x`, { headers: { 'x-id': 'first' } })).ok)
 
-  let over = false
-  let sent = 0
+  const load = { over: false, sent: 0 }
   const answers = calls.map(() => new Map<string, number>())
   const work = async () => {
-    while (!over) {
-      const n = sent++
+    while (!load.over) {
+      const n = load.sent++
       const kind = n % calls.length
       const call = calls[kind]
       if (call === undefined) return
@@ -159,10 +158,10 @@ test(`an endpoint of ${endpoints} is killed ${kills} times: 0 errors for what is
       answers[kind]?.set(answer, (answers[kind]?.get(answer) ?? 0) + 1)
     }
   }
-  const load = Promise.all(Array.from({ length: workers }, work))
+  const working = Promise.all(Array.from({ length: workers }, work))
   for (let n = 0; n < kills; n++) await all[n % all.length]?.kill()
-  over = true
-  await load
+  load.over = true
+  await working
 
   const seen = new Map<string, number>()
   for (const id of readFileSync(file, 'latin1').split('\n')) if (id !== '') seen.set(id, (seen.get(id) ?? 0) + 1)

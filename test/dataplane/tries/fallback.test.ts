@@ -121,6 +121,26 @@ test('the fallback gets its own model, host and credential, and nothing of the f
   assert.match(bad.seen[0] ?? '', /host: one\.test\r\n/)
 })
 
+test('on OpenAI paths the model is renamed in the body, whose other bytes stay; what cannot be read goes on to who needs no renaming', { timeout: 10_000 }, async (t) => {
+  const good = await recording(t, (_request, response) => response.end('good'))
+  const cases = [
+    ['{"model": "large",  "messages":[]}', '{"model": "small",  "messages":[]}'],
+    ['{ }', '{"model":"small" }'],
+    ['{"messages":[{"model":"large"}]}', '{"model":"small","messages":[{"model":"large"}]}'],
+    [`{"model":"large","x":"${'y'.repeat(100_000)}"}`, `{"model":"small","x":"${'y'.repeat(100_000)}"}`],
+  ] as const
+  const proxy = await over(t, [variant('stable', 'none'), second({ model: { name: 'small' } })], { none: [], backup: [good.port] })
+  for (const [sent, expected] of cases) {
+    good.seen.length = 0
+    assert.deepEqual(told(await fetch(`${proxy.url}/v1/chat/completions`, { method: 'POST', body: sent })), [200, 'backup', 'backup'])
+    assert.ok(good.seen[0] === expected, good.seen[0]?.slice(0, 100))
+  }
+  good.seen.length = 0
+  const both = await over(t, [variant('stable', 'none'), second({ model: { name: 'small' } }), variant('last', 'backup', { priority: 2 })], { none: [], backup: [good.port] })
+  assert.deepEqual(told(await fetch(`${both.url}/v1/chat/completions`, { method: 'POST', body: 'no json' })), [200, 'last', 'last'])
+  assert.deepEqual(good.seen, ['no json'])
+})
+
 test('where nobody can, the caller is told why the first could not, and it counts for that one', { timeout: 10_000 }, async (t) => {
   const proxy = await over(t, [variant('stable', 'none'), second()], { none: [], backup: [await deadPort()] })
   const answer = await fetch(proxy.url)
