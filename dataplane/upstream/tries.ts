@@ -201,15 +201,21 @@ export class Tries implements Trier {
 
   /** Of two, one came to nothing. */
   #keep(other: Attempt, lost: Attempt): void {
-    ;(this.#tried ??= []).push(lost.upstream)
+    this.#note(lost)
     this.#attempt = other
     this.#second = undefined
   }
 
   #leave(attempt: Attempt): void {
     this.#sender.hold()
-    ;(this.#tried ??= []).push(attempt.upstream)
+    this.#note(attempt)
     this.#attempt = undefined
+  }
+
+  /** Once all have been tried all may be again, but for the one that failed just now. */
+  #note({ upstream }: Attempt): void {
+    const tried = [...this.#tried ?? [], upstream]
+    this.#tried = this.#to.backend.hasOther(tried) ? tried : [upstream]
   }
 
   /**

@@ -159,7 +159,12 @@ test(`an endpoint of ${endpoints} is killed ${kills} times: 0 errors for what is
     }
   }
   const working = Promise.all(Array.from({ length: workers }, work))
-  for (let n = 0; n < kills; n++) await all[n % all.length]?.kill()
+  for (let n = 0; n < kills; n++) {
+    await all[n % all.length]?.kill()
+    // Whoever met this one is served, or told, before the next.
+    const from = load.sent
+    await until('more requests', () => load.sent >= from + 2 * workers, { every: 1 })
+  }
   load.over = true
   await working
 

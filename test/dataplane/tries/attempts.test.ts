@@ -22,6 +22,18 @@ test('every endpoint is asked once before one is asked again, and no more often 
   }
 })
 
+test('when all have failed the one that failed last is not asked next', { timeout: 10_000 }, async (t) => {
+  const order: number[] = []
+  const all = await Promise.all([0, 1].map((at) => failing(t, (socket) => {
+    order.push(at)
+    resets(socket)
+  })))
+  const proxy = await ruleOver(t, all.map(({ port }) => port), { retry: retry({ attempts: 9 }), balance: { policy: 'LeastRequest' } })
+  assert.equal((await fetch(proxy.url)).status, 502)
+  assert.equal(order.length, 10)
+  for (const [i, at] of order.entries()) assert.notEqual(at, order[i - 1], String(order))
+})
+
 test('what cannot be tried again is answered by what came last: a listed status goes out as it came', { timeout: 10_000 }, async (t) => {
   const bad = await failing(t, unavailable)
   const proxy = await ruleOver(t, [bad.port], { retry: retry({ attempts: 2, codes: [503] }) })
