@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startDataplane, type DataplaneOptions } from '../dataplane/main.ts'
+import { collectGarbage } from '../dataplane/garbage.ts'
 import { createLog } from '../dataplane/telemetry/log.ts'
 import type { Options } from './flags.ts'
 import { edgeOf } from './edge.ts'
@@ -38,6 +39,7 @@ export async function dataplane(options: Options<'dataplane'>): Promise<number> 
     audit: options.audit === 'stdout' ? undefined : options.audit,
     log,
   }
+  collectGarbage()
   const work = workerRun()
   if (work !== undefined) return work(common)
   const { file, forget } = await snapshotFile(options)
