@@ -11,7 +11,7 @@ const files = globSync('{bench,cli,controller,crds,dataplane,examples,outgoing,t
 const elsewhere: Record<string, string> = {
   'npm run test:cluster': 'a real Kubernetes control plane (builds it with Go, needs root for a network namespace)',
   'npm run test:browser': 'the portal in Chromium (installs it with apt-get)',
-  'npm run test:servers': 'real Triton, llama.cpp and nginx servers (installs them with pip, apt-get and Go)',
+  'npm run test:servers': 'real Triton, llama.cpp, nginx and Prometheus servers (installs them with pip, apt-get and Go)',
   'npm run test:redis': 'a real Redis, a cluster of them, and one that fails (installs it with apt-get)',
   'npm run test:load': 'a rolling restart under load, killed backends, a thousand clients that vanish or are slow (minutes)',
 }

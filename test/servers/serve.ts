@@ -7,7 +7,7 @@ import { adopt, temporaryFolder } from '../cluster/process.ts'
 import { until } from '../cluster/wait.ts'
 
 type Line = Readonly<Record<string, string | number | undefined>>
-export type Serving = Readonly<{ pid: number; urls: Readonly<Record<string, string>>; lines: readonly Line[]; stop(): Promise<number | null> }>
+export type Serving = Readonly<{ pid: number; /** With its manifests: an edit takes effect. */ file: string; urls: Readonly<Record<string, string>>; lines: readonly Line[]; stop(): Promise<number | null> }>
 
 /** A route for everything below `path`, to the servers on these ports of loopback. */
 export const backend = (name: string, ports: readonly number[], path: string) => `
@@ -53,6 +53,7 @@ export async function startServe(manifests: string, ...args: string[]): Promise<
   await until('the public ports', () => Promise.resolve('http' in urls), { timeout: 20_000, every: 20 })
   return {
     pid: child.pid ?? 0,
+    file,
     urls,
     lines,
     stop: () => {

@@ -1,0 +1,46 @@
+// A real Prometheus on a free port of loopback, until the test ends.
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { Process, temporaryFolder } from '../cluster/process.ts'
+import { until } from '../cluster/wait.ts'
+import { cacheFolder } from './venv.ts'
+
+const run = promisify(execFile)
+
+/** Debian's package, taken apart and not installed: installing it would start a service. */
+async function ensurePrometheus(): Promise<string> {
+  const cache = join(cacheFolder, 'prometheus')
+  const program = join(cache, 'usr/bin/prometheus')
+  if (existsSync(program)) return program
+  const folder = temporaryFolder('prometheus-package')
+  await run('apt-get', ['download', '-q', 'prometheus'], { cwd: folder }).catch(async () => {
+    await run('apt-get', ['update', '-q'])
+    await run('apt-get', ['download', '-q', 'prometheus'], { cwd: folder })
+  })
+  const [file = ''] = readdirSync(folder).filter((name) => name.endsWith('.deb'))
+  await run('dpkg', ['-x', file, 'x'], { cwd: folder })
+  mkdirSync(join(cache, 'usr/bin'), { recursive: true })
+  renameSync(join(folder, 'x/usr/bin/prometheus'), program)
+  return program
+}
+
+/** Scrapes `target` (`host:port`) once a second. */
+export async function startPrometheus(port: number, target: string): Promise<{ stop(): Promise<void> }> {
+  const folder = temporaryFolder('prometheus')
+  const config = join(folder, 'prometheus.yaml')
+  writeFileSync(config, `
+global: {scrape_interval: 1s, scrape_timeout: 900ms}
+scrape_configs:
+- job_name: gateway
+  static_configs: [{targets: ['${target}']}]
+`)
+  const prometheus = new Process({
+    name: 'prometheus', command: await ensurePrometheus(), log: join(folder, 'output.log'),
+    args: [`--config.file=${config}`, `--storage.tsdb.path=${join(folder, 'data')}`, `--web.listen-address=127.0.0.1:${port}`],
+  })
+  prometheus.start()
+  await until('Prometheus to be ready', async () => (await fetch(`http://127.0.0.1:${port}/-/ready`)).ok, { timeout: 20_000, every: 50, describe: () => prometheus.tail() })
+  return { stop: () => prometheus.kill('SIGTERM') }
+}
