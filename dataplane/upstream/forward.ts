@@ -12,7 +12,7 @@ import { gatherBody, gatherMax, RequestBody } from './body.ts'
 import { destinationOf, goBack, passOn, type Destination } from './destination.ts'
 import type { AnswerHandler } from './dispatch.ts'
 import { failureOf } from './outcome.ts'
-import { Patience } from './patience.ts'
+import { Patience, unreadable } from './patience.ts'
 import { Recorded } from './recorded.ts'
 import { Tries, type Sender } from './tries.ts'
 
@@ -308,6 +308,5 @@ function isOwnFault({ code }: Failure): boolean {
 }
 
 const incomplete = failure('timeout', 'The request was not complete in time.')
-const unreadable = failure('invalid_request', 'The deadline is neither seconds nor a duration such as 250ms or 1m30s.')
 
 const onTick = (forwarding: Forwarding): void => forwarding.tick()

@@ -1,4 +1,5 @@
 import type { BuiltRule } from '../pipeline/rule.ts'
+import { failure } from '../pipeline/errors.ts'
 import { valueOf, type FlatHeaders } from '../pipeline/headers.ts'
 import { formatGrpcTimeout, grpcTimeout } from '../protocols/grpc.ts'
 
@@ -66,6 +67,8 @@ function readDeadline(value: string | undefined): number | undefined | null {
   for (const [, digits, unit = ''] of value.matchAll(/(\d{1,5})(ms|h|m|s)/g)) total += Number(digits) * (units[unit] ?? 0)
   return total
 }
+
+export const unreadable = failure('invalid_request', 'The deadline is neither seconds nor a duration such as 250ms or 1m30s.')
 
 /** In the form that the caller chose. */
 function shrinkDeadline(headers: FlatHeaders, name: string, left: number): void {

@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto'
 import { Agent } from 'node:http'
 import { Agent as TlsAgent } from 'node:https'
+import type { Failure } from '../pipeline/errors.ts'
 import { guardedLookup } from '../../outgoing/guard.ts'
 import type { Upstream } from './pool.ts'
 import type { TlsTerms } from './tls.ts'
@@ -29,3 +31,10 @@ export function agentOf(protocol: string, guard: Upstream['address']['guard'], t
   }
   return agent
 }
+
+/** What a backend answers to this key when it opens the tunnel (RFC 6455 section 4.2.2). */
+export const acceptOf = (key: string) => createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+
+/** What a tunnel that ended in this way says about its endpoint. */
+export const failedBy = ({ code }: Failure) =>
+  code === 'timeout' ? 'timeout' : code === 'upstream_protocol' ? 'protocol' : code === 'upstream_connect_failed' ? 'connect' : 'reset'

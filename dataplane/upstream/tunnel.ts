@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -15,7 +14,8 @@ import { failureOf } from './outcome.ts'
 import type { Upstream } from './pool.ts'
 import { Relay } from './relay.ts'
 import { responseHead } from './response.ts'
-import { agentOf, headersOf } from './tunnel-request.ts'
+import { Patience, unreadable } from './patience.ts'
+import { acceptOf, agentOf, failedBy, headersOf } from './tunnel-request.ts'
 
 /** The client's connection once its door has let go of it, and the bytes that came with the request. */
 export type Opened = Readonly<{ socket: Duplex; head: Buffer }>
@@ -55,6 +55,7 @@ export class Tunnel {
   #tried: Upstream[] | undefined
   /** A tunnel that was not accepted goes to another endpoint so often; one that was connected is never tried again. */
   readonly #movesMax: number
+  readonly #patience: Patience
   #over = false
   #moved = 0
   #idle: number
@@ -64,13 +65,17 @@ export class Tunnel {
     this.#to = to
     this.#opened = opened
     const { retry } = to.rule
+    this.#patience = new Patience(to.rule, exchange.received.headers, false, exchange.startedAt)
     this.#movesMax = 1 + (retry?.reasons.includes('connect-failure') === true ? retry.attempts : 0)
     this.#idle = to.rule.timeouts.streamIdle ?? Number.POSITIVE_INFINITY
   }
 
   start(): void {
-    const { request = Number.POSITIVE_INFINITY } = this.#to.rule.timeouts
-    const admitted = this.#to.backend.admit(this.#exchange, this.#exchange.startedAt + request)
+    if (this.#patience.unreadable) {
+      this.#fail(unreadable, '')
+      return
+    }
+    const admitted = this.#to.backend.admit(this.#exchange, this.#patience.limit)
     if (admitted instanceof Promise) void admitted.then((refused) => this.#enter(refused))
     else this.#enter(admitted)
   }
@@ -143,7 +148,9 @@ export class Tunnel {
       request.once('socket', (socket: Socket) => socket.once('connect', () => { this.#connected = true }))
       request.on('upgrade', (answer, socket: Socket, head) => this.#accept(gate, answer, socket, head))
     })
-    const { connect = Number.POSITIVE_INFINITY, request = Number.POSITIVE_INFINITY, firstByte = Number.POSITIVE_INFINITY } = rule.timeouts
+    const { connect = Number.POSITIVE_INFINITY, firstByte = Number.POSITIVE_INFINITY } = rule.timeouts
+    const request = this.#patience.limit - exchange.startedAt
+    this.#patience.tell(this.#to.headers)
     this.#schedule(Math.min(connect, request))
     this.#deadlines = { answer: Math.min(request, firstByte + connect) }
     const target = { protocol, hostname: host, host, port: port === '' ? (protocol === 'https:' ? '443' : '80') : port, path: '' }
@@ -309,12 +316,7 @@ export class Tunnel {
   }
 }
 
-const failedBy = ({ code }: Failure) =>
-  code === 'timeout' ? 'timeout' : code === 'upstream_protocol' ? 'protocol' : code === 'upstream_connect_failed' ? 'connect' : 'reset'
-
 const timerMax = 2_147_483_647
-
-const acceptOf = (key: string) => createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
 
 /** What follows is the closing of the connection, and that is listened to. */
 function ignore(): void {}

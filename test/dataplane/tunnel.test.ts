@@ -173,6 +173,19 @@ test('drain: a tunnel has its time, then it is cut', { timeout: 8000 }, async (t
   await closed
 })
 
+test('the deadline of who asks for a tunnel is for its opening, and its backend hears of it', { timeout: 5000 }, async (t) => {
+  let seen = ''
+  const port = await rawUpstream(t, (socket) => socket.once('data', (head) => { seen = head.toString('latin1') }))
+  const rules = [rule({ deadlineHeader: 'x-request-deadline', timeouts: { request: 30_000, connect: 1000 } })]
+  const proxy = await testProxy(t, active('1', [route({ rules })], { 'ml/s:80': [port] }))
+  for (const [value, status] of [['150ms', 504], ['soon', 400]] as const) {
+    const client = await rawClient(t, proxy.url)
+    client.send(ask(`X-Request-Deadline: ${value}\r\n`))
+    await client.until((text) => text.startsWith(`HTTP/1.1 ${status}`))
+  }
+  assert.match(seen, /x-request-deadline: \d{1,3}ms\r\n/i)
+})
+
 test('a tunnel goes on to further endpoints as often as retry says, and only where none has accepted it', { timeout: 5000 }, async (t) => {
   const { port } = await echo(t)
   const dead = await Promise.all([deadPort(), deadPort()])

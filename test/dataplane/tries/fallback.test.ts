@@ -121,6 +121,43 @@ test('the fallback gets its own model, host and credential, and nothing of the f
   assert.match(bad.seen[0] ?? '', /host: one\.test\r\n/)
 })
 
+test('what has an open circuit, or all that it may have, is passed on', { timeout: 10_000 }, async (t) => {
+  const held: Socket[] = []
+  const busy = await failing(t, (socket) => held.push(socket))
+  const good = await recording(t, (_request, response) => response.end('good'))
+  const variants = [variant('stable', 'stable'), second()]
+  const terms = { maxPending: 0, minRequests: 1, openFor: 60_000 }
+  const full = await over(t, variants, { stable: [busy.port], backup: [good.port] }, { breaker: { ...terms, maxRequests: 1 } })
+  const first = fetch(full.url)
+  await eventually(() => held.length === 1)
+  assert.deepEqual(told(await fetch(full.url)), [200, 'backup', 'backup'])
+  held[0]?.end('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n')
+  assert.deepEqual(told(await first), [200, 'stable', null])
+  assert.match(String(await metric(full, 'modelroute_fallbacks_total')), /error="overloaded"\} 1$/)
+
+  const bad = await failing(t, (socket) => socket.end('HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n'))
+  const open = await over(t, variants, { stable: [bad.port], backup: [good.port] }, { breaker: { ...terms, errorPercent: 50 } })
+  assert.deepEqual(told(await fetch(open.url)), [500, 'stable', null])
+  assert.deepEqual(told(await fetch(open.url, { method: 'POST', body: 'x' })), [200, 'backup', 'backup'])
+  assert.match(String(await metric(open, 'modelroute_fallbacks_total')), /error="circuit_open"\} 1$/)
+  assert.equal(bad.seen.length, 1)
+})
+
+test('a place that was given up for a fallback is free again, while the fallback still works', { timeout: 10_000 }, async (t) => {
+  const silent = await failing(t, () => {})
+  const backup = await failing(t, () => {})
+  const breaker = { maxPending: 0, minRequests: 100, openFor: 60_000, maxRequests: 2 }
+  const proxy = await over(t, [variant('stable', 'stable'), second()], { stable: [silent.port], backup: [backup.port] },
+    { breaker, timeouts: { request: 8000, firstByte: 500, connect: 1000 } })
+  const all = [fetch(proxy.url), fetch(proxy.url)]
+  await eventually(() => backup.seen.length === 2)
+  // Both places of stable were given up: two more are taken in there, and refused by the fallback, which is full.
+  const more = await Promise.all([fetch(proxy.url), fetch(proxy.url)])
+  assert.deepEqual(more.map((answer) => answer.headers.get('x-modelroute-error')), ['timeout', 'timeout'])
+  assert.equal(silent.seen.length, 4)
+  await Promise.all(all)
+})
+
 test('on OpenAI paths the model is renamed in the body, whose other bytes stay; what cannot be read goes on to who needs no renaming', { timeout: 10_000 }, async (t) => {
   const good = await recording(t, (_request, response) => response.end('good'))
   const cases = [
