@@ -217,7 +217,8 @@ function referencesOf(route: Route): (readonly ['keys' | 'endpoints' | 'secret' 
     if (typeof value !== 'string') return value
     if (key === 'set') found.push([value.includes('?') ? 'keys' : 'endpoints', value])
     else if (key === 'secret' || key === 'client') found.push(['secret', value])
-    else if (key === 'policy') found.push(['policy', value])
+    // A way of balancing is called a policy too.
+    else if (key === 'policy' && value.includes('/')) found.push(['policy', value])
     return value
   })
   return found
