@@ -66,19 +66,18 @@ export function simulate({ servers: slower, places, proxies: proxyCount, policy,
     else server.queue.push(running)
   }
 
-  function report(proxy: { members: Endpoint[] }): void {
-    for (const [i, member] of proxy.members.entries()) {
-      const server = servers[i]
-      if (server === undefined) continue
-      const load = (member.load ??= new Load())
-      load.report({ waiting: server.queue.length, running: server.running, used: server.size / (cacheHolds * longest) }, member.inFlight, now)
-    }
+  function report(member: Endpoint): void {
+    const server = servers[Number(member.label)]
+    if (server === undefined) return
+    const load = (member.load ??= new Load())
+    load.report({ waiting: server.queue.length, running: server.running, used: server.size / (cacheHolds * longest) }, member.inFlight, now)
   }
 
   for (const [i, job] of jobs.entries()) events.add(job.at, () => come(job, i))
   const last = jobs.at(-1)?.at ?? 0
-  for (const [i, proxy] of proxies.entries()) {
-    for (let at = 1000 * (i + 1) / proxyCount; at < last; at += 1000) events.add(at, () => report(proxy))
+  for (const member of proxies.flatMap(({ members }) => members)) {
+    // All are asked when the first request comes, and drift apart.
+    for (let at = 100 * random(); at < last; at += 900 + 200 * random()) events.add(at, () => report(member))
   }
   for (let next = events.take(); next !== undefined; next = events.take()) {
     now = next.at

@@ -204,6 +204,22 @@ suite('the chart', { skip: await cannotRun() }, () => {
     assert.deepEqual(await rules('view'), ['get', 'list', 'watch'])
     assert.deepEqual(await rules('edit'), ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'])
   })
+
+  test('a proxy is told the zone of its node, where the API server tells pods of it (1.35 and later)', async () => {
+    const zone = 'topology.kubernetes.io/zone'
+    const pod = {
+      apiVersion: 'v1', kind: 'Pod', metadata: { name: 'where', namespace: 'ml' },
+      spec: { nodeName: 'in-eu-1', containers: [{ name: 'proxy', image: 'x' }] },
+    }
+    await cluster.apply([
+      { apiVersion: 'v1', kind: 'Node', metadata: { name: 'in-eu-1', labels: { [zone]: 'eu-1' } } },
+      { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default', namespace: 'ml' } },
+      pod,
+    ])
+    const { metadata } = JSON.parse(await cluster.kubectl('-n', 'ml', 'get', 'pod', 'where', '-o', 'json')) as { metadata: { labels?: Record<string, string> } }
+    assert.equal(metadata.labels?.[zone], 'eu-1')
+    for (const name of names) assert.match(await render(name), /fieldPath: "metadata\.labels\['topology\.kubernetes\.io\/zone'\]"/)
+  })
 })
 
 /** Enough of cert-manager's definition for an API server to know the kind. */

@@ -43,7 +43,7 @@ export class Persistence {
     const before = last.value - this.#usual
     this.#product += (before * (value - this.#usual) - this.#product) * step
     this.#square += (before * before - this.#square) * step
-    this.#apart += (at - last.at - this.#apart) * step
+    this.#apart += (at - last.at - this.#apart) * (this.#apart === 0 ? 1 : step)
   }
 
   /** How much of a difference is left after so many milliseconds: 0 to 1. */
