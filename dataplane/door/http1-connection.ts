@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { cutOff, type Cut } from '../pipeline/cut.ts'
 import { failure, type Failure } from '../pipeline/errors.ts'
-import type { BodyLength } from '../pipeline/exchange.ts'
+import type { BodyLength, Received } from '../pipeline/exchange.ts'
 import type { Gateway } from '../pipeline/gateway.ts'
 import { rawError } from '../pipeline/reply.ts'
-import { screen } from '../pipeline/screen.ts'
+import { screen, screenedAgain } from '../pipeline/screen.ts'
 import type { Head } from './http1-head.ts'
 import { BadRequest, RequestReader, type RequestSink } from './http1-reader.ts'
 import { Http1Request, type Tap } from './http1-request.ts'
@@ -41,6 +41,9 @@ export class Http1Connection implements RequestSink, Tap {
   #seconds = 0
   #request: Http1Request | undefined
   #response: Http1Response | undefined
+  /** Of the request before, and what the screen made of it. */
+  #head: Head | undefined
+  #screened: Received | undefined
   /** What came of the next requests. */
   #ahead: Buffer | undefined
   #paused = false
@@ -122,7 +125,7 @@ export class Http1Connection implements RequestSink, Tap {
 
   head(head: Head): BodyLength {
     const request = new Http1Request(head, this)
-    const received = head.method === 'CONNECT' ? noConnect : screen(request)
+    const received = this.#screen(head, request)
     const failed = 'code' in received
     const response = new Http1Response(request, this.socket, !failed && received.persistent, this.#onAnswered)
     this.#request = request
@@ -138,6 +141,15 @@ export class Http1Connection implements RequestSink, Tap {
     this.#gateway(request, response, received)
     // What could not be read for certain is followed by nothing that could.
     return failed ? 0 : received.bodyLength
+  }
+
+  #screen(head: Head, request: Http1Request): Received | Failure {
+    if (this.#head === head && this.#screened !== undefined) return screenedAgain(this.#screened)
+    const received = head.method === 'CONNECT' ? noConnect : screen(request)
+    // Kept from the second time on, and apart from what is changed on its way.
+    this.#screened = this.#head === head && !('code' in received) ? screenedAgain(received) : undefined
+    this.#head = head
+    return received
   }
 
   data(chunk: Buffer): void {

@@ -70,6 +70,20 @@ test('requests cut into two pieces at every byte are read alike', () => {
   for (let at = 1; at < bytes.length; at++) assert.deepEqual(readAll([bytes.subarray(0, at), bytes.subarray(at)]), expected, `cut at ${at}`)
 })
 
+test('a head that comes again is the same, and one that differs in its last byte is not', () => {
+  const heads: Head[] = []
+  const reader = new RequestReader({ head: (head) => { heads.push(head); return 2 }, data() {}, end() {} })
+  for (const value of ['one', 'one', 'onf', 'one', 'one']) {
+    for (const body of ['ab', '\r\n']) {
+      const bytes = Buffer.from(`POST /x HTTP/1.1\r\nHost: a\r\nX: ${value}\r\n\r\n${body}`)
+      for (let at = 0; at < bytes.length;) at = reader.take(bytes, at)
+      reader.next()
+    }
+  }
+  assert.deepEqual(heads.map(({ rawHeaders }) => rawHeaders[3]), ['one', 'one', 'one', 'one', 'onf', 'onf', 'one', 'one', 'one', 'one'])
+  assert.equal(new Set(heads).size, 3)
+})
+
 test('requests that come byte by byte are read alike', () => {
   const bytes = Buffer.from(several, 'latin1')
   assert.deepEqual(readAll(Array.from(bytes, (_, at) => bytes.subarray(at, at + 1))), readAll([bytes]))

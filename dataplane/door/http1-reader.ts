@@ -15,12 +15,14 @@ export class BadRequest extends Error {
 
 /** Who gets the requests. A piece of a body is only lent: its bytes change after the call. */
 export type RequestSink = Readonly<{
-  /** Says how the body is framed. */
+  /** Says how the body is framed. One that came with the same bytes as the one before is the same object. */
   head(head: Head): BodyLength
   data(chunk: Buffer): void
   end(): void
 }>
 
+/** Characters of a head that is kept to compare the next with: many clients say the same again and again. */
+const rememberedMax = 2048
 /** Hexadecimal digits of a chunk's size: more is no number that could be counted exactly. */
 const sizeDigitsMax = 12
 /** Its extensions are names, alone or with a word or a quoted text (RFC 9112 section 7.1.1). */
@@ -47,6 +49,8 @@ export class RequestReader {
   #reading: Reading = Reading.head
   /** Bytes of the body, or of the chunk, still to come. */
   #left = 0
+  /** Of the request before. */
+  #last: Readonly<{ text: string; head: Head }> | undefined
   /** The beginning of a head or line whose end has not come. */
   #held = ''
 
@@ -122,8 +126,11 @@ export class RequestReader {
     if (this.#held === '') while (bytes[start] === 13 && bytes[start + 1] === 10) start += 2
     const head = this.#upTo('\r\n\r\n', bytes, start, headBytesMax, tooLarge)
     if (head === undefined) return bytes.length
-    const parsed = parseHead(head.text)
+    const { text } = head
+    const again = this.#last?.text === text
+    const parsed = again ? this.#last?.head : parseHead(text)
     if (parsed === undefined) throw invalid()
+    if (!again) this.#last = text.length <= rememberedMax ? { text, head: parsed } : undefined
     const length = this.#sink.head(parsed)
     this.#left = length === 'chunked' ? 0 : length
     this.#reading = length === 'chunked' ? Reading.chunkSize : length === 0 ? Reading.done : Reading.length

@@ -108,6 +108,12 @@ export function screen({ method, url, httpVersion, rawHeaders }: DoorRequest): R
   }
 }
 
+/** What the same head is again, for another request to change. */
+export function screenedAgain(received: Received): Received {
+  const { method, host, authority, path, query, headers, seen, bodyLength, expectsContinue, persistent } = received
+  return { method, host, authority, path, query, headers: headers.slice(), seen, bodyLength, expectsContinue, persistent }
+}
+
 /** Takes out what Connection names (RFC 9110 section 7.6.1). */
 function dropNominated(headers: FlatHeaders, names: ReadonlySet<string>): Failure | undefined {
   for (const name of names) {

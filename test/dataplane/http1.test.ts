@@ -70,6 +70,25 @@ test('requests that come while one is being answered wait, and no more is taken 
   await client.until((text) => count(text) === written + 2)
 })
 
+test('the same request again and again is forwarded the same, whatever was done to the one before', { timeout: 10_000 }, async (t) => {
+  const heads: string[] = []
+  const port = await rawUpstream(t, (socket) => {
+    socket.on('data', (bytes) => {
+      heads.push(bytes.toString().replace(/x-request-id: .*\r\n/, ''))
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+    })
+  })
+  const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
+  const client = await rawClient(t, proxy.url)
+  for (let n = 1; n <= 5; n++) {
+    client.send(get('/x?a=b', 'X-Forwarded-For: 6.6.6.6', 'Connection: X-Hop', 'X-Hop: 1', 'X-End: 2'))
+    await client.until((text) => count(text) === n && text.endsWith('ok'))
+  }
+  assert.equal(new Set(heads).size, 1)
+  assert.match(heads[0] ?? '', /x-end: 2\r\n/)
+  assert.equal(heads[0]?.match(/x-forwarded-for: 127\.0\.0\.1\r\n/g)?.length, 1)
+})
+
 test('a small body that comes in two pieces is not mixed with those of others', { timeout: 10_000 }, async (t) => {
   const proxy = await echoing(t)
   const clients = await Promise.all(Array.from({ length: 20 }, () => rawClient(t, proxy.url)))
