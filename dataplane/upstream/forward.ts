@@ -291,7 +291,7 @@ export class Forwarding implements Way, Sender, Teller {
     const tryDue = this.#tries?.due ?? Number.POSITIVE_INFINITY
     if (tryDue <= now && now < limit && !this.#begun && this.#answer === undefined) this.#tries?.expire(now)
     else if (Math.min(limit, idleAt, tryDue) <= now) {
-      const why = this.#tries?.asking === true ? late : incomplete
+      const why = this.#tries === undefined ? incomplete : late
       // A caller who waits for less than the rule lets him, or reads nothing, says nothing about the backend.
       const blameless = this.#patience.callerGaveUp(now) || this.#answer?.waitsForClient === true
       this.#end(why, idleAt <= now ? 'stream idle' : '', blameless ? undefined : { kind: 'failed', why: 'timeout' })

@@ -67,11 +67,6 @@ export class Tries implements Trier {
     this.#second?.cancel()
   }
 
-  /** Somebody is asked. */
-  get asking(): boolean {
-    return this.#attempt !== undefined
-  }
-
   /** `performance.now()` by which a try must be over. */
   get due(): number {
     const { due = Number.POSITIVE_INFINITY } = this.#attempt ?? {}
