@@ -182,7 +182,6 @@ suite('the chart', { skip: await cannotRun() }, () => {
     for (const what of denied) assert.ok(!await may(what), `the controller may ${what}`)
 
     // What RBAC cannot tell apart, a policy does: annotations of commands, and the spec.
-    await cluster.kubectl('create', 'namespace', 'ml')
     const spec = { rules: [{ name: 'infer', backendRefs: [{ variant: 'stable', name: 'fraud', port: 8000 }] }] }
     await cluster.apply([{ apiVersion: 'modelroute.io/v1alpha1', kind: 'ModelRoute', metadata: { name: 'fraud', namespace: 'ml', annotations: { a: 'b' } }, spec }])
     const controller = cluster.api.as(await cluster.token('gateway', 'modelroute-controller'))
