@@ -32,6 +32,9 @@ export type CopyPlan = Readonly<{
 /** Longer than this nobody needs the rest of a copy's stream. Milliseconds. */
 const streamMax = 300_000
 
+/** After an answer that had to be cut off, its rule copies nothing for so long. Milliseconds. */
+const pause = 1000
+
 /** How an answer ended: whole, without one, or in a way that is nobody's fault. */
 type Ending = Answered | 'failed' | 'stale'
 
@@ -165,6 +168,7 @@ export class Copy implements Handler {
     this.#received += chunk.length
     if (this.#received <= answerMax && this.#plan.mirrors.moving.take(chunk.length)) return
     if (this.#answer) this.#answer.lost ??= 'full'
+    this.#plan.tally.pausedUntil = performance.now() + pause
     this.#end(nothing)
     controller.abort(new Error('the answer to the copy is too large'))
   }

@@ -48,7 +48,7 @@ export function buildMirror(
     const length = body?.length ?? (bodyLength === 'chunked' ? 0 : bodyLength)
     if (length > mirrors.limits.body) return 'too_large'
     if (mirrors.busy()) return 'busy'
-    if (tally.inFlight >= mirrors.limits.inFlight) return 'full'
+    if (tally.inFlight >= mirrors.limits.inFlight || performance.now() < tally.pausedUntil) return 'full'
     if (!mirrors.moving.take(length)) return 'full'
     return mirrors.hold(length) ? length : 'memory'
   }
