@@ -23,6 +23,8 @@ export type CopyPlan = Readonly<{
   connect: number | undefined
   /** Milliseconds that it may take, from when it is sent. */
   patience: number
+  /** Milliseconds that the caller's own answer may take after the copy's, where they are compared. */
+  callerPatience: number
   /** Undefined: the answer is thrown away. */
   terms: Terms | undefined
   /** Told of each comparison that says something. */
@@ -194,7 +196,14 @@ export class Copy implements Handler {
     this.#plan.tally.count(typeof brought === 'string' ? 'failed' : 'answered')
     this.#brought = brought
     if (this.#plan.terms === undefined) this.#close()
-    else this.#meet(this.#plan.terms)
+    else if (this.#got !== undefined) this.#meet(this.#plan.terms)
+    else this.#timer = setTimeout(giveUp, this.#plan.callerPatience, this).unref()
+  }
+
+  /** The caller's answer does not come to an end: a place is not kept for that. */
+  giveUp(): void {
+    this.#got = 'failed'
+    if (this.#plan.terms !== undefined) this.#meet(this.#plan.terms)
   }
 
   #callerEnded(): void {
@@ -203,6 +212,8 @@ export class Copy implements Handler {
       this.#drop('abandoned')
       return
     }
+    if (this.#got !== undefined) return
+    if (this.#stage === 'over') clearTimeout(this.#timer)
     const grpcStatus = 'grpcStatus' in response && typeof response.grpcStatus === 'number' ? String(response.grpcStatus) : undefined
     this.#got = error === undefined ? this.#caller?.answered(grpcStatus) : 'failed'
     if (this.#plan.terms !== undefined) this.#meet(this.#plan.terms)
@@ -258,6 +269,7 @@ export class Copy implements Handler {
 const lane = 0
 
 const cut = (copy: Copy): void => copy.cut()
+const giveUp = (copy: Copy): void => copy.giveUp()
 
 const lowered = (raw: readonly string[]): FlatHeaders => raw.map((text, i) => (i % 2 === 0 ? text.toLowerCase() : text))
 

@@ -72,7 +72,7 @@ export function buildMirror(
       }
       const host = (target.kind === 'group' ? target.host : undefined) ?? received.authority
       const copy = new Copy(exchange, {
-        mirrors, tally, take, connect, patience, http2: target.kind === 'group' && target.http2,
+        mirrors, tally, take, connect, patience, callerPatience: mirrors.limits.callerPatience, http2: target.kind === 'group' && target.http2,
         path: path + received.query,
         headers: headersOf(received.headers, host, compare !== undefined),
         proof: () => credentials && proofFor(route.tenant, credentials, deps),

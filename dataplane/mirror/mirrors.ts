@@ -8,6 +8,8 @@ export type MirrorLimits = Readonly<{
   inFlight: number
   /** Bytes of bodies and answers that the copies of all rules hold. */
   held: number
+  /** Milliseconds that a caller's answer may go on after that of its copy, and be compared still. */
+  callerPatience: number
   /** Bytes of one body. */
   body: number
   /** Bytes a second, of bodies and answers together. */
@@ -16,7 +18,7 @@ export type MirrorLimits = Readonly<{
   comparing: number
 }>
 
-const mirrorLimits: MirrorLimits = { inFlight: 64, held: 64 * 1_048_576, body: 4 * 1_048_576, moved: 32 * 1_048_576, comparing: 100 }
+const mirrorLimits: MirrorLimits = { inFlight: 64, held: 64 * 1_048_576, body: 4 * 1_048_576, moved: 32 * 1_048_576, comparing: 100, callerPatience: 300_000 }
 
 export type MirrorsOptions = Readonly<{
   limits?: Partial<MirrorLimits>

@@ -36,16 +36,17 @@ type Setting = Readonly<{
   rule?: Partial<Rule>
   caller?: (request: Seen) => Answer
   copy?: (request: Seen) => Answer
-  /** In place of a server for the copies. */
+  /** In place of a server for the copies, or for the callers. */
   port?: number
+  callerPort?: number
   mirrors?: MirrorsOptions
 }>
 
 /** A proxy that mirrors to a second server, and what both of them saw. */
-async function mirrored(t: TestContext, { rule: more = {}, caller = () => ({}), copy = caller, port, mirrors: options }: Setting = {}) {
+async function mirrored(t: TestContext, { rule: more = {}, caller = () => ({}), copy = caller, port, callerPort, mirrors: options }: Setting = {}) {
   const [seen, copies]: [Seen[], Seen[]] = [[], []]
   const sets = {
-    'ml/a:80': [await httpUpstream(t, answering(seen, caller))],
+    'ml/a:80': [callerPort ?? await httpUpstream(t, answering(seen, caller))],
     'ml/b:80': [port ?? await httpUpstream(t, answering(copies, copy))],
   }
   const mirrors = new Mirrors(options)
@@ -172,6 +173,26 @@ test('an answer to a copy that does not end is cut off', { timeout: 10_000 }, as
     assert.deepEqual([copies, compared, skipped, mirrors.held], [{ answered: 1, full: 1 }, compare ? { skipped: 1 } : {}, compare ? { too_large: 1 } : {}, 0])
   }
   await eventually(() => cut === 2)
+})
+
+test('a caller whose answer does not come to an end keeps no place', { timeout: 10_000 }, async (t) => {
+  let finish = (): void => {}
+  const open = await httpUpstream(t, (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    response.write('data: {}\n\n')
+    finish = () => response.end()
+  })
+  const { ask, idle, told, mirrors } = await mirrored(t, {
+    callerPort: open, mirrors: { limits: { callerPatience: 100 } },
+  })
+  const asked = ask()
+  await eventually(() => [...mirrors.values()].some(({ inFlight }) => inFlight === 1))
+  await idle()
+  assert.deepEqual([(await told()).skipped, mirrors.held], [{ caller_failed: 1 }, 0])
+  finish()
+  assert.equal((await asked).status, 200)
+  await idle()
+  assert.deepEqual([(await told()).compared, mirrors.held], [{ skipped: 1 }, 0])
 })
 
 test('nothing is copied while there is more to do, and nothing beyond what copies may hold', { timeout: 10_000 }, async (t) => {
