@@ -34,9 +34,6 @@ export type CopyPlan = Readonly<{
 /** Longer than this nobody needs the rest of a copy's stream. Milliseconds. */
 const streamMax = 300_000
 
-/** After an answer that had to be cut off, its rule copies nothing for so long. Milliseconds. */
-const pause = 1000
-
 /** How an answer ended: whole, without one, or in a way that is nobody's fault. */
 type Ending = Answered | 'failed' | 'stale'
 
@@ -170,7 +167,7 @@ export class Copy implements Handler {
     this.#received += chunk.length
     if (this.#received <= answerMax && this.#plan.mirrors.moving.take(chunk.length)) return
     if (this.#answer) this.#answer.lost ??= 'full'
-    this.#plan.tally.pausedUntil = performance.now() + pause
+    this.#plan.tally.pausedUntil = performance.now() + this.#plan.mirrors.limits.afterCut
     this.#end(nothing)
     controller.abort(new Error('the answer to the copy is too large'))
   }
@@ -193,7 +190,10 @@ export class Copy implements Handler {
     this.#stage = 'over'
     clearTimeout(this.#timer)
     this.#upstream?.end()
-    this.#plan.tally.count(typeof brought === 'string' ? 'failed' : 'answered')
+    const { tally, mirrors } = this.#plan
+    tally.count(typeof brought === 'string' ? 'failed' : 'answered')
+    // A connection for each of many copies that come to nothing costs the callers more than copies may.
+    if (brought === 'failed') tally.pausedUntil = Math.max(tally.pausedUntil, performance.now() + mirrors.limits.afterFailure)
     this.#brought = brought
     if (this.#plan.terms === undefined) this.#close()
     else if (this.#got !== undefined) this.#meet(this.#plan.terms)

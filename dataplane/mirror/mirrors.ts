@@ -10,6 +10,9 @@ export type MirrorLimits = Readonly<{
   held: number
   /** Milliseconds that a caller's answer may go on after that of its copy, and be compared still. */
   callerPatience: number
+  /** Milliseconds that a rule copies nothing after a copy that brought no answer, and after one whose answer was cut off. */
+  afterFailure: number
+  afterCut: number
   /** Bytes of one body. */
   body: number
   /** Bytes a second, of bodies and answers together. */
@@ -18,7 +21,9 @@ export type MirrorLimits = Readonly<{
   comparing: number
 }>
 
-const mirrorLimits: MirrorLimits = { inFlight: 64, held: 64 * 1_048_576, body: 4 * 1_048_576, moved: 32 * 1_048_576, comparing: 100, callerPatience: 300_000 }
+const mirrorLimits: MirrorLimits = {
+  inFlight: 64, held: 64 * 1_048_576, body: 4 * 1_048_576, moved: 32 * 1_048_576, comparing: 100, callerPatience: 300_000, afterFailure: 50, afterCut: 10_000,
+}
 
 export type MirrorsOptions = Readonly<{
   limits?: Partial<MirrorLimits>

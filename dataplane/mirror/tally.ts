@@ -62,7 +62,7 @@ export class MirrorTally {
   readonly labels: Readonly<{ route: string; rule: string; variant: string; model_version: string }>
   /** Copies that hold something: from the choice of the request to the end of the comparison. */
   inFlight = 0
-  /** `performance.now()` before which none is begun: the variant answered with more than anybody reads. */
+  /** `performance.now()` before which none is begun: the last one brought no answer, or more of one than anybody reads. */
   pausedUntil = 0
   readonly copies: Counts<CopyOutcome> = new Map()
   readonly compared: Counts<ComparedResult> = new Map()

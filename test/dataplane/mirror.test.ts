@@ -142,7 +142,7 @@ test('a mirror that hangs, is dead, or breaks off costs the caller nothing, and 
     [hanging, { failed: 4, full: 16 }], [await deadPort(), { failed: 20 }], [breaking, { failed: 20 }],
   ] as const) {
     const { ask, idle, told, mirrors } = await mirrored(t, {
-      port, rule: { timeouts: { backendRequest: 400, connect: 100 } }, mirrors: { limits: { inFlight: port === hanging ? 4 : 64 } },
+      port, rule: { timeouts: { backendRequest: 400, connect: 100 } }, mirrors: { limits: { inFlight: port === hanging ? 4 : 64, afterFailure: 0 } },
     })
     for (let i = 0; i < 20; i++) {
       const { status, body } = await ask()
@@ -154,6 +154,15 @@ test('a mirror that hangs, is dead, or breaks off costs the caller nothing, and 
     assert.equal(compared.failed, results.failed)
     assert.equal(mirrors.held, 0)
   }
+})
+
+test('a dead variant is asked now and then, and not for every request', { timeout: 10_000 }, async (t) => {
+  const { ask, idle, told } = await mirrored(t, { port: await deadPort(), mirrors: { limits: { afterFailure: 60_000 } } })
+  for (let i = 0; i < 5; i++) {
+    await ask()
+    await idle()
+  }
+  assert.deepEqual((await told()).copies, { failed: 1, full: 4 })
 })
 
 test('an answer to a copy that does not end is cut off', { timeout: 10_000 }, async (t) => {

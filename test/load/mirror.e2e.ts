@@ -5,7 +5,6 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setPriority } from 'node:os'
 import { after, before, suite, test } from 'node:test'
 import type { MirrorReport } from '../../dataplane/mirror/tally.ts'
 import { adopt } from '../cluster/process.ts'
@@ -70,8 +69,6 @@ suite('copies under load', () => {
     const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] })
     shadows = child
     adopt(child)
-    // It stands for other machines: what it does must not take the processor from the gateway.
-    setPriority(child.pid ?? 0, 19)
     const [said] = (await once(child.stdout, 'data')) as [Buffer]
     const services = [serviceAt('stable', (stable.address() as AddressInfo).port)]
     for (const [at, port] of said.toString().split(' ').entries()) services.push(serviceAt(pathOf(troubles[at] ?? ''), port))
