@@ -42,9 +42,15 @@ export async function measure(peers: readonly Peer[], rig: Rig, plan: Plan): Pro
   const calling = (peer: Peer) => ({ port: peer.port, body: usualBody, ...peer.call })
   const flood = (peer: Peer, ms: number) => probe(peer, { kind: 'closed', ...calling(peer), connections: 32, ms })
 
+  let warm = false
+  /** For the compilers of those that have one. */
+  async function warmUp(): Promise<void> {
+    if (!warm) await interleaved(peers, 1, (peer) => flood(peer, 3000))
+    warm = true
+  }
+
   async function requests(): Promise<void> {
-    // For the compilers of those that have one.
-    await interleaved(peers, 1, (peer) => flood(peer, 3000))
+    await warmUp()
     for (const [peer, probes] of await interleaved(peers, rounds, (each) => flood(each, seconds * 1000))) {
       set(peer, {
         rate: median(probes.map(({ result }) => (result.done * 1000) / result.ms)),
@@ -57,6 +63,7 @@ export async function measure(peers: readonly Peer[], rig: Rig, plan: Plan): Pro
   }
 
   async function open(): Promise<void> {
+    await warmUp()
     const direct: Peer = { name: 'direct', pid: 0, port: rig.ports[0] ?? 0, call: { path: '/v2/models/fraud/infer' } }
     const all = await interleaved([direct, ...peers], rounds, (each) =>
       probe(each, { kind: 'open', rate: 500, connections: 32, ms: seconds * 1000, ...calling(each) }))
