@@ -44,6 +44,8 @@ export type BuiltRule = Readonly<{
   choose(exchange: Exchange): BuiltVariant | undefined
   /** Who takes a request that none of these could: others of their priority first. Undefined: nobody ever. */
   next: Next<BuiltVariant> | undefined
+  /** Some variant has the model by another name, and may come after another one: a body that names it is read before the first. */
+  renames: boolean
   retry: Rule['retry']
   hedge: Rule['hedge']
   /** What retries and second requests may come to; undefined: there are none. */
@@ -116,6 +118,7 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
       return position === undefined ? undefined : variants[position]
     },
     next: createNext(rule.variants, variants, deps.state.tiers),
+    renames: variants.some(({ model }) => model?.name !== undefined) && new Set(rule.variants.map(({ priority }) => priority)).size > 1,
     retry: rule.retry,
     hedge: rule.hedge,
     budget: rule.retry === undefined && rule.hedge === undefined ? undefined : deps.state.budget,

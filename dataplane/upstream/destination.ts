@@ -1,3 +1,4 @@
+import { readBody } from '../pipeline/body.ts'
 import { failure, requestTooLarge, type ErrorCode, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import type { Proof } from '../filters/backend_credentials/proof.ts'
@@ -61,6 +62,12 @@ export function destinationOf(exchange: Exchange, rule: BuiltRule, variant: Buil
     return failure('backend_unresolved', 'The backend of this request does not resolve.')
   }
   const { path } = exchange.received
+  if (rule.renames && exchange.body === undefined && namesModelInBody(path)) {
+    // It could not be read any more once the first has it.
+    const body = readBody(exchange)
+    if (body instanceof Promise) return body.then((settled) => 'code' in settled ? settled : destinationOf(exchange, rule, variant))
+    if ('code' in body) return body
+  }
   if (model?.name === undefined || model.version !== undefined || !namesModelInBody(path)) {
     return destined(exchange, rule, variant, backend, model === undefined ? path : renameModel(path, model), undefined)
   }

@@ -172,6 +172,15 @@ test('on OpenAI paths the model is renamed in the body, whose other bytes stay; 
     assert.deepEqual(told(await fetch(`${proxy.url}/v1/chat/completions`, { method: 'POST', body: sent })), [200, 'backup', 'backup'])
     assert.ok(good.seen[0] === expected, good.seen[0]?.slice(0, 100))
   }
+  const bad = await failing(t, unavailable)
+  for (const [sent, expected] of cases) {
+    good.seen.length = 0
+    const later = await over(t, [variant('stable', 'stable'), second({ model: { name: 'small' } })], { stable: [bad.port], backup: [good.port] },
+      { retry: retry({ attempts: 1, codes: [503] }) })
+    assert.deepEqual(told(await fetch(`${later.url}/v1/chat/completions`, { method: 'POST', body: sent })), [200, 'backup', 'backup'])
+    assert.ok(good.seen[0] === expected, good.seen[0]?.slice(0, 100))
+    assert.ok(bad.seen.at(-1)?.endsWith(sent))
+  }
   good.seen.length = 0
   const both = await over(t, [variant('stable', 'none'), second({ model: { name: 'small' } }), variant('last', 'backup', { priority: 2 })], { none: [], backup: [good.port] })
   assert.deepEqual(told(await fetch(`${both.url}/v1/chat/completions`, { method: 'POST', body: 'no json' })), [200, 'last', 'last'])
