@@ -17,7 +17,7 @@ const rate = 300
 const window = 600
 const windows = 9
 /** Milliseconds; below it two percentiles are not told apart from what else the machine does. */
-const noise = 2
+const noise = 3
 /** MiB that the process may grow by. What copies hold is bounded at 64; the rest is what the heap does with garbage. */
 const growthMax = 160
 
