@@ -29,15 +29,10 @@ suite('copies to another version of a Triton model', { skip: await cannotRun() }
     await Promise.all([gateway?.stop(), triton?.stop()])
   })
 
-  /** What the mirror of a rule says, once it has compared so many. */
-  async function report(name: string, compared: number): Promise<MirrorReport | undefined> {
-    let found: MirrorReport | undefined
-    await until('the comparisons', async () => {
-      const { items } = await (await fetch(`${gateway.urls['admin']}/mirrors`)).json() as { items: MirrorReport[] }
-      found = items.find((one) => one.rule === name)
-      return Object.values(found?.compared ?? {}).reduce((sum, count) => sum + count, 0) === compared
-    })
-    return found
+  /** What the mirror of a rule has said since. */
+  async function report(name: string): Promise<MirrorReport | undefined> {
+    const { items } = await (await fetch(`${gateway.urls['admin']}/mirrors`)).json() as { items: MirrorReport[] }
+    return items.find((one) => one.rule === name)
   }
 
   const data = [1, 2, 3, 4]
@@ -53,15 +48,19 @@ suite('copies to another version of a Triton model', { skip: await cannotRun() }
     ['binary tensors', Buffer.concat([head, bytes, bytes]), { 'inference-header-content-length': String(head.length), 'content-type': 'application/octet-stream' }],
   ] as const) {
     test(`answers in ${what} are compared`, async () => {
-      const already = what === 'JSON' ? 0 : 5
       for (const name of ['same', 'other', 'near']) {
-        for (let n = 0; n < 5; n++) {
+        const expected = name === 'other' ? 'mismatch' : 'match'
+        const before = (await report(name))?.compared[expected] ?? 0
+        // A copy may be left out, where the machine has other things to do.
+        await until('five comparisons', async () => {
           const answer = await fetch(`${gateway.urls['http']}/v2/models/add/infer`, { method: 'POST', body, headers: { ...headers, 'x-rule': name } })
           assert.equal(answer.status, 200, await answer.text())
-        }
-        const told = await report(name, already + 5)
-        assert.deepEqual(told?.compared, { [name === 'other' ? 'mismatch' : 'match']: already + 5 }, JSON.stringify(told))
-        if (name === 'other') assert.deepEqual(told.places.map(({ kind, largest }) => [kind, largest]), [['value', 1000]])
+          return ((await report(name))?.compared[expected] ?? 0) >= before + 5
+        }, { timeout: 20_000, every: 20 })
+        const told = await report(name)
+        const { skipped: _, ...compared } = told?.compared ?? {}
+        assert.deepEqual(Object.keys(compared), [expected], JSON.stringify(told))
+        if (name === 'other') assert.deepEqual(told?.places.map(({ kind, largest }) => [kind, largest]), [['value', 1000]])
       }
     })
   }
