@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Problem, RuleRollout } from '../sources/snapshot.ts'
 import { type Analysis, compileAnalysis } from './analysis.ts'
 import { parseDuration } from './durations.ts'
@@ -107,7 +107,7 @@ export function sameReference(known: string, reference: string): boolean {
 
 /** The same whatever the order of the fields; short, since people copy it. */
 function digest(value: unknown): string {
-  return createHash('sha256').update(JSON.stringify(sorted(value))).digest('hex').slice(0, 16)
+  return hash('sha256', JSON.stringify(sorted(value))).slice(0, 16)
 }
 
 function sorted(value: unknown): unknown {

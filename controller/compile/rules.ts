@@ -17,7 +17,7 @@ import type { CheckRegex } from './regexes.ts'
 import type { BackendRef, RouteSpec, RuleSpec } from './spec.ts'
 import type { BackendContext } from './targets.ts'
 import { compileResilience } from './resilience.ts'
-import { aimsOf, compileDelivery, type Delivery, sharesNow, withUndone } from './rollout.ts'
+import { type Aim, aimsOf, compileDelivery, type Delivery, sharesNow, withUndone } from './rollout.ts'
 import { servedModel } from './served.ts'
 import { compileSizeLimits } from './sizes.ts'
 import { compileTimeouts } from './timeouts.ts'
@@ -53,7 +53,7 @@ export function compileRule(written: RuleSpec, place: string, context: RuleConte
   const needs = noNeeds()
   const delivery = written.backendRefs && compileDelivery(written, place, context.options, problems)
   const known = delivery?.plan && context.world.rollout(context.id, written.name)
-  const variants = compileVariants(spec, `${place}.backendRefs`, { ...context, needs, problems }, sharesOf(spec, known))
+  const variants = compileVariants(spec, `${place}.backendRefs`, { ...context, needs, problems }, sharesOf(undone || !delivery ? aimsOf(spec.backendRefs ?? []) : delivery.aims, spec.rollout?.candidate, known))
   const names = new Set(variants.map((variant) => variant.name))
   const overrides = (spec.overrides ?? []).map(({ header, value, variant }, at) => {
     if (!names.has(variant)) {
@@ -131,9 +131,8 @@ function breaksRule(problem: Problem): boolean {
 }
 
 /** What each variant of the first priority has now. */
-function sharesOf({ backendRefs = [], rollout }: RuleSpec, known: RuleRollout | undefined): ReadonlyMap<string, number> {
-  const aims = aimsOf(backendRefs)
-  const now = sharesNow(aims, rollout?.candidate, known)
+function sharesOf(aims: readonly Aim[], candidate: string | undefined, known: RuleRollout | undefined): ReadonlyMap<string, number> {
+  const now = sharesNow(aims, candidate, known)
   return new Map(aims.map(({ variant }, at) => [variant, now[at] ?? 0]))
 }
 
