@@ -54,17 +54,16 @@ export function refuting(p: number, n: number, alpha: number, sign: 1 | -1): num
 }
 
 /**
- * Where `beyond` stops to be positive, to a hundred-thousandth of the way, on the side where it is (the method of
+ * Where `beyond` stops to be positive, to a hundred-thousandth of itself, on the side where it is (the method of
  * Illinois: by the chord, with the weight of an end that stays put halved).
  */
 function edge(positive: number, negative: number, beyond: (at: number) => number): number {
   let [inside, outside] = [positive, negative]
   let [above, below] = [beyond(inside), beyond(outside)]
-  const near = Math.abs(positive - negative) * 1e-5
   let stayed = 0
-  for (let i = 0; i < 60 && Math.abs(inside - outside) > near; i++) {
+  for (let i = 0; i < 80 && Math.abs(inside - outside) > 1e-5 * Math.max(inside, outside); i++) {
     // Every fourth time by halves, so that it ends whatever the curve.
-    const at = i % 4 === 3 ? (inside + outside) / 2 : inside + (outside - inside) * above / (above - below)
+    const at = i % 4 === 3 ? middle(inside, outside) : inside + (outside - inside) * above / (above - below)
     const value = beyond(at)
     if (value >= 0) {
       if (stayed === 1) below /= 2
@@ -75,6 +74,12 @@ function edge(positive: number, negative: number, beyond: (at: number) => number
     }
   }
   return inside
+}
+
+/** Of the exponents where the two are far apart: from 1 to one in a hundred millions it is a long way by halves. */
+function middle(a: number, b: number): number {
+  const [small, large] = a < b ? [a, b] : [b, a]
+  return large > 4 * small ? Math.sqrt(large * Math.max(small, 1e-15)) : (small + large) / 2
 }
 
 export function proportion(events: number, n: number): Sequence {

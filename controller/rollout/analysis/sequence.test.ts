@@ -39,7 +39,13 @@ test('bounds of a proportion keep to their order, with any numbers', () => {
     const { value, low, high } = proportion(n * share, n)
     assert.ok(low(alpha) >= 0 && low(alpha) <= value + 1e-12 && value <= high(alpha) + 1e-12 && high(alpha) <= 1, `${low(alpha)} ${value} ${high(alpha)}`)
     assert.ok(low(alpha / 10) <= low(alpha) + 1e-9 && high(alpha / 10) >= high(alpha) - 1e-9)
-  }), { numRuns: 300 })
+  }), { numRuns: 300, examples: [[112_061_288, 8.635529253318529e-8, 0.05]] })
+})
+
+test('bounds of a rare thing are of its own size', () => {
+  const { value, low, high } = proportion(10, 1e8)
+  assert.ok(low(0.05) > value / 10 && high(0.05) < value * 10, `${low(0.05)} ${value} ${high(0.05)}`)
+  assert.ok(proportion(0, 1e8).high(0.05) < 1e-6, String(proportion(0, 1e8).high(0.05)))
 })
 
 test('nothing measured refutes nothing', () => {
