@@ -42,6 +42,6 @@ export async function controller(options: Options<'controller'>): Promise<number
   })
   return untilEnd(async () => {
     await running.close()
-    log.flush()
+    await log.flush()
   }, running.started)
 }

@@ -55,6 +55,6 @@ export async function dataplane(options: Options<'dataplane'>): Promise<number> 
   return untilEnd(async () => {
     await proxy.drain({ delay: options.drainDelay, timeout: options.drainTimeout })
     await forget()
-    log.flush()
+    await log.flush()
   })
 }

@@ -47,7 +47,7 @@ export async function startServing(options: ServeOptions): Promise<Served> {
     async end() {
       await proxy.drain({ delay: options.drainDelay, timeout: options.drainTimeout })
       await controller.close()
-      log.flush()
+      await log.flush()
     },
   }
 }

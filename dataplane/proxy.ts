@@ -205,7 +205,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     await runtime.close()
     await audit.close()
     await limiter.close()
-    log.flush()
+    await log.flush()
   }
 
   try {

@@ -36,7 +36,7 @@ const rules = [
 const table = withKeys(active('1', [route({ rules })], { 'ml/s:80': [Number(backend)] }), keySet('ml', { 'bench-key': { groups: ['research'], tier: 'pro' } }))
 const loopback = { host: '127.0.0.1', port: 0 }
 const proxy = await startProxy({
-  http: loopback, log: createLog({ level: 'warn', sink: { write: (_text, done) => done(), sync() {} } }), tableAge: () => 0,
+  http: loopback, log: createLog({ level: 'warn', sink: { write: (_text, done) => done() } }), tableAge: () => 0,
   boot: (activate) => {
     activate(table)
     return Promise.resolve()

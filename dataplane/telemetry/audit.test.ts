@@ -91,6 +91,6 @@ test('what is held when the process ends is written', async (t) => {
   const path = join(folder(t), 'audit')
   const { lines } = await opened(t, path)
   lines.hold('last\n')
-  lines.flush()
+  await lines.flush()
   assert.equal(readFileSync(path, 'utf8'), 'last\n')
 })

@@ -75,7 +75,7 @@ export async function openAudit({ file, log, bytesMax }: AuditOptions): Promise<
     failing: () => failing,
     async close() {
       process.off('SIGHUP', reopen)
-      lines?.flush()
+      await lines?.flush()
       await sink?.close()
     },
   }

@@ -1,4 +1,3 @@
-import { fsyncSync, writeSync } from 'node:fs'
 import { open, rename, stat, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Sink } from './lines.ts'
@@ -50,14 +49,6 @@ export async function openAuditFile(path: string, max = bytesMax): Promise<Audit
   return {
     write(text, ended, durable) {
       void put(text, durable).then(ended)
-    },
-    sync(text) {
-      try {
-        writeSync(file.handle.fd, text)
-        fsyncSync(file.handle.fd)
-      } catch {
-        // The process ends; there is nobody to tell.
-      }
     },
     reopen() {
       stale = true

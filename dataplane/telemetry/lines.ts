@@ -1,12 +1,8 @@
-import { write, writeSync } from 'node:fs'
+import { write } from 'node:fs'
 
-/**
- * Where lines go. `durable`: it calls back only once they are on disk, as far as there is one. `sync` does not return
- * before they are gone.
- */
+/** Where lines go, one write at a time. `durable`: it calls back only once they are on disk, as far as there is one. */
 export type Sink = Readonly<{
   write(text: string, done: (error?: Error) => void, durable: boolean): void
-  sync(text: string): void
 }>
 
 /** Lines on their way out. One writer a sink: two would cut each other's lines. */
@@ -15,8 +11,12 @@ export type Lines = Readonly<{
   hold(line: string): boolean
   /** Out with it: resolves once it is durable, or false where it cannot be. */
   settle(line: string): Promise<boolean>
-  /** Puts out what is held, now; for the end of the process. */
-  flush(): void
+  /**
+   * For the end of the process: begins to put out what is held, and resolves once it is out, or a reader that does not
+   * keep up has had its time. Behind the write under way, of which nobody can tell how far it has come: what went out
+   * past it would stand in the middle of one of its lines.
+   */
+  flush(): Promise<void>
 }>
 
 export type LinesOptions = Readonly<{
@@ -32,6 +32,8 @@ const flushAfter = 50
 const flushAt = 60_000
 /** Characters held for a reader that does not keep up; beyond it, lines are dropped and counted. */
 const heldMax = 8 * 1024 * 1024
+/** How long the end of the process waits for a reader. Milliseconds. */
+const flushMax = 1000
 
 /**
  * Lines are gathered for a moment and written without blocking: a slow reader must not stop traffic. Those that are
@@ -44,6 +46,7 @@ export function createLines({ sink, notice, onWritten = () => {} }: LinesOptions
   let writing = false
   let timer: NodeJS.Timeout | undefined
   let waiting: ((settled: boolean) => void)[] = []
+  const emptied: (() => void)[] = []
 
   function drain(): void {
     timer = undefined
@@ -59,6 +62,7 @@ export function createLines({ sink, notice, onWritten = () => {} }: LinesOptions
       onWritten(error)
       for (const settled of waiters) settled(error === undefined)
       if (held.length > 0) drain()
+      else for (const resolve of emptied.splice(0)) resolve()
     }, waiters.length > 0)
   }
 
@@ -96,9 +100,15 @@ export function createLines({ sink, notice, onWritten = () => {} }: LinesOptions
     },
     flush() {
       clearTimeout(timer)
-      timer = undefined
-      if (held.length > 0) sink.sync(take())
-      for (const settled of waiting.splice(0)) settled(true)
+      drain()
+      if (!writing) return Promise.resolve()
+      return new Promise((resolve) => {
+        const late = setTimeout(resolve, flushMax)
+        emptied.push(() => {
+          clearTimeout(late)
+          resolve()
+        })
+      })
     },
   }
 }
@@ -118,12 +128,5 @@ export const stdout: Sink = {
       else put(from + written)
     })
     put(0)
-  },
-  sync(text) {
-    try {
-      writeSync(1, text)
-    } catch {
-      // The reader has gone; there is nobody to tell.
-    }
   },
 }

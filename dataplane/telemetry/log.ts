@@ -19,8 +19,8 @@ export interface Log {
   settle(message: string, fields?: Fields): Promise<boolean>
   /** Whole lines of another process, as they are. */
   pass(lines: string): void
-  /** Puts out what is held, now; for the end of the process. */
-  flush(): void
+  /** For the end of the process: resolves once what is held is out, or its reader has had its time. */
+  flush(): Promise<void>
 }
 
 export type LogOptions = Readonly<{ level?: Level; sink?: Sink; now?: () => number }>

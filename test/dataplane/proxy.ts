@@ -9,8 +9,7 @@ export type TestProxy = Proxy & Readonly<{ activate: Activate; url: string; line
 /** A proxy on free ports until the test ends, its log in memory. */
 export async function testProxy(t: TestContext, table?: Active, options: Partial<ProxyOptions> = {}): Promise<TestProxy> {
   let text = ''
-  const keep = (more: string) => { text += more }
-  const log = createLog({ sink: { write: (more, done) => { keep(more); done() }, sync: keep } })
+  const log = createLog({ sink: { write: (more, done) => { text += more; done() } } })
   const free = { host: '127.0.0.1', port: 0 }
   let activate: Activate = () => []
   const boot = (given: Activate) => {
@@ -24,7 +23,7 @@ export async function testProxy(t: TestContext, table?: Active, options: Partial
     if (refused.length > 0) throw new Error(JSON.stringify(refused))
   }
   const all = () => {
-    log.flush()
+    void log.flush()
     return text
   }
   return {
