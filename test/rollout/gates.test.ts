@@ -1,35 +1,14 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { Agent, get } from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
-import test, { type TestContext } from 'node:test'
+import test from 'node:test'
+import { until } from '../cluster/wait.ts'
 import { eventually, httpUpstream } from '../dataplane/sockets.ts'
 import { serviceAt } from '../manifests.ts'
+import { startServe } from '../servers/serve.ts'
 
 /** Gates, from the requests of callers to the shares in force: one process, as users run it, and one with workers. */
-
-const bin = join(import.meta.dirname, '../../cli/modelroute.js')
-
-async function serve(t: TestContext, file: string, ...args: string[]): Promise<{ http: string; control: string }> {
-  const child = spawn(process.execPath, [bin, 'serve', '-f', file, '--host', '127.0.0.1', ...['http', 'admin', 'control'].flatMap((port) => [`--${port}-port`, '0']), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
-  t.after(async () => {
-    child.kill('SIGKILL')
-    await once(child, 'exit')
-  })
-  const urls = new Map<string, string>()
-  for await (const text of createInterface({ input: child.stdout })) {
-    const { msg, name, url } = JSON.parse(text) as Record<string, string>
-    if (msg === 'listening') urls.set(name ?? '', url ?? '')
-    if (urls.has('http') && urls.has('control')) break
-  }
-  child.stdout.resume()
-  return { http: urls.get('http') ?? '', control: urls.get('control') ?? '' }
-}
 
 const manifests = (stable: number, canary: number, hook: number, weights: readonly [number, number]) => [
   serviceAt('one', stable), serviceAt('two', canary),
@@ -75,15 +54,16 @@ for (const workers of [1, 2]) {
     const hook = await httpUpstream(t, (request, response) => {
       request.setEncoding('utf8').on('data', (text: string) => asked.push(text)).on('end', () => response.end('{"value": 0.1}'))
     })
-    const folder = mkdtempSync(join(tmpdir(), 'gates-'))
-    t.after(() => rmSync(folder, { recursive: true }))
-    const file = join(folder, 'routes.yaml')
-    writeFileSync(file, manifests(stable, canary, hook, [100, 0]))
-    const { http, control } = await serve(t, file, '--workers', String(workers))
+    const gateway = await startServe(manifests(stable, canary, hook, [100, 0]), '--workers', String(workers))
+    const { http = '', control = '' } = gateway.urls
 
     const agent = new Agent({ keepAlive: true, maxSockets: 4 })
     const ended = new AbortController()
-    t.after(() => { ended.abort(); agent.destroy() })
+    t.after(async () => {
+      ended.abort()
+      agent.destroy()
+      await gateway.stop()
+    })
     const ask = (path: string) => new Promise<void>((resolve) => {
       get(http + path, { agent }, (response) => response.resume().on('end', resolve)).on('error', () => resolve())
     })
@@ -95,24 +75,21 @@ for (const workers of [1, 2]) {
     }
     void Promise.all([traffic(), traffic()])
 
-    writeFileSync(file, manifests(stable, canary, hook, [0, 100]))
-    const until = async (name: string, holds: (status: Status) => boolean): Promise<Status> => {
-      for (;;) {
-        const status = await statusOf(control, name)
-        if (status && holds(status)) return status
-        await sleep(20)
-      }
-    }
+    writeFileSync(gateway.file, manifests(stable, canary, hook, [0, 100]))
+    const inPhase = (name: string, phase: string) => until(`${name} to be ${phase}`, async () => {
+      const status = await statusOf(control, name)
+      return status?.phase === phase ? status : undefined
+    }, { every: 20 })
     await eventually(() => failing > 0)
     const since = performance.now()
-    const aborted = await until('bad', ({ phase }) => phase === 'Aborted')
+    const aborted = await inPhase('bad', 'Aborted')
     const took = performance.now() - since
     t.diagnostic(`aborted after ${took.toFixed(0)} ms`)
     assert.match(aborted.message, /error-rate FAILS: 0\.\d+ \(0\.\d+ to 0\.\d+\), at most 0\.01; p50-latency/)
     assert.equal(aborted.backends.find(({ variant }) => variant === 'canary')?.effectiveWeight, 0)
     // Two intervals, a second until what was counted is told, and as much again for a machine that has other things to do.
     assert.ok(took < 6000, `${took} ms`)
-    const done = await until('good', ({ phase }) => phase === 'Stable')
+    const done = await inPhase('good', 'Stable')
     assert.equal(done.backends.find(({ variant }) => variant === 'canary')?.effectiveWeight, 1_000_000)
     const { route, gate, variant } = JSON.parse(asked[0] ?? '{}') as Record<string, string>
     assert.deepEqual([route, gate, variant], ['default/good', 'opinion', 'canary'])
