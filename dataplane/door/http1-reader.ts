@@ -1,6 +1,7 @@
 import type { BodyLength } from '../pipeline/exchange.ts'
 import { failure, type Failure } from '../pipeline/errors.ts'
 import { known, Kind } from '../pipeline/headers.ts'
+import { hexadecimal, sizeDigitsMax, sizeLineMax } from '../protocols/chunks.ts'
 import { headBytesMax, parseHead, parseLines, type Head } from './http1-head.ts'
 
 /** What was sent is no request, or not the body that its head had announced. Nothing after it can be trusted. */
@@ -23,12 +24,8 @@ export type RequestSink = Readonly<{
 
 /** Characters of a head that is kept to compare the next with: many clients say the same again and again. */
 const rememberedMax = 2048
-/** Hexadecimal digits of a chunk's size: more is no number that could be counted exactly. */
-const sizeDigitsMax = 12
 /** Its extensions are names, alone or with a word or a quoted text (RFC 9112 section 7.1.1). */
 const sizeLine = /^(?<digits>[0-9A-Fa-f]{1,12})(?:;[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|"[\t\x20\x21\x23-\x5b\x5d-\x7e]*"))?)*$/
-/** Of a chunk's line, its extensions included, which nobody knows (CVE-2024-22019). */
-const sizeLineMax = 1024
 
 /** What can become no request is not waited for: a line that is not ended by CR LF, a beginning that is no method. */
 const misbroken = /[^\r]\n|\r[^\n]/
@@ -200,11 +197,4 @@ function framed(lines: readonly string[]): boolean {
     if (kind === Kind.contentLength || kind === Kind.transferEncoding || kind === Kind.lookalike) return true
   }
   return false
-}
-
-function hexadecimal(byte: number | undefined): number {
-  if (byte === undefined) return -1
-  if (byte >= 48 && byte <= 57) return byte - 48
-  const letter = byte | 32
-  return letter >= 97 && letter <= 102 ? letter - 87 : -1
 }

@@ -1,3 +1,4 @@
+import { hexadecimal, sizeDigitsMax, sizeLineMax } from '../protocols/chunks.ts'
 import { BadAnswer, impure, linesOf, parseHead, type AnswerHead } from './http1-answer-head.ts'
 
 /** Who gets the answer. A piece of the body is only lent: its bytes change after the call. */
@@ -11,9 +12,6 @@ export type AnswerSink = Readonly<{
 const headMax = 16_384
 /** 1xx answers before the one that was asked for. */
 const interimMax = 100
-/** Hexadecimal digits of a chunk's size: more is no number that could be counted exactly. */
-const sizeDigitsMax = 12
-const sizeLineMax = 1024
 
 const Reading = { head: 0, length: 1, untilClose: 2, chunkSize: 3, chunk: 4, chunkEnd: 5, trailers: 6, done: 7 } as const
 type Reading = (typeof Reading)[keyof typeof Reading]
@@ -182,11 +180,4 @@ export class AnswerReader {
     this.#end(rest.text === '' ? [] : linesOf(rest.text, 2))
     return rest.next
   }
-}
-
-function hexadecimal(byte: number | undefined): number {
-  if (byte === undefined) return -1
-  if (byte >= 48 && byte <= 57) return byte - 48
-  const letter = byte | 32
-  return letter >= 97 && letter <= 102 ? letter - 87 : -1
 }
