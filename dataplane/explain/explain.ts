@@ -40,7 +40,7 @@ export function readQuestion(text: string): Question | string {
   return URL.canParse(parsed.output.url, 'http://localhost') ? parsed.output : 'url: neither an address nor a path'
 }
 
-export type Step = Readonly<{ filter: string; verdict: 'pass' | 'refuse'; why: string }>
+export type Step = Readonly<{ filter: string; verdict: 'pass' | 'answer' | 'refuse'; why: string }>
 
 /** What the gateway would do. `code`: of the error that it would answer with; absent where a backend would be asked. */
 export type Explanation = Readonly<{
@@ -116,8 +116,11 @@ async function run(exchange: Exchange, rule: BuiltRule): Promise<Omit<Explanatio
   for (const filter of rule.filters) {
     const refused = await filter(exchange)
     const name = rule.filterNames[steps.length] ?? ''
+    const why = exchange.explaining?.get(name) ?? ''
+    // Nobody starts the way: it is only told that there is one.
+    if (refused !== undefined && 'start' in refused) return { steps: [...steps, { filter: name, verdict: 'answer', why }] }
     if (refused !== undefined) return { code: refused.code, steps: [...steps, refusal(name, refused)] }
-    steps.push({ filter: name, verdict: 'pass', why: exchange.explaining?.get(name) ?? '' })
+    steps.push({ filter: name, verdict: 'pass', why })
   }
   const variant = chooseVariant(exchange, rule)
   if (variant === undefined) return { code: 'no_endpoints', steps: [...steps, { filter: 'split', verdict: 'refuse', why: 'no backend takes requests' }] }

@@ -2,7 +2,7 @@ import type { Route, Rule } from '../../table/route.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import type { Mirrors } from '../mirror/mirrors.ts'
 import type { Failure } from '../pipeline/errors.ts'
-import type { Exchange } from '../pipeline/exchange.ts'
+import type { Exchange, Way } from '../pipeline/exchange.ts'
 import type { Authenticators } from '../pipeline/principal.ts'
 import type { Audit } from '../telemetry/audit.ts'
 import type { LimitTally } from '../telemetry/limits.ts'
@@ -10,8 +10,8 @@ import type { Measurements } from '../telemetry/measurements.ts'
 import type { Vault } from '../vault.ts'
 import type { BackendTokens } from './backend_credentials/tokens.ts'
 
-/** Undefined lets it pass. */
-export type Outcome = Failure | undefined
+/** Undefined lets it pass; a way answers it in place of the backends. */
+export type Outcome = Failure | Way | undefined
 
 /**
  * Runs once a request, before a backend is chosen. It answers at once wherever it can: only one that must wait for the

@@ -4,8 +4,9 @@ import type { Members } from '../protocols/json.ts'
 import type { NamedModel } from '../protocols/model.ts'
 import type { Standing } from '../limits/limiter.ts'
 import type { Series } from '../telemetry/series.ts'
+import type { AnswerHandler } from '../upstream/dispatch.ts'
 import type { DoorRequest, DoorResponse } from './door.ts'
-import type { ErrorCode } from './errors.ts'
+import type { ErrorCode, Failure } from './errors.ts'
 import { ExchangeFacts } from './facts.ts'
 import type { Geo } from './geo.ts'
 import { valueOf, type FlatHeaders } from './headers.ts'
@@ -50,6 +51,12 @@ export type Way = Readonly<{
 export type HeadTap = (status: number, headers: FlatHeaders) => void
 /** Sees each piece of a backend's answer on its way. */
 export type DataTap = (chunk: Buffer) => void
+
+/**
+ * Stands before whoever gets an answer, and may hold it, change it or refuse it. `refuse` ends the request with an error
+ * where nothing has gone out yet, and breaks the answer off where something has; `cause` is for the log.
+ */
+export type Stage = (to: AnswerHandler, refuse: (why: Failure, cause: string) => void) => AnswerHandler
 
 /** Puts something else in the place of a backend's answer, piece by piece; `end` gives what is left at its end. */
 export type BodyRewrite = Readonly<{ data(chunk: Buffer): Buffer; end(): Buffer }>
@@ -117,6 +124,8 @@ export class Exchange implements Matchable {
   bodyTap: ((chunk: Buffer | undefined, lent: boolean) => void) | undefined
   /** Set by a head tap at the latest, which takes the length out of the headers. */
   rewrite: BodyRewrite | undefined
+  /** What an answer goes through on its way out; the first stands nearest to the client. */
+  stages: Stage[] | undefined
   upstreamStartedAt = 0
   firstByteAt = 0
   upstreamEndedAt = 0

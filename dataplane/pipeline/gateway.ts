@@ -213,7 +213,8 @@ function runFilters(exchange: Exchange, filters: BuiltRule['filters'], from: num
 function leave(exchange: Exchange, rule: BuiltRule, refused: Outcome, opened: Opened | undefined): Way | Failure | Promise<Way | Failure> {
   const variant = refused === undefined ? chooseVariant(exchange, rule) : exchange.variant
   if (refused !== undefined || variant === undefined) {
-    exchange.series = rule.series(exchange.asked, variant)
+    if (variant === undefined) exchange.series = rule.series(exchange.asked, variant)
+    else assign(exchange, rule, variant)
     return refused ?? failure('no_endpoints', 'No backend of this route takes requests.')
   }
   assign(exchange, rule, variant)

@@ -1,6 +1,6 @@
 import { readBody } from '../pipeline/body.ts'
 import { failure, requestTooLarge, type ErrorCode, type Failure } from '../pipeline/errors.ts'
-import type { Exchange } from '../pipeline/exchange.ts'
+import type { Exchange, Stage } from '../pipeline/exchange.ts'
 import type { Proof } from '../filters/backend_credentials/proof.ts'
 import { isPlainValue, removeHeader, type FlatHeaders } from '../pipeline/headers.ts'
 import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
@@ -17,10 +17,13 @@ export type Destination = Readonly<{
   backend: Backend
   /** All is sent over HTTP/2, and not only gRPC. */
   http2: boolean
+  method: string
   path: string
   headers: FlatHeaders
   /** What goes to this variant in place of the request's own body. */
   body: Buffer | undefined
+  /** What its answers go through before any other stage: they are brought into the form that the caller speaks. */
+  stage: Stage | undefined
 }>
 
 /** Everything that is said of a request by its variant: in its answer, the log and the metrics. */
@@ -96,7 +99,7 @@ function destined(
   const authority = (target.kind === 'group' ? target.host : undefined) ?? received.authority
   if (authority !== '') headers.push('host', authority)
   if (bodyLength !== 'chunked' && bodyLength > gatherMax) headers.push('content-length', String(bodyLength))
-  const to: Destination = { rule, variant, backend, http2: target.kind === 'group' && target.http2, path: path + received.query, headers, body }
+  const to: Destination = { rule, variant, backend, http2: target.kind === 'group' && target.http2, method: received.method, path: path + received.query, headers, body, stage: undefined }
   if (prove === undefined) return to
   const proof = prove()
   return proof instanceof Promise ? proof.then((settled) => proven(exchange, to, settled)) : proven(exchange, to, proof)

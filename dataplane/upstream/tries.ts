@@ -109,9 +109,9 @@ export class Tries implements Trier {
   }
 
   #send(attempt: Attempt): void {
-    const { path, headers, http2, body } = this.#to
+    const { method, path, headers, http2, body } = this.#to
     this.#sender.prepare(this.#to)
-    attempt.start({ path, method: this.#exchange.method, headers, body: body ?? this.#sender.body() }, this.#grpc || http2)
+    attempt.start({ path, method, headers, body: body ?? this.#sender.body() }, this.#grpc || http2)
   }
 
   #hedge(): void {
