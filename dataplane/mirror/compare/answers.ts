@@ -1,7 +1,6 @@
-import { promisify } from 'node:util'
-import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib'
 import type { FlatHeaders } from '../../pipeline/headers.ts'
 import { valueOf } from '../../pipeline/headers.ts'
+import { isPlain, unpacked } from '../../protocols/encodings.ts'
 import { isGrpc } from '../../protocols/grpc.ts'
 import { protocolOf, type Protocol } from '../../protocols/path.ts'
 import { Findings, type Difference, type Labels } from './findings.ts'
@@ -52,7 +51,7 @@ export async function compareAnswers(
   if (one === 'failed') return { result: 'skipped', why: 'caller_failed' }
   if (one !== other) return { result: 'mismatch', differences: [{ place: 'status', kind: 'status', count: 1 }], count: 1 }
   if (one !== 'ok') return { result: 'match', differences: [], count: 0 }
-  const [a, b] = await Promise.all([unpacked(caller), unpacked(copy)])
+  const [a, b] = await Promise.all([unpackedOf(caller), unpackedOf(copy)])
   if (typeof a === 'string' || typeof b === 'string') return { result: 'skipped', why: typeof a === 'string' ? a : typeof b === 'string' ? b : 'encoding' }
   const findings = new Findings()
   try {
@@ -80,22 +79,10 @@ function classOf({ status, headers, grpcStatus }: Answered): string {
   return told === '0' ? 'ok' : ['2', '4', '13', '14', '15'].includes(told) ? 'failed' : `grpc ${told}`
 }
 
-const options = { maxOutputLength: answerMax }
-const unpackers: ReadonlyMap<string, (packed: Buffer) => Promise<Buffer>> = new Map([
-  ['gzip', (packed: Buffer) => promisify(gunzip)(packed, options)],
-  ['deflate', (packed: Buffer) => promisify(inflate)(packed, options)],
-  ['br', (packed: Buffer) => promisify(brotliDecompress)(packed, options)],
-  ['zstd', (packed: Buffer) => promisify(zstdDecompress)(packed, options)],
-])
-
 /** In another thread: zlib's own. */
-async function unpacked({ headers, body }: Answered): Promise<Buffer | Skipped> {
-  const encoding = valueOf(headers, 'content-encoding') ?? 'identity'
-  if (encoding === 'identity') return body
-  const unpack = unpackers.get(encoding)
-  if (unpack === undefined) return 'encoding'
-  return unpack(body).catch((error: unknown) =>
-    (error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE' ? 'too_large' : 'encoding'))
+async function unpackedOf({ headers, body }: Answered): Promise<Buffer | Skipped> {
+  const encoding = valueOf(headers, 'content-encoding') ?? ''
+  return isPlain(encoding) ? body : unpacked(body, encoding, answerMax)
 }
 
 type Pair<T> = readonly [T, T]
