@@ -1,8 +1,9 @@
 import type { ActiveHealth, ServedModel } from '../../table/resilience.ts'
 import { valueOf, type FlatHeaders } from '../pipeline/headers.ts'
+import { framed, onlyMessage } from '../protocols/grpc_frames.ts'
+import { FieldReader, MessageWriter } from '../protocols/protobuf.ts'
 import { pathOfV1 } from '../protocols/v1.ts'
 import { pathOfV2 } from '../protocols/v2.ts'
-import { framed, messageOf, numberIn, textField } from './protobuf.ts'
 
 /** What an endpoint answered; names and values of the headers and trailers as they came. */
 export type Answer = Readonly<{ status: number; headers: readonly string[]; trailers: readonly string[]; body: Buffer }>
@@ -87,7 +88,7 @@ const grpc = (path: string, message: Buffer, fault: (message: Buffer) => string 
     const status = valueOf(answer.trailers, 'grpc-status') ?? valueOf(answer.headers, 'grpc-status')
     if (answer.status !== 200) return `it answered ${answer.status}`
     if (status !== '0') return `it answered with gRPC status ${/^\d{1,2}$/.test(status ?? '') ? status : 'unknown'}`
-    const inside = messageOf(answer.body)
+    const inside = onlyMessage(answer.body)
     return inside === undefined ? 'its answer is no message of gRPC' : fault(inside)
   },
 })
@@ -99,6 +100,15 @@ function healthOfServer(): Question {
 
 /** The Open Inference Protocol: `ModelReadyRequest` is name (1) and version (2), `ModelReadyResponse.ready` is field 1. */
 function readinessByGrpc(name: string, version: string | undefined): Question {
-  const message = Buffer.concat([textField(1, name), ...(version === undefined ? [] : [textField(2, version)])])
-  return grpc('/inference.GRPCInferenceService/ModelReady', message, (answer) => numberIn(answer, 1) === 1 ? undefined : 'the model is not ready')
+  const message = new MessageWriter().text(1, name)
+  if (version !== undefined) message.text(2, version)
+  return grpc('/inference.GRPCInferenceService/ModelReady', message.whole(), (answer) => numberIn(answer, 1) === 1 ? undefined : 'the model is not ready')
+}
+
+/** A number, boolean or enum field, 0 where the message does not have it; undefined where it is no message. */
+function numberIn(message: Buffer, wanted: number): number | undefined {
+  const fields = new FieldReader(message)
+  let found = 0
+  while (fields.next()) if (fields.field === wanted && fields.wire === 0) found = fields.number
+  return fields.broken ? undefined : found
 }

@@ -1,3 +1,5 @@
+import { onlyMessage } from '../../protocols/grpc_frames.ts'
+import { FieldReader, varintAt, varintMax } from '../../protocols/protobuf.ts'
 import { rawValues, type Tensor, type Tensors } from './tensors.ts'
 
 /**
@@ -39,19 +41,13 @@ const bytesContents = 8
 /** Longer lists of varints take too long to read in one go; servers put what is large into `raw_output_contents`. Bytes. */
 const varintsMax = 65_536
 
-/** The one message of a unary answer (gRPC over HTTP/2: a flag and the length before it); a compressed one is not read. */
-export function onlyMessage(body: Buffer): Buffer | undefined {
-  if (body.length < 5 || body[0] !== 0 || body.readUInt32BE(1) !== body.length - 5) return undefined
-  return body.subarray(5)
-}
-
 function tensorOf(bytes: Buffer): Tensor | undefined {
   const tensor = { name: '', datatype: '', shape: [] as number[] }
   let values: Tensor['values'] = []
   const ok = fieldsOf(bytes, (field, value, number) => {
     if (field === name && value) tensor.name = value.toString()
     else if (field === datatype && value) tensor.datatype = value.toString()
-    else if (field === shape) tensor.shape.push(...(value ? varintsOf(value, false) ?? [] : [Number(number)]))
+    else if (field === shape) tensor.shape.push(...(value ? varintsOf(value, false) ?? [] : [number]))
     else if (field === contents && value) {
       const listed = listedIn(value)
       if (listed === undefined) return false
@@ -85,48 +81,24 @@ function varintsOf(bytes: Buffer, signed: boolean): number[] | undefined {
   for (let at = 0; at < bytes.length;) {
     const read = varintAt(bytes, at)
     if (read === undefined) return undefined
-    found.push(Number(signed ? BigInt.asIntN(64, read.value) : read.value))
+    // Of negative ones all ten bytes stand there.
+    found.push(signed && read.end - at === varintMax ? negative(bytes, at) : read.value)
     at = read.end
   }
   return found
 }
 
-function varintAt(bytes: Buffer, from: number): { value: bigint; end: number } | undefined {
+function negative(bytes: Buffer, from: number): number {
   let value = 0n
-  for (let at = from, shift = 0n; at < bytes.length && shift < 70n; at++, shift += 7n) {
-    const byte = bytes[at] ?? 0
-    value |= BigInt(byte & 0x7f) << shift
-    if (byte < 0x80) return { value, end: at + 1 }
-  }
-  return undefined
+  for (let i = 0; i < varintMax; i++) value |= BigInt((bytes[from + i] ?? 0) & 0x7f) << BigInt(7 * i)
+  return Number(BigInt.asIntN(64, value))
 }
 
-/**
- * Each field of a message: the bytes of one that has a length, the number of a varint. False: it is no message, or
- * `take` is not content.
- */
-function fieldsOf(bytes: Buffer, take: (field: number, value: Buffer | undefined, number: bigint) => boolean): boolean {
-  for (let at = 0; at < bytes.length;) {
-    const tag = varintAt(bytes, at)
-    if (tag === undefined) return false
-    const [field, type] = [Number(tag.value >> 3n), Number(tag.value & 7n)]
-    at = tag.end
-    let value: Buffer | undefined
-    let number = 0n
-    if (type === 0 || type === 2) {
-      const read = varintAt(bytes, at)
-      if (read === undefined) return false
-      at = read.end
-      number = read.value
-      if (type === 2) {
-        const length = Number(number)
-        if (at + length > bytes.length) return false
-        value = bytes.subarray(at, at + length)
-        at += length
-      }
-    } else if (type === 1 || type === 5) at += type === 1 ? 8 : 4
-    else return false
-    if (at > bytes.length || !take(field, value, number)) return false
+/** Each field of a message. False: it is no message, or `take` is not content. */
+function fieldsOf(bytes: Buffer, take: (field: number, value: Buffer | undefined, number: number) => boolean): boolean {
+  const fields = new FieldReader(bytes)
+  while (fields.next()) {
+    if (!take(fields.field, fields.wire === 2 ? fields.value : undefined, fields.wire === 0 ? fields.number : 0)) return false
   }
-  return true
+  return !fields.broken
 }
