@@ -126,6 +126,8 @@ export class Exchange implements Matchable {
   rewrite: BodyRewrite | undefined
   /** What an answer goes through on its way out; the first stands nearest to the client. */
   stages: Stage[] | undefined
+  /** Of a call that the gateway makes itself: takes an error in place of an answer that would say it to a client. */
+  onFailure: ((why: Failure) => void) | undefined
   upstreamStartedAt = 0
   firstByteAt = 0
   upstreamEndedAt = 0

@@ -63,6 +63,10 @@ export function replyError(
 
 /** The same for a request that came as far as an exchange: recorded first, where its rule is strict about that. */
 export function refuseExchange(exchange: Exchange, why: Failure): void {
+  if (exchange.onFailure !== undefined) {
+    exchange.onFailure({ ...why, cause: exchange.cause })
+    return
+  }
   const commit = exchange.rule?.commit
   const canned = cannedFor(exchange, why)
   if (canned !== undefined) {

@@ -79,7 +79,7 @@ export class Answer implements AnswerHandler {
       this.#teller.refuse(failure('upstream_protocol', 'The backend answered with something that is not valid HTTP.'), 'header')
       return
     }
-    if (stream && this.#length === undefined) this.#events = EventTail.of(headers)
+    if (stream && this.#length === undefined && exchange.onFailure === undefined) this.#events = EventTail.of(headers)
     this.#teller.began(stream)
   }
 

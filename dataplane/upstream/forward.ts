@@ -62,8 +62,8 @@ export class Forwarding implements Way, Sender, Teller {
 
   start(): void {
     const { tick = Number.POSITIVE_INFINITY, budget, hedge } = this.#rule
-    const { startedAt } = this.#exchange
-    const first = Math.min(tick, this.#patience.limit - startedAt)
+    // It may have waited for its turn, or have been made within a request that is older.
+    const first = Math.min(tick, this.#patience.limit - performance.now())
     if (first < Number.POSITIVE_INFINITY) this.#timer = setTimeout(onTick, Math.max(0, Math.min(first, timerMax)), this)
     budget?.enter(hedge)
     if (this.#patience.unreadable) this.#fail(unreadable, '')

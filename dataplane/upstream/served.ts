@@ -1,5 +1,6 @@
 import { failure, type Failure } from '../pipeline/errors.ts'
 import type { Exchange, Way } from '../pipeline/exchange.ts'
+import { removeHeader } from '../pipeline/headers.ts'
 import { refuseExchange } from '../pipeline/reply.ts'
 import type { BuiltRule } from '../pipeline/rule.ts'
 import { Answer, type Teller } from './answer.ts'
@@ -7,7 +8,7 @@ import type { AnswerHandler, Controller } from './dispatch.ts'
 import { Recorded } from './recorded.ts'
 import { staged } from './staged.ts'
 
-/** An answer that no backend gives, whole. `headers` and `trailers`: names and values, one after the other. */
+/** An answer that no backend gives, whole. `headers` and `trailers`: names in lower case and values, one after the other. */
 export type Made = Readonly<{ status: number; headers: readonly string[]; body: Buffer; trailers?: readonly string[] }>
 
 /** Makes it. `signal`: nobody waits for it any more. Never rejects. */
@@ -62,7 +63,7 @@ export class Served implements Way, Teller, Controller {
     this.#answer = new Answer(exchange, this.#rule, this)
     const to = commit === undefined ? this.#answer : new Recorded(this.#answer, (why) => this.refuse(why, ''), exchange, commit)
     this.#handler = exchange.stages === undefined ? to : staged(to, exchange.stages, (why, cause) => this.refuse(why, cause))
-    this.#handler.onResponseStart(this, made.status, made.headers)
+    this.#handler.onResponseStart(this, made.status, measured(made, exchange.request.method))
     this.#pour()
   }
 
@@ -130,6 +131,15 @@ export class Served implements Way, Teller, Controller {
     if (received.expectsContinue && !exchange.continued) response.shouldKeepAlive = false
     refuseExchange(exchange, why)
   }
+}
+
+/** Its length is that of its body, whatever was said of it; behind trailers there can be none (RFC 9112 section 7.1.2). */
+function measured({ status, headers, body, trailers = [] }: Made, method: string): readonly string[] {
+  if (method === 'HEAD' || status === 204 || status === 304) return headers
+  const rest = [...headers]
+  removeHeader(rest, 'content-length')
+  if (trailers.length === 0) rest.push('content-length', String(body.length))
+  return rest
 }
 
 const unmade = failure('upstream_protocol', 'The answer could not be made.')
