@@ -88,6 +88,8 @@ const Variant = v.pipe(
     credentials: v.exactOptional(BackendCredentials),
     /** What to ask the server for, where it differs from what the request named. */
     model: v.exactOptional(v.pipe(v.strictObject({ name: v.exactOptional(text), version: v.exactOptional(text) }), v.readonly())),
+    /** What it speaks: what callers say otherwise is translated. Absent: nothing is looked at. */
+    protocol: v.exactOptional(v.picklist(['V1', 'V2', 'GRPC', 'OpenAI'])),
     /** What its endpoints are asked for, where the rule's active health is that of the model. */
     served: v.exactOptional(ServedModel),
   }),

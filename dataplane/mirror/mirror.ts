@@ -4,6 +4,8 @@ import { proofFor } from '../filters/backend_credentials/proof.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import { Kind, type FlatHeaders } from '../pipeline/headers.ts'
 import { renameModel } from '../protocols/path.ts'
+import { unsupported } from '../translate/translation.ts'
+import { isForeign } from '../upstream/translated.ts'
 import type { BuiltTarget } from '../upstream/groups.ts'
 import type { Upstream } from '../upstream/pool.ts'
 import { termsOf } from './compare/answers.ts'
@@ -17,6 +19,9 @@ export type Mirror = Readonly<{
   /** Begins a copy of this request, where it is one of those; the request itself goes on as if nothing were. */
   copy(exchange: Exchange): void
 }>
+
+/** Copies are not translated. */
+const untranslated = unsupported('The variant of the copies speaks another protocol.')
 
 /** A copy is given up after this, whatever its rule lets callers wait. Milliseconds. */
 const patienceMax = 60_000
@@ -64,7 +69,7 @@ export function buildMirror(
       }
       if (!tally.turn(percent)) return
       const { received } = exchange
-      const path = model === undefined ? received.path : renameModel(received.path, model)
+      const path = isForeign(exchange, variant.protocol) ? untranslated : model === undefined ? received.path : renameModel(received.path, model)
       const held = typeof path === 'string' ? admit(exchange) : 'unsupported'
       if (typeof held === 'string' || typeof path !== 'string') {
         tally.count(typeof held === 'string' ? held : 'unsupported')

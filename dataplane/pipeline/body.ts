@@ -4,6 +4,9 @@ import type { Exchange } from './exchange.ts'
 /** What a body may have where something must read it and the rule says nothing. */
 const readMax = 16 * 1024 * 1024
 
+/** Bytes of a body that must be read whole. @param limit the rule's own; infinite: it has none */
+export const readLimit = (limit: number): number => Number.isFinite(limit) ? limit : readMax
+
 /**
  * The whole body of the request, for a filter that must see it; what is sent on is then this. At once where it is
  * here already. The client sends the rest only once this is asked for, so a rule that does not ask reads nothing.
@@ -12,7 +15,7 @@ export function readBody(exchange: Exchange): Buffer | Failure | Promise<Buffer 
   const { received, rule } = exchange
   if (exchange.body !== undefined) return exchange.body
   if (received.bodyLength === 0) return (exchange.body = Buffer.alloc(0))
-  const max = rule !== undefined && Number.isFinite(rule.requestMax) ? rule.requestMax : readMax
+  const max = readLimit(rule?.requestMax ?? Number.POSITIVE_INFINITY)
   if (received.bodyLength !== 'chunked' && received.bodyLength > max) return requestTooLarge(max)
   return gather(exchange, max)
 }

@@ -23,6 +23,8 @@ export type BuiltVariant = Readonly<{
   /** Undefined where the target does not resolve. */
   backend: Backend | undefined
   model: Variant['model']
+  /** What is said otherwise is translated; undefined: nothing is looked at. */
+  protocol: Variant['protocol']
   /** What its backend is shown by the gateway; undefined: nothing. */
   prove: (() => Proof | Promise<Proof>) | undefined
 }>
@@ -46,6 +48,8 @@ export type BuiltRule = Readonly<{
   next: Next<BuiltVariant> | undefined
   /** Some variant has the model by another name, and may come after another one: a body that names it is read before the first. */
   renames: boolean
+  /** Some variant speaks a protocol of its own, and may come after another one: a body that it would need is read before the first. */
+  translates: boolean
   retry: Rule['retry']
   hedge: Rule['hedge']
   /** What retries and second requests may come to; undefined: there are none. */
@@ -90,6 +94,8 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
   const limits = Object.values(clocked)
   const seriesOf = seriesByMatch(route.id, rule.name, deps.series)
 
+  const fallsBack = new Set(rule.variants.map(({ priority }) => priority)).size > 1
+
   const steps = filters.flatMap(({ name, build }) => {
     const run = build({ route, rule }, deps.filterDeps)
     return run === undefined ? [] : [{ name, run }]
@@ -118,7 +124,8 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
       return position === undefined ? undefined : variants[position]
     },
     next: createNext(rule.variants, variants, deps.state.tiers),
-    renames: variants.some(({ model }) => model?.name !== undefined) && new Set(rule.variants.map(({ priority }) => priority)).size > 1,
+    renames: variants.some(({ model }) => model?.name !== undefined) && fallsBack,
+    translates: variants.some(({ protocol }) => protocol !== undefined) && fallsBack,
     retry: rule.retry,
     hedge: rule.hedge,
     budget: rule.retry === undefined && rule.hedge === undefined ? undefined : deps.state.budget,
@@ -144,10 +151,10 @@ function limitsOf(timeouts: Rule['timeouts']): Rule['timeouts'] {
 }
 
 function buildVariant(variant: Variant, route: Route, rule: Rule, { state, target: hold, balancing: deps, shielding, filterDeps }: RuleDeps): BuiltVariant {
-  const { name, model, credentials } = variant
+  const { name, model, protocol, credentials } = variant
   const prove = credentials && (() => proofFor(route.tenant, credentials, filterDeps))
   const target = hold(variant)
-  if (target.kind === 'unresolved') return { name, target, backend: undefined, model, prove }
+  if (target.kind === 'unresolved') return { name, target, backend: undefined, model, protocol, prove }
   const key = `${name} ${JSON.stringify(variant.target)}`
   let ofBackend = state.backends.get(key)
   if (ofBackend === undefined) {
@@ -157,7 +164,7 @@ function buildVariant(variant: Variant, route: Route, rule: Rule, { state, targe
   const { group, lacks, host } = target
   ofBackend.shield = shielding({ tenant: route.tenant, route: route.id, rule, variant, group, host }, ofBackend.shield)
   const balancing = createBalancing(rule.balance, ofBackend.turns, deps)
-  return { name, target, backend: new Backend({ group, lacks, balancing, state: ofBackend }), model, prove }
+  return { name, target, backend: new Backend({ group, lacks, balancing, state: ofBackend }), model, protocol, prove }
 }
 
 /** Made at first use: a rule has more matches times variants than are ever seen. */

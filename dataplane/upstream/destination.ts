@@ -9,19 +9,22 @@ import { renameModel } from '../protocols/path.ts'
 import type { Backend } from './backend.ts'
 import { gatherMax } from './body.ts'
 import { renameInBody } from './renamed.ts'
+import { isForeign, translate } from './translated.ts'
 
 /** Where a request goes, once its variant is chosen. */
 export type Destination = Readonly<{
   rule: BuiltRule
   variant: BuiltVariant
   backend: Backend
+  /** The backend is spoken to in gRPC: its answers say how it went in `grpc-status`. Undefined: as the caller does it. */
+  grpc: boolean | undefined
   /** All is sent over HTTP/2, and not only gRPC. */
   http2: boolean
   method: string
   path: string
   headers: FlatHeaders
-  /** What goes to this variant in place of the request's own body. */
-  body: Buffer | undefined
+  /** What goes to this variant in place of the request's own body; in pieces, or null: nothing. */
+  body: Buffer | readonly Buffer[] | null | undefined
   /** What its answers go through before any other stage: they are brought into the form that the caller speaks. */
   stage: Stage | undefined
 }>
@@ -71,6 +74,14 @@ export function destinationOf(exchange: Exchange, rule: BuiltRule, variant: Buil
     if (body instanceof Promise) return body.then((settled) => 'code' in settled ? settled : destinationOf(exchange, rule, variant))
     if ('code' in body) return body
   }
+  if (variant.protocol !== undefined || rule.translates) {
+    if (isForeign(exchange, variant.protocol)) return translated(exchange, rule, variant, backend)
+    if (rule.translates && exchange.body === undefined && rule.variants.some(({ protocol }) => isForeign(exchange, protocol))) {
+      const body = readBody(exchange)
+      if (body instanceof Promise) return body.then((settled) => 'code' in settled ? settled : destinationOf(exchange, rule, variant))
+      if ('code' in body) return body
+    }
+  }
   if (model?.name === undefined || model.version !== undefined || !namesModelInBody(path)) {
     return destined(exchange, rule, variant, backend, model === undefined ? path : renameModel(path, model), undefined)
   }
@@ -99,8 +110,23 @@ function destined(
   const authority = (target.kind === 'group' ? target.host : undefined) ?? received.authority
   if (authority !== '') headers.push('host', authority)
   if (bodyLength !== 'chunked' && bodyLength > gatherMax) headers.push('content-length', String(bodyLength))
-  const to: Destination = { rule, variant, backend, http2: target.kind === 'group' && target.http2, method: received.method, path: path + received.query, headers, body, stage: undefined }
-  if (prove === undefined) return to
+  const http2 = target.kind === 'group' && target.http2
+  const to: Destination = { rule, variant, backend, grpc: undefined, http2, method: received.method, path: path + received.query, headers, body, stage: undefined }
+  return prove === undefined ? to : withProof(exchange, to, prove)
+}
+
+async function translated(exchange: Exchange, rule: BuiltRule, variant: BuiltVariant, backend: Backend): Promise<Destination | Failure> {
+  const { target, prove } = variant
+  const told = await translate(exchange, rule, variant)
+  if ('code' in told) return told
+  const authority = (target.kind === 'group' ? target.host : undefined) ?? exchange.received.authority
+  if (authority !== '') told.headers.push('host', authority)
+  const to: Destination = { ...told, rule, variant, backend, http2: target.kind === 'group' && target.http2 }
+  return prove === undefined ? to : withProof(exchange, to, prove)
+}
+
+
+function withProof(exchange: Exchange, to: Destination, prove: NonNullable<BuiltVariant['prove']>): Destination | Failure | Promise<Destination | Failure> {
   const proof = prove()
   return proof instanceof Promise ? proof.then((settled) => proven(exchange, to, settled)) : proven(exchange, to, proof)
 }

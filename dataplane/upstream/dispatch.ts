@@ -1,8 +1,14 @@
 import type { FlatHeaders } from '../pipeline/headers.ts'
-import type { RequestBody } from './body.ts'
+import type { BodySink } from '../pipeline/door.ts'
+
+/** A body that is given as it is taken; `resume` after the sink said that it takes no more for the moment. */
+export interface BodySource {
+  flow(sink: BodySink): void
+  resume(): void
+}
 
 /** A request as it goes to a backend; its framing is the connection's to write. */
-export type Sent = Readonly<{ path: string; method: string; headers: FlatHeaders; body: Buffer | RequestBody | null }>
+export type Sent = Readonly<{ path: string; method: string; headers: FlatHeaders; body: Buffer | BodySource | null }>
 
 /** What the one who waits for an answer can do about it. */
 export interface Controller {

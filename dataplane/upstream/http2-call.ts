@@ -1,7 +1,6 @@
 import { constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
 import { isGrpc } from '../protocols/grpc.ts'
-import type { RequestBody } from './body.ts'
-import type { Controller, Handler, Sent } from './dispatch.ts'
+import type { BodySource, Controller, Handler, Sent } from './dispatch.ts'
 
 /** The server said that it did nothing with the request (RFC 9113 section 8.7), so anybody may have it. */
 export class StreamRefused extends Error {
@@ -136,7 +135,7 @@ export class Call implements Controller {
   }
 }
 
-const isStream = (body: Sent['body']): body is RequestBody => body !== null && !Buffer.isBuffer(body)
+const isStream = (body: Sent['body']): body is BodySource => body !== null && !Buffer.isBuffer(body)
 
 function headersOf({ path, method, headers, body }: Sent, scheme: string): string[] {
   const rest: string[] = []

@@ -5,6 +5,7 @@ import type { RequestBody } from './body.ts'
 import type { Destination } from './destination.ts'
 import { ConnectionLost, type AnswerHandler } from './dispatch.ts'
 import { failureOf } from './outcome.ts'
+import { Pieces } from './pieces.ts'
 import type { Upstream } from './pool.ts'
 
 /** Whose request it is that is tried. */
@@ -50,7 +51,7 @@ export class Tries implements Trier {
   constructor(exchange: Exchange, to: Destination, grpc: boolean, sender: Sender) {
     this.#exchange = exchange
     this.#to = to
-    this.#grpc = grpc
+    this.#grpc = to.grpc ?? grpc
     this.#sender = sender
   }
 
@@ -111,7 +112,7 @@ export class Tries implements Trier {
   #send(attempt: Attempt): void {
     const { method, path, headers, http2, body } = this.#to
     this.#sender.prepare(this.#to)
-    attempt.start({ path, method, headers, body: body ?? this.#sender.body() }, this.#grpc || http2)
+    attempt.start({ path, method, headers, body: body === undefined ? this.#sender.body() : sendable(body) }, this.#grpc || http2)
   }
 
   #hedge(): void {
@@ -246,3 +247,5 @@ export class Tries implements Trier {
     this.#timer = setTimeout(() => this.#try(), wait)
   }
 }
+
+const sendable = (body: NonNullable<Destination['body']> | null): Buffer | Pieces | null => body === null || Buffer.isBuffer(body) ? body : new Pieces(body)
