@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { FromController, FromProxy, Link, Measurements } from '../table/messages.ts'
+import { keepClock } from './clock.ts'
 import type { ConnectionLimits } from './door/admission.ts'
 import type { DrainOptions } from './drain.ts'
 import { connectLimiter } from './limits/create.ts'
@@ -66,6 +67,7 @@ export type Dataplane = Readonly<{
 
 /** receive → store → runtime → the public port. */
 export async function startDataplane(options: DataplaneOptions): Promise<Dataplane> {
+  keepClock()
   const { log, gateway, node, feed } = options
   const say = (level: 'info' | 'warn' | 'error', message: string, fields?: Readonly<Record<string, unknown>>) =>
     log.write(level, message, fields)

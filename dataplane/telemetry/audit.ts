@@ -1,6 +1,7 @@
 import { errors, failure, type ErrorCode, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import type { Principal } from '../pipeline/principal.ts'
+import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
 import { openAuditFile } from './audit_file.ts'
 import { createLines } from './lines.ts'
 import type { Log } from './log.ts'
@@ -91,18 +92,44 @@ const callerMembers = remembered(({ consumer, groups, tier, via, credential }: P
   textMember('consumer', consumer || undefined)
   + (groups.length > 0 ? `,"groups":${JSON.stringify(groups)}` : '')
   + textMember('tier', tier) + textMember('via', via) + textMember('credential', credential))
+
+/** What records of requests that come alike have in common, as it was told last of a variant, or of a rule without one. */
+type Told = Pick<Exchange, 'asked' | 'clientAddress' | 'principal' | 'method' | 'host' | 'path' | 'modelVersion'> & Readonly<{ members: Members }>
+const told = new WeakMap<BuiltVariant | BuiltRule, Told>()
+
+function toldOf(exchange: Exchange): Members {
+  const { rule, variant } = exchange
+  const of = variant ?? rule
+  const last = of && told.get(of)
+  return last !== undefined && isAlike(last, exchange) ? last.members : tell(exchange, of)
+}
+
+function isAlike(last: Told, { asked, clientAddress, principal, method, host, path, modelVersion }: Exchange): boolean {
+  return last.principal === principal && last.asked === asked && last.modelVersion === modelVersion && last.path === path
+    && last.clientAddress === clientAddress && last.method === method && last.host === host
+}
+
+function tell(exchange: Exchange, of: BuiltVariant | BuiltRule | undefined): Members {
+  const { asked, clientAddress, principal, method, host, path, modelVersion, rule, variant } = exchange
+  const named = exchange.model()
+  const members = `,"client":"${quotable(clientAddress)}"${callerMembers(principal)}`
+    + `,"method":"${quotable(method)}"${textMember('host', host || undefined)},"path":"${quotable(bounded(path))}"`
+    + ruleMembers(rule) + variantMembers(variant) + textMember('model', bounded(named?.name ?? asked?.name))
+    + textMember('model_version', bounded(modelVersion ?? named?.version))
+  if (of !== undefined && members.length <= keptMax) told.set(of, { asked, clientAddress, principal, method, host, path, modelVersion, members })
+  return members
+}
+
 /** Every field there is: what is not named here is in no record. The path is without its query, where keys travel. */
 function recordOf(exchange: Exchange, status: number, at: number): Members {
-  const { principal, rule, variant, error, cause } = exchange
-  const named = exchange.model()
-  return `,"request_id":"${quotable(exchange.requestId)}","client":"${quotable(exchange.clientAddress)}"${callerMembers(principal)}`
-    + `,"method":"${quotable(exchange.method)}"${textMember('host', exchange.host || undefined)},"path":"${quotable(bounded(exchange.path))}"`
-    + ruleMembers(rule) + variantMembers(variant) + textMember('model', bounded(named?.name ?? exchange.asked?.name))
-    + textMember('model_version', bounded(exchange.modelVersion ?? named?.version))
+  const { error, cause } = exchange
+  return `,"request_id":"${exchange.requestId}"${toldOf(exchange)}`
     + (denies(error) ? ',"outcome":"denied"' : ',"outcome":"allowed"') + textMember('code', error) + textMember('cause', bounded(cause || undefined))
     + `,"status":${status},"latency_ms":${milliseconds(at - exchange.startedAt)}`
 }
 
+/** Characters of what is kept to be told again. */
+const keptMax = 1024
 const textMax = 1024
 
 /** What callers choose the length of. */

@@ -30,8 +30,8 @@ export async function openAuditFile(path: string, max = bytesMax): Promise<Audit
     return file.handle
   }
 
-  async function put(text: string, durable: boolean): Promise<Error | undefined> {
-    const bytes = Buffer.from(file.torn ? `\n${text}` : text)
+  async function put(lines: Buffer, durable: boolean): Promise<Error | undefined> {
+    const bytes = file.torn ? Buffer.concat([Buffer.from('\n'), lines]) : lines
     try {
       const handle = await current(bytes.length)
       await handle.writeFile(bytes)
@@ -47,8 +47,8 @@ export async function openAuditFile(path: string, max = bytesMax): Promise<Audit
   }
 
   return {
-    write(text, ended, durable) {
-      void put(text, durable).then(ended)
+    write(lines, ended, durable) {
+      void put(lines, durable).then(ended)
     },
     reopen() {
       stale = true

@@ -1,8 +1,12 @@
-import { write } from 'node:fs'
+import { fstatSync, write } from 'node:fs'
+import { Socket } from 'node:net'
 
-/** Where lines go, one write at a time. `durable`: it calls back only once they are on disk, as far as there is one. */
+/**
+ * Where lines go, one write at a time: the bytes are lent until it calls back. `durable`: it does so only once they are on
+ * disk, as far as there is one.
+ */
 export type Sink = Readonly<{
-  write(text: string, done: (error?: Error) => void, durable: boolean): void
+  write(bytes: Buffer, done: (error?: Error) => void, durable: boolean): void
 }>
 
 /** Lines on their way out. One writer a sink: two would cut each other's lines. */
@@ -30,6 +34,8 @@ export type LinesOptions = Readonly<{
 const flushAfter = 50
 /** Less than a pipe holds: a reader that keeps up has room for all of it. */
 const flushAt = 60_000
+/** Bytes of lines that are gathered while those before them are being written. */
+const roomSize = 131_072
 /** Characters held for a reader that does not keep up; beyond it, lines are dropped and counted. */
 const heldMax = 8 * 1024 * 1024
 /** How long the end of the process waits for a reader. Milliseconds. */
@@ -40,8 +46,13 @@ const flushMax = 1000
  * waited for go at once, and all that come while a write is under way go together in the next.
  */
 export function createLines({ sink, notice, onWritten = () => {} }: LinesOptions): Lines {
+  /** Lines are encoded as they come: into the one, while the other is being written. */
+  let [room, other] = [Buffer.alloc(0), Buffer.alloc(0)]
+  let filled = 0
+  /** What found no room. */
   let held: string[] = []
   let size = 0
+  let count = 0
   let dropped = 0
   let writing = false
   let timer: NodeJS.Timeout | undefined
@@ -50,39 +61,45 @@ export function createLines({ sink, notice, onWritten = () => {} }: LinesOptions
 
   function drain(): void {
     timer = undefined
-    if (writing || held.length === 0) return
+    if (writing || count === 0) return
     const waiters = waiting
     waiting = []
-    const lines = held.length
-    const text = take()
+    const lines = count
+    const bytes = take()
     writing = true
-    sink.write(text, (error) => {
+    sink.write(bytes, (error) => {
       writing = false
       if (error) dropped += lines
       onWritten(error)
       for (const settled of waiters) settled(error === undefined)
-      if (held.length > 0) drain()
+      if (count > 0) drain()
       else for (const resolve of emptied.splice(0)) resolve()
     }, waiters.length > 0)
   }
 
-  function take(): string {
-    const text = held.join('')
-    held = []
-    size = 0
-    if (dropped === 0) return text
-    const told = notice(dropped)
+  function take(): Buffer {
+    const told = dropped === 0 ? '' : notice(dropped)
     dropped = 0
-    return text + told
+    const begun = room.subarray(0, filled)
+    const bytes = held.length === 0 && told === '' ? begun : Buffer.concat([begun, Buffer.from(held.join('') + told)])
+    ;[room, other] = [other, room]
+    held = []
+    filled = size = count = 0
+    return bytes
   }
 
   function hold(line: string): boolean {
+    const { length } = line
     if (size > heldMax) {
       dropped++
       return false
     }
-    held.push(line)
-    size += line.length
+    if (room.length === 0) room = Buffer.allocUnsafeSlow(roomSize)
+    // Three bytes are the most that a UTF-16 unit takes.
+    if (held.length === 0 && length * 3 <= room.length - filled) filled += room.write(line, filled)
+    else held.push(line)
+    count++
+    size += length
     if (size >= flushAt) drain()
     else timer ??= setTimeout(drain, flushAfter).unref()
     return true
@@ -113,20 +130,43 @@ export function createLines({ sink, notice, onWritten = () => {} }: LinesOptions
   }
 }
 
-/** What most writes are encoded into: there is one at a time. Three bytes are the most that a UTF-16 unit takes. */
-const room = Buffer.allocUnsafeSlow(flushAt * 4)
-const fits = (text: string) => text.length * 3 <= room.length
-
+/**
+ * A pipe or a socket takes what it has room for at once, and the event loop waits for the rest; other files take a
+ * thread. So does what comes after an error: a named pipe may get another reader.
+ */
 export const stdout: Sink = {
-  write(text, done) {
-    const bytes = fits(text) ? room.subarray(0, room.write(text)) : Buffer.from(text)
-    const put = (from: number): void => write(1, bytes, from, (error, written) => {
-      // A pipe that is full for the moment; a reader that has gone is not waited for.
-      if (error?.code === 'EAGAIN') setTimeout(put, 10, from)
-      else if (error) done(error)
-      else if (from + written >= bytes.length) done()
-      else put(from + written)
-    })
-    put(0)
+  write(bytes, done) {
+    pipe ??= openPipe()
+    if (pipe === 'none' || pipe.destroyed) put(bytes, 0, done)
+    else pipe.write(bytes, (error) => done(error ?? undefined))
   },
+}
+
+/** It is never closed: its number must not become that of another file. */
+class Output extends Socket {
+  override _destroy(error: Error | null, closed: (error?: Error | null) => void): void {
+    closed(error)
+  }
+}
+
+let pipe: Output | 'none' | undefined
+
+function openPipe(): Output | 'none' {
+  try {
+    const about = fstatSync(1)
+    if (!about.isFIFO() && !about.isSocket()) return 'none'
+    return new Output({ fd: 1, readable: false, writable: true }).on('error', () => {})
+  } catch {
+    return 'none'
+  }
+}
+
+function put(bytes: Buffer, from: number, done: (error?: Error) => void): void {
+  write(1, bytes, from, (error, written) => {
+    // A pipe that is full for the moment; a reader that has gone is not waited for.
+    if (error?.code === 'EAGAIN') setTimeout(put, 10, bytes, from, done)
+    else if (error) done(error)
+    else if (from + written >= bytes.length) done()
+    else put(bytes, from + written, done)
+  })
 }

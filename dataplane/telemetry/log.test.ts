@@ -4,7 +4,7 @@ import { createLog } from './log.ts'
 
 test('lines are JSON, and those below the level are not written', async () => {
   let text = ''
-  const log = createLog({ level: 'warn', sink: { write: (more, done) => { text += more; done() } }, now: () => 0 })
+  const log = createLog({ level: 'warn', sink: { write: (more, done) => { text += String(more); done() } }, now: () => 0 })
   log.write('info', 'no')
   log.write('error', 'yes\n{"forged":1}', { n: 1 })
   log.announce('listening', { name: 'http' })
@@ -19,7 +19,7 @@ test('lines are JSON, and those below the level are not written', async () => {
 test('a reader that does not keep up costs bounded memory: lines are dropped, and counted', async () => {
   let release: (() => void) | undefined
   let written = ''
-  const log = createLog({ sink: { write: (more, done) => { written += more; release = done } } })
+  const log = createLog({ sink: { write: (more, done) => { written += String(more); release = done } } })
   const long = 'x'.repeat(10_000)
   for (let i = 0; i < 2000; i++) log.write('info', long)
   const flushed = log.flush()
@@ -37,7 +37,7 @@ test('a reader that does not keep up costs bounded memory: lines are dropped, an
 
 test('at the end, what is held goes out behind the write under way, and never in the middle of its lines', async () => {
   const writes: { text: string; done: () => void }[] = []
-  const log = createLog({ sink: { write: (text, done) => writes.push({ text, done }) } })
+  const log = createLog({ sink: { write: (bytes, done) => writes.push({ text: String(bytes), done }) } })
   for (let i = 0; i < 1000; i++) log.write('info', 'x'.repeat(100))
   log.write('info', 'last')
   assert.equal(writes.length, 1)
