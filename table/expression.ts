@@ -1,5 +1,6 @@
-import { type ASTNode, Environment } from '@marcbachmann/cel-js'
+import { Environment } from '@marcbachmann/cel-js'
 import { RE2JS } from 're2js'
+import { look, nothingSeen, renamed, why, type Work } from './inspection.ts'
 
 /**
  * The expressions of the users' contract (CEL): what they may look at, which of them are refused, and how they run. Both
@@ -58,16 +59,15 @@ export type Cost = Readonly<{ of: (facts: CostFacts) => number | undefined; read
 export type Fault = Readonly<{ fault: string }>
 
 const lengthMax = 2048
-/** Nodes of the syntax tree, and steps of all its regular expressions. */
+/** Nodes of the syntax tree. */
 const nodesMax = 400
-const programMax = 500
 /** Entries of what a loop may go through: claims can be long lists. */
 const itemsMax = 1000
 /** Characters that a regular expression is tried on. */
 const textMax = 16_384
 
 /** Classes, because the library tells types apart by them, and getters, because most of this is never asked for. */
-class RequestValue {
+export class RequestValue {
   readonly #facts: RequestFacts
   constructor(facts: RequestFacts) {
     this.#facts = facts
@@ -92,7 +92,7 @@ class RequestValue {
   }
 }
 
-class PrincipalValue {
+export class PrincipalValue {
   readonly #facts: PrincipalFacts
   constructor(facts: PrincipalFacts) {
     this.#facts = facts
@@ -148,7 +148,7 @@ function bounded(value: unknown): void {
   else if (typeof value === 'object' && value !== null) short(Object.values(value)).forEach(bounded)
 }
 
-const limits = { maxAstNodes: nodesMax, maxDepth: 32, maxListElements: 200, maxMapEntries: 50, maxCallArguments: 8 }
+export const limits = { maxAstNodes: nodesMax, maxDepth: 32, maxListElements: 200, maxMapEntries: 50, maxCallArguments: 8 }
 
 const patterns = new Map<string, RE2JS>()
 const patternsMax = 1000
@@ -165,48 +165,47 @@ function matches(text: string, source: string): boolean {
   return pattern.test(text)
 }
 
-const base = new Environment({ limits })
-  .registerType('Request', {
-    ctor: RequestValue,
-    fields: {
-      method: 'string', path: 'string', host: 'string', headers: 'map<string, string>', query: 'map<string, string>', model: 'string',
-    },
-  })
-  .registerType('Principal', {
-    ctor: PrincipalValue,
-    fields: { consumer: 'string', groups: 'list<string>', tier: 'string', scopes: 'list<string>', claims: 'map<string, dyn>' },
-  })
-  .registerVariable('request', 'Request')
-  .registerVariable('principal', 'Principal')
-  .registerFunction('string.matchesLinear(string): bool', matches)
+export const requestFields = {
+  method: 'string', path: 'string', host: 'string', headers: 'map<string, string>', query: 'map<string, string>', model: 'string',
+} as const
 
-const costs = base
-  .clone()
+/** Who calls, and what expressions may do beyond what the library has. */
+export function withCommon(environment: Environment): Environment {
+  return environment
+    .registerType('Principal', {
+      ctor: PrincipalValue,
+      fields: { consumer: 'string', groups: 'list<string>', tier: 'string', scopes: 'list<string>', claims: 'map<string, dyn>' },
+    })
+    .registerVariable('request', 'Request')
+    .registerVariable('principal', 'Principal')
+    .registerFunction('string.matchesLinear(string): bool', matches)
+}
+
+/** Prices and scores have fractions and counts have none: `inputTokens * 3` and `0.5 * 2` mean what they say. */
+export function withNumbers(environment: Environment): Environment {
+  for (const [operator, apply] of [
+    ['+', (a: number, b: number) => a + b], ['-', (a: number, b: number) => a - b],
+    ['*', (a: number, b: number) => a * b], ['/', (a: number, b: number) => a / b],
+  ] as const) {
+    environment.registerOperator(`int ${operator} double`, (a: bigint, b: number) => apply(Number(a), b))
+    environment.registerOperator(`double ${operator} int`, (a: number, b: bigint) => apply(a, Number(b)))
+  }
+  return environment
+    .registerFunction('max(double, double): double', (a: number, b: number) => Math.max(a, b))
+    .registerFunction('min(double, double): double', (a: number, b: number) => Math.min(a, b))
+}
+
+const base = withCommon(new Environment({ limits }).registerType('Request', { ctor: RequestValue, fields: requestFields }))
+
+const costs = withNumbers(base.clone())
   .registerType('Response', { ctor: ResponseValue, fields: { status: 'double', bytes: 'double' } })
   .registerType('Usage', { ctor: UsageValue, fields: Object.fromEntries(usageNames.map((name) => [name, 'double'])) })
   .registerVariable('response', 'Response')
   .registerVariable('usage', 'Usage')
-// Prices have fractions and counts have none: `inputTokens * 3` and `0.5 * 2` mean what they say.
-for (const [operator, apply] of [
-  ['+', (a: number, b: number) => a + b], ['-', (a: number, b: number) => a - b],
-  ['*', (a: number, b: number) => a * b], ['/', (a: number, b: number) => a / b],
-] as const) {
-  costs.registerOperator(`int ${operator} double`, (a: bigint, b: number) => apply(Number(a), b))
-  costs.registerOperator(`double ${operator} int`, (a: number, b: bigint) => apply(a, Number(b)))
-}
-costs
-  .registerFunction('max(double, double): double', (a: number, b: number) => Math.max(a, b))
-  .registerFunction('min(double, double): double', (a: number, b: number) => Math.min(a, b))
 for (const name of usageNames) costs.registerVariable(name, 'double')
 
-const loops = new Set(['all', 'exists', 'exists_one', 'filter', 'map'])
-/** Whatever else the library can do (splitting, time zones, bytes) has no bound here. */
-const callable = new Set([
-  ...loops, 'has', 'size', 'contains', 'startsWith', 'endsWith', 'matches', 'lowerAscii', 'upperAscii', 'trim', 'indexOf',
-  'lastIndexOf', 'substring', 'string', 'int', 'double', 'bool', 'dyn', 'type', 'min', 'max',
-])
-
-type Program = Readonly<{ run: (context: Readonly<Record<string, unknown>>) => unknown; readsModel: boolean; readsPrincipal: boolean }>
+/** An expression that may run. `work`: what of it costs time, whatever it is given. */
+export type Program = Readonly<{ run: (context: Readonly<Record<string, unknown>>) => unknown; readsModel: boolean; readsPrincipal: boolean; bodies: ReadonlySet<string>; work: Work }>
 
 /** A condition of the users' contract, or why it is none. */
 export function compileCondition(source: string): Condition | Fault {
@@ -250,80 +249,19 @@ export function compileCost(source: string): Cost | Fault {
   }
 }
 
-function compile(source: string, environment: Environment, types: readonly string[]): Program | Fault {
+/** @param types that it may give; none: any */
+export function compile(source: string, environment: Environment, types: readonly string[]): Program | Fault {
   if (source.length > lengthMax) return { fault: `is longer than ${lengthMax} characters` }
   try {
-    const seen: Seen = { names: [], readsModel: false, readsPrincipal: false, steps: 0 }
+    const seen = nothingSeen()
     const fault = look(environment.parse(source).ast, 0, seen)
     if (fault !== undefined) return { fault }
     const program = environment.parse(renamed(source, seen.names))
     const { valid, type = '', error } = program.check()
     if (!valid) return { fault: `is no expression that can be evaluated: ${why(error)}` }
-    if (!types.includes(type) && type !== 'dyn') return { fault: `gives a ${type}; a ${types.join(' or ')} is needed` }
-    return { run: program, readsModel: seen.readsModel, readsPrincipal: seen.readsPrincipal }
+    if (types.length > 0 && !types.includes(type) && type !== 'dyn') return { fault: `gives a ${type}; a ${types.join(' or ')} is needed` }
+    return { run: program, ...seen }
   } catch (error) {
     return { fault: `is no CEL expression: ${why(error)}` }
   }
-}
-
-function why(error: unknown): string {
-  const summary: unknown = error instanceof Error ? Reflect.get(error, 'summary') ?? error.message : error
-  return String(summary).replaceAll(/\s+/g, ' ').replaceAll('matchesLinear', 'matches').slice(0, 200)
-}
-
-type Seen = { names: [from: number, to: number][]; readsModel: boolean; readsPrincipal: boolean; steps: number }
-
-/** Walks an expression before anything of it is evaluated: what is wrong with it, and what it looks at. */
-function look(node: ASTNode, loopsAround: number, seen: Seen): string | undefined {
-  const { op, args } = node
-  let depth = loopsAround
-  if (op === 'call' || op === 'rcall') {
-    const name = args[0]
-    if (!callable.has(name)) return `calls ${name}, which expressions do not have here`
-    if (loops.has(name) && op === 'rcall') depth += 1
-    if (depth > 1) return `has a loop (${name}) within a loop`
-    if (name === 'matches' && op === 'rcall') {
-      const fault = lookAtPattern(node, seen)
-      if (fault !== undefined) return fault
-    }
-  }
-  if (op === 'id' && args === 'principal') seen.readsPrincipal = true
-  if ((op === '.' && args[1] === 'model') || (op === '[]' && args[1].args === 'model')) seen.readsModel = true
-  for (const inner of childrenOf(args)) {
-    const fault = look(inner, depth, seen)
-    if (fault !== undefined) return fault
-  }
-  return undefined
-}
-
-function lookAtPattern(node: Extract<ASTNode, { op: 'rcall' }>, seen: Seen): string | undefined {
-  const [, receiver, [pattern]] = node.args
-  if (pattern?.op !== 'value' || typeof pattern.args !== 'string') return 'matches needs its regular expression as a literal'
-  try {
-    seen.steps += RE2JS.compile(pattern.args).programSize()
-  } catch (error) {
-    return `holds a regular expression that is not RE2 syntax: ${why(error)}`
-  }
-  if (seen.steps > programMax) return `holds regular expressions of more than ${programMax} steps in all`
-  seen.names.push([receiver.range.end, pattern.range.start])
-  return undefined
-}
-
-/** Everything that is an expression itself, however the library arranges the arguments of a node. */
-function childrenOf(args: unknown): ASTNode[] {
-  if (!Array.isArray(args)) return isNode(args) ? [args] : []
-  return args.flatMap(childrenOf)
-}
-
-function isNode(value: unknown): value is ASTNode {
-  return typeof value === 'object' && value !== null && 'op' in value && 'args' in value
-}
-
-/** `matches` of the library is JavaScript's, which can take forever. */
-function renamed(source: string, calls: readonly (readonly [from: number, to: number])[]): string {
-  let text = source
-  for (const [from, to] of calls.toSorted((a, b) => b[0] - a[0])) {
-    text = text.slice(0, from) + text.slice(from, to).replace('matches', 'matchesLinear') + text.slice(to)
-  }
-  return text
 }

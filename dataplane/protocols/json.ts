@@ -71,14 +71,14 @@ function parse(body: Buffer, from: number, to: number): unknown {
   }
 }
 
-function space(body: Buffer, from: number): number {
+export function space(body: Buffer, from: number): number {
   let at = from
   for (let byte = body[at]; byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09; byte = body[at]) at++
   return at
 }
 
 /** Where the string ends that begins at `from`; -1: there is none. */
-function stringEnd(body: Buffer, from: number): number {
+export function stringEnd(body: Buffer, from: number): number {
   if (body[from] !== QUOTE) return -1
   for (let quote = body.indexOf(QUOTE, from + 1); quote !== -1; quote = body.indexOf(QUOTE, quote + 1)) {
     let slashes = 0

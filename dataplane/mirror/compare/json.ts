@@ -1,6 +1,6 @@
 import type { Findings } from './findings.ts'
 import { compareLabels } from './labels.ts'
-import { sliceLength, type Sliced } from './sliced.ts'
+import { sliceLength, type Sliced } from '../../sliced.ts'
 import { apart, type Tolerance } from './tolerance.ts'
 
 /** What of a value may differ, by the names on the way to it; `*` stands for every element of a list. */

@@ -1,7 +1,7 @@
 import type { Findings } from './findings.ts'
 import { isRecord, within, type Ignore } from './json.ts'
 import { compareLabels } from './labels.ts'
-import { sliceLength, type Sliced } from './sliced.ts'
+import { sliceLength, type Sliced } from '../../sliced.ts'
 import { apart, type Tolerance } from './tolerance.ts'
 
 /** Numbers of at most 53 bits, of 64 bits, or texts. */
