@@ -37,6 +37,8 @@ export type ErrorCode = keyof typeof errors
 export type Failure = Readonly<{
   code: ErrorCode
   detail: string
+  /** The member of the request that it is about, where one is. */
+  param?: string
   /** 405 only. */
   allow?: readonly string[]
   /** Headers of the answer: names in lower case and values. */

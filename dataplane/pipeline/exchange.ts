@@ -3,6 +3,7 @@ import { modelOf, protocolOf, type Protocol } from '../protocols/path.ts'
 import type { Members } from '../protocols/json.ts'
 import type { NamedModel } from '../protocols/model.ts'
 import type { Standing } from '../limits/limiter.ts'
+import type { Generated } from '../translate/translation.ts'
 import type { Series } from '../telemetry/series.ts'
 import type { AnswerHandler } from '../upstream/dispatch.ts'
 import type { DoorRequest, DoorResponse } from './door.ts'
@@ -131,6 +132,10 @@ export class Exchange implements Matchable {
   upstreamStartedAt = 0
   firstByteAt = 0
   upstreamEndedAt = 0
+  /** How many tokens it takes is counted here: a backend that tells so only when it is asked to is asked. */
+  countsTokens = false
+  /** What a translation makes out of an answer that is text. */
+  generated: Generated | undefined
   /** What it cost, where a limit of the rule counts cost: by the first that does. */
   cost: number | undefined
   bytesIn = 0

@@ -11,7 +11,7 @@ export function errorBody(protocol: Protocol, failure: Failure, requestId: strin
   const { status, title } = errors[failure.code]
   if (protocol === 'OpenAI') {
     const type = status === 429 ? 'rate_limit_error' : status < 500 ? 'invalid_request_error' : 'server_error'
-    return json({ error: { message: failure.detail, type, param: null, code: failure.code } })
+    return json({ error: { message: failure.detail, type, param: failure.param ?? null, code: failure.code } })
   }
   if (protocol !== 'HTTP') return json({ error: failure.detail })
   // RFC 9457. Without a type it would be about:blank, whose title is the status's own; ours says more.

@@ -3,6 +3,7 @@ export type Members = Readonly<{
   value(name: string): unknown
   /** Where in the body its value stands. */
   place(name: string): readonly [from: number, to: number] | undefined
+  names(): Iterable<string>
 }>
 
 /** More than any API has, and a bound on what one body can make us keep. */
@@ -60,6 +61,7 @@ function read(body: Buffer, found: ReadonlyMap<string, readonly [from: number, t
       return place && parse(body, place[0], place[1])
     },
     place: (name) => found.get(name),
+    names: () => found.keys(),
   }
 }
 

@@ -17,7 +17,7 @@ export const sayError = ({ status, body }: Given): Said => json(status, { error:
 const errorMax = 8192
 
 /** `{"error": "…"}`; FastAPI's `{"detail": …}`; or the text as it is. */
-function errorIn(body: Buffer): string {
+export function errorIn(body: Buffer): string {
   const text = body.toString('utf8', 0, errorMax)
   let value: unknown
   try {

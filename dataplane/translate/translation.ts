@@ -2,6 +2,7 @@ import type { Variant } from '../../table/route.ts'
 import { failure, type Failure } from '../pipeline/errors.ts'
 import type { Stage } from '../pipeline/exchange.ts'
 import type { FlatHeaders } from '../pipeline/headers.ts'
+import type { TokenUsage } from '../protocols/usage.ts'
 
 /** What a caller or a backend can speak. */
 export type Speech = NonNullable<Variant['protocol']>
@@ -20,7 +21,15 @@ export type Asked = Readonly<{
   model: Variant['model']
   /** Bytes that an answer may have where all of it must be read. */
   answerMax: number
+  requestId: string
+  /** How many tokens it takes matters here, whether the caller asks for that or not. */
+  countsTokens: boolean
+  /** Written to as text comes. */
+  generated: Generated
 }>
+
+/** What came of an answer that is text, as far as it has come. */
+export type Generated = { pieces: number; /** As the backend tells it. */ usage: TokenUsage | undefined }
 
 /** The same request as the backend wants it. */
 export type Told = Readonly<{

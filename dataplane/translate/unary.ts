@@ -144,13 +144,15 @@ const none = Buffer.alloc(0)
 const tooLarge = (max: number) => failure('response_too_large', `The answer of the backend has more than the ${max} bytes that can be translated here.`)
 const undecodable = failure('upstream_protocol', 'The answer of the backend cannot be read.')
 
-const lowered = (raw: readonly string[]): FlatHeaders => raw.map((text, i) => (i % 2 === 0 ? known(text).name : text))
+/** Names of headers in lower case. */
+export const lowered = (raw: readonly string[]): FlatHeaders => raw.map((text, i) => (i % 2 === 0 ? known(text).name : text))
 
 /** What is said of the backend's body holds for it alone. */
 const ofBody = new Set(['content-type', 'content-encoding', 'content-language', 'content-range', 'inference-header-content-length', 'etag', 'last-modified',
   'accept-ranges', 'trailer'])
 
-function carried(headers: readonly string[]): FlatHeaders {
+/** What a backend says beside its body. */
+export function carried(headers: readonly string[]): FlatHeaders {
   const kept: FlatHeaders = []
   for (let i = 0; i + 1 < headers.length; i += 2) {
     const name = headers[i] ?? ''

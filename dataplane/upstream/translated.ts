@@ -6,7 +6,7 @@ import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
 import { isGrpc } from '../protocols/grpc.ts'
 import { decoded } from '../translate/coding.ts'
 import { speechOf, translationOf } from '../translate/index.ts'
-import { unsupported, type Told } from '../translate/translation.ts'
+import { unsupported, type Generated, type Told } from '../translate/translation.ts'
 import { gatherMax } from './body.ts'
 import type { Destination } from './destination.ts'
 
@@ -32,7 +32,10 @@ export async function translate(exchange: Exchange, rule: BuiltRule, { model, pr
   const body = await decoded(headers, whole, readLimit(rule.requestMax))
   if ('code' in body) return body
   try {
-    const told = await translation({ method, path, query, headers, body, model, answerMax: readLimit(rule.responseMax) })
+    const generated: Generated = { pieces: 0, usage: undefined }
+    exchange.generated = generated
+    const { requestId, countsTokens } = exchange
+    const told = await translation({ method, path, query, headers, body, model, answerMax: readLimit(rule.responseMax), requestId, countsTokens, generated })
     return 'code' in told ? told : termsOf(told, carried(headers))
   } catch (error) {
     exchange.cause = String(error)

@@ -19,6 +19,7 @@ export type Reading = Readonly<{
 /** Watches an answer pass by. */
 export function readAnswer(exchange: Exchange, pointers: readonly string[], tokens: boolean): Reading {
   const usage = tokens ? new UsageReader() : undefined
+  if (tokens) exchange.countsTokens = true
   let events = 0
   let streams = false
   let json = false
@@ -43,7 +44,7 @@ export function readAnswer(exchange: Exchange, pointers: readonly string[], toke
     else pieces.push(chunk)
   })
   return {
-    tokens: () => usage?.usage()?.outputTokens ?? (streams ? Math.max(0, events - 2) : undefined),
+    tokens: () => (tokens ? exchange.generated?.usage : undefined)?.outputTokens ?? usage?.usage()?.outputTokens ?? (streams ? Math.max(0, events - 2) : undefined),
     numbers: () => (pointers.length === 0 || !json || size > answerMax ? [] : numbersAt(Buffer.concat(pieces), pointers)),
   }
 }

@@ -25,6 +25,7 @@ export function watch({ exchange, demand, requestBytes }: Subject, usage: boolea
   let streams = false
   let status = 0
   if (reader !== undefined) {
+    exchange.countsTokens = true
     const strip = askForUsage(exchange)
     // A compressed answer would have to be unpacked to be read.
     identityOnly(exchange)
@@ -49,10 +50,12 @@ export function watch({ exchange, demand, requestBytes }: Subject, usage: boolea
       const abandoned = status === 0 && error === 'client_closed' && upstreamStartedAt > 0
       if (!answered && !abandoned) return undefined
       const backendSeconds = ((upstreamEndedAt || performance.now()) - upstreamStartedAt) / 1000
-      const told = reader?.usage()
+      // What was translated may have lost it on the way: a caller who did not ask is not told.
+      const { usage: translated, pieces = 0 } = exchange.generated ?? {}
+      const told = reader && (translated ?? reader.usage())
       if (told !== undefined) return { ...told, told: true, responseBytes: bytesOut, backendSeconds }
       // Each event of a stream has a token, but for the first and the last.
-      const written = streams ? Math.max(0, events - 2) : Math.ceil(bytesOut / TOKEN_BYTES)
+      const written = pieces > 0 ? pieces : streams ? Math.max(0, events - 2) : Math.ceil(bytesOut / TOKEN_BYTES)
       return {
         told: false,
         inputTokens: Math.ceil((demand?.inputTokens ?? (exchange.bytesIn || requestBytes)) / TOKEN_BYTES),
