@@ -11,7 +11,7 @@ export type SharedOptions = Readonly<{
   say: StoreOptions['say']
 }>
 
-/** How long a proxy that starts waits for Redis before it goes on without. Milliseconds. */
+/** How long a proxy that starts waits for Redis before it goes on without, at least. Milliseconds. */
 const START = 2000
 /** How often failures of connections are logged at most. */
 const TOLD = 10_000
@@ -30,8 +30,8 @@ export async function connectLimiter({ redis, fleet, say }: SharedOptions): Prom
     told = performance.now()
     say('warn', 'connecting to Redis failed', { error: error.message })
   })
-  const store = createStore({ connect, fleet, say })
-  if (!await store.ready(START)) say('warn', 'Redis does not answer; limits decide by onStoreFailure until it does')
+  const store = createStore({ connect, patience: redis.patience, fleet, say })
+  if (!await store.ready(Math.max(START, redis.patience))) say('warn', 'Redis does not answer; limits decide by onStoreFailure until it does')
   return limiterOf(createProcessStore(), store)
 }
 

@@ -10,7 +10,7 @@ import { LEASE } from '../../dataplane/limits/redis/frames.ts'
 import { parseRedisUrl } from '../../dataplane/limits/redis/url.ts'
 import { authority as createAuthority } from '../certificates.ts'
 import { freePorts } from '../free-ports.ts'
-import { startCluster, startRedis, until, type Server } from './servers.ts'
+import { patient, startCluster, startRedis, until, type Server } from './servers.ts'
 import { startTakers, thousand } from './takers.ts'
 
 const open: Limiter[] = []
@@ -51,7 +51,7 @@ const rules = 'on >secret resetkeys ~modelroute:* resetchannels -@all +@connecti
 
 test('a user with the permissions of the documentation, and no others, is enough', async () => {
   const server = owned(await startRedis(['default off', `proxy ${rules}`, 'root on >root ~* &* +@all'].flatMap((user) => ['--user', ...user.split(' ')]), { auth: ['root', 'root'] }))
-  const limiter = await limiterAt(server.url.replace('//', '//proxy:secret@'))
+  const limiter = await limiterAt(patient(server.url.replace('//', '//proxy:secret@')))
   for (const algorithm of [limit().algorithm, { type: 'SlidingLog', window: 60_000 }, { type: 'Concurrency' }] as const) {
     const held = { ...limit({ algorithm, key: `ml/modes/acl ${algorithm.type}` }), hold: algorithm.type === 'Concurrency' }
     assert.equal(await admitted(limiter, held, 5), 3)
@@ -74,7 +74,7 @@ test('over TLS with the certificate of the client, and not with another authorit
   const [port = 0] = await freePorts(1)
   owned(await startRedis(['--tls-port', String(port), '--tls-cert-file', at('server.pem'), '--tls-key-file', at('server.key'), '--tls-ca-cert-file', at('ca.pem')]))
   const url = (ca: string) => `rediss://127.0.0.1:${port}?ca=${at(ca)}&cert=${at('client.pem')}&key=${at('client.key')}&servername=redis.example.com`
-  assert.equal(await admitted(await limiterAt(url('ca.pem')), limit(), 5), 3)
+  assert.equal(await admitted(await limiterAt(patient(url('ca.pem'))), limit(), 5), 3)
   assert.equal((await (await limiterAt(url('other.pem'))).take('ml', [limit()])).unavailable, true)
 })
 
@@ -133,9 +133,9 @@ test('what a proxy held when it was killed is given back after its lease, and no
   const server: Server = owned(await startRedis())
   const running = { ...thousand({ type: 'Concurrency' }, 'killed'), amount: 10 }
   const tokens = { ...limit({ amount: 100, units: 10, hold: true, key: 'ml/modes/killed FixedWindow' }) }
-  const takers = await startTakers([{ url: server.url, tenant: 'ml', takes: [running, tokens], connections: 10, tries: 10 }])
+  const takers = await startTakers([{ url: patient(server.url), tenant: 'ml', takes: [running, tokens], connections: 10, tries: 10 }])
   assert.equal((await takers.came)[0]?.admitted, 10)
-  const limiter = await limiterAt(server.url)
+  const limiter = await limiterAt(patient(server.url))
   // Longer than a lease: what lives renews.
   await pause(LEASE + 2000)
   assert.equal((await limiter.take('ml', [{ ...running, hold: true }])).allowed, false)
@@ -147,7 +147,7 @@ test('what a proxy held when it was killed is given back after its lease, and no
 
 test('those that wait on three proxies are admitted as places come free, and never more at once than there are', async () => {
   const server = owned(await startRedis())
-  const limiters = await Promise.all([1, 2, 3].map(() => limiterAt(server.url)))
+  const limiters = await Promise.all([1, 2, 3].map(() => limiterAt(patient(server.url))))
   const running = { ...thousand({ type: 'Concurrency' }, 'queue'), amount: 5 }
   let [now, most] = [0, 0]
   await Promise.all(limiters.flatMap((limiter, proxy) => Array.from({ length: 20 }, async (_, i) => {
@@ -165,7 +165,7 @@ test('those that wait on three proxies are admitted as places come free, and nev
 
 test('a budget goes on after Redis lost its scripts, and is exact while they are loaded again', async () => {
   const server = owned(await startRedis())
-  const limiter = await limiterAt(server.url)
+  const limiter = await limiterAt(patient(server.url))
   await limiter.take('ml', [limit({ amount: 100 })])
   await server.ask('SCRIPT', 'FLUSH')
   const all = await Promise.all(Array.from({ length: 200 }, async () => limiter.take('ml', [limit({ amount: 100 })])))

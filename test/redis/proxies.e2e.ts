@@ -9,7 +9,7 @@ import { after, before, describe, test, type TestContext } from 'node:test'
 import { adopt, temporaryFolder } from '../cluster/process.ts'
 import { httpUpstream } from '../dataplane/sockets.ts'
 import { algorithms } from './takers.ts'
-import { startRedis, until, type Server } from './servers.ts'
+import { patient, startRedis, until, type Server } from './servers.ts'
 
 /** The whole way: three proxies as processes, fed by a controller, with 200 connections each. */
 const connections = 200
@@ -103,7 +103,7 @@ describe('three proxies over one Redis', () => {
     const controller = await run(t, 'push', 'controller', '-f', file, '--control-port', '0', '--push-port', '0')
     const proxies = await Promise.all([1, 2, 3].map(() => run(
       t, 'http', 'dataplane', '--controller', controller, '--host', '127.0.0.1', '--http-port', '0', '--admin-port', '0',
-      '--health-port', '0', '--snapshot', 'none', '--redis', redis.url,
+      '--health-port', '0', '--snapshot', 'none', '--redis', patient(redis.url),
     )))
     for (const url of proxies) await until(async () => await ask(`${url}/none`, new Agent()) === 404)
     for (const type of windowed) {

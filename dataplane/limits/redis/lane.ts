@@ -1,33 +1,46 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 
-/** Milliseconds of silence after which a server is taken for stalled, counted as `Lane` counts them. */
-const SILENCE = 16
+/** What follows is in parts of the patience with a server, a time as `Lane` counts it: after so much silence it is taken for stalled. */
+const SILENCE = 0.64
 /** The same for one question that others overtake: the server is too slow. */
-const PATIENCE = 60
-/** How often it is looked at. */
+const OVERTAKEN = 2.4
+/** After so long, however busy anything is. */
+const ENOUGH = 10
+/** From so much silence on the machine is asked how busy it is. */
+const SUSPICIOUS = 0.16
+
+/** How often it is looked at. Milliseconds. */
 const TICK = 4
 /** A look that comes later than this says that this process is busy, and counts for little. */
 const PUNCTUAL = 6
 const BUSY = 1
-/** From so much silence on the machine is asked how busy it is. */
-const SUSPICIOUS = 4
-/** After so long, however busy anything is. */
-const ENOUGH = 250
 
 /** A question that is not answered yet. */
 export type Waiting = { giveUp(): void; since: number; at: number }
 
+export type LaneDeps = Readonly<{
+  /** Called when the server is given up, before those that wait are told. */
+  trip: (why: string) => void
+  /** For how long an idle machine waits for an answer, at most. Milliseconds. */
+  patience: number
+  /** Milliseconds of a clock that never goes back. */
+  now?: () => number
+  /** What part of the time who wants to run on this machine does, up to 1. */
+  turns?: () => number
+}>
+
 /**
  * The questions that one server has not answered yet, and whether it is still asked. A server is given up when it says
- * nothing for SILENCE while something waits. A plain timeout would fire whenever this process is busy: answers lie in
+ * nothing for most of the patience while something waits. A plain timeout would fire whenever this process is busy: answers lie in
  * the socket, and nobody reads them, and a server on the same machine waits for its turn as we do. So time counts in
- * looks, those of a busy process for next to nothing and at a crowded machine for less, and before the last word the socket is read once more.
+ * looks, those of a busy process for next to nothing and at a crowded machine for less, and before the last word the
+ * socket is read once more.
  */
 export class Lane {
   /** The server is not asked: the shared counts are out of reach. */
   open = false
-  readonly #trip: (why: string) => void
+  readonly #deps: Required<LaneDeps>
   readonly #waiting = new Set<Waiting>()
   #timer: NodeJS.Timeout | undefined
   #last = 0
@@ -35,17 +48,16 @@ export class Lane {
   #counted = 0
   #silent = 0
 
-  /** @param trip called when the server is given up, before those that wait are told */
-  constructor(trip: (why: string) => void) {
-    this.#trip = trip
+  constructor(deps: LaneDeps) {
+    this.#deps = { now: () => performance.now(), turns: turnsOfMachine, ...deps }
   }
 
   add(giveUp: () => void): Waiting {
-    const waiting = { giveUp, since: this.#counted, at: performance.now() }
+    const waiting = { giveUp, since: this.#counted, at: this.#deps.now() }
     this.#waiting.add(waiting)
     if (this.#timer === undefined) {
       this.#silent = 0
-      this.#last = performance.now()
+      this.#last = this.#deps.now()
       this.#timer = setInterval(() => this.#look(), TICK)
     }
     return waiting
@@ -61,7 +73,7 @@ export class Lane {
   give(why: string): void {
     if (!this.open) {
       this.open = true
-      this.#trip(why)
+      this.#deps.trip(why)
     }
     const all = [...this.#waiting]
     this.close()
@@ -79,10 +91,11 @@ export class Lane {
       this.close()
       return
     }
-    const now = performance.now()
-    const passed = now - this.#last
-    const step = passed > PUNCTUAL ? BUSY : this.#silent >= SUSPICIOUS ? passed * turns() : passed
-    this.#last = now
+    const { now, patience, turns } = this.#deps
+    const at = now()
+    const passed = at - this.#last
+    const step = passed > PUNCTUAL ? BUSY : this.#silent >= SUSPICIOUS * patience ? passed * turns() : passed
+    this.#last = at
     this.#counted += step
     this.#silent += step
     if (this.#why() === undefined) return
@@ -97,13 +110,15 @@ export class Lane {
     // In the order in which they were asked.
     const [oldest] = this.#waiting
     if (oldest === undefined) return undefined
-    if (this.#silent >= SILENCE) return 'it does not answer'
-    return this.#counted - oldest.since >= PATIENCE || performance.now() - oldest.at >= ENOUGH ? 'it answers too late' : undefined
+    const { now, patience } = this.#deps
+    if (this.#silent >= SILENCE * patience) return 'it does not answer'
+    const late = this.#counted - oldest.since >= OVERTAKEN * patience || now() - oldest.at >= ENOUGH * patience
+    return late ? 'it answers too late' : undefined
   }
 }
 
 /** What part of the time who wants to run on this machine does (proc_loadavg(5): running/all). 1 where nobody knows. */
-function turns(): number {
+function turnsOfMachine(): number {
   try {
     return Math.min(1, availableParallelism() / Number(/ (\d+)\//.exec(readFileSync('/proc/loadavg', 'latin1'))?.[1] ?? 1))
   } catch {

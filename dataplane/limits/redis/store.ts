@@ -11,6 +11,8 @@ import { applyScript, presentScript } from './script.ts'
 export type StoreOptions = Readonly<{
   /** A new client. */
   connect: () => Remote
+  /** How long a request waits for a server that says nothing, on a machine that is not busy; and how fast one that was given up must answer to be asked again. Milliseconds. */
+  patience: number
   /** Proxies of one fleet divide limits among them when the store is away. */
   fleet: string
   say: (level: 'info' | 'warn', message: string, fields?: Readonly<Record<string, unknown>>) => void
@@ -27,9 +29,8 @@ export type Store = Readonly<{
 /** How often this proxy says that it is there, and after how long it is taken for gone. Milliseconds. */
 const PRESENT = 2000
 const GONE = 7000
-/** How often a server that was given up is asked, and how fast it must answer to be asked again. */
+/** How often a server that was given up is asked. */
 const PROBE = 100
-const QUICK = 25
 /** After how long a client that gets nowhere is replaced by a new one. */
 const STUBBORN = 600
 /**
@@ -49,7 +50,7 @@ const pause = (ms: number) => new Promise<void>((resolve) => {
 /** All counts of a tenant have one tag, so that Redis Cluster keeps them on one server and a request is one step there. */
 const keyOf = (tenant: string, key: string) => `modelroute:{${tenant}}:${key}`
 
-export function createStore({ connect, fleet, say }: StoreOptions): Store {
+export function createStore({ connect, patience, fleet, say }: StoreOptions): Store {
   const self = randomBytes(9).toString('base64url')
   const life = { closed: false }
   let remote = connect()
@@ -66,7 +67,7 @@ export function createStore({ connect, fleet, say }: StoreOptions): Store {
     const server = remote.serverOf(tenant)
     let line = lines.get(server)
     if (line === undefined) {
-      line = { server, outage: undefined, doubts: new Set(), lane: new Lane((why) => lose(tenant, why)) }
+      line = { server, outage: undefined, doubts: new Set(), lane: new Lane({ patience, trip: (why) => lose(tenant, why) }) }
       lines.set(server, line)
     }
     return line
@@ -132,7 +133,7 @@ export function createStore({ connect, fleet, say }: StoreOptions): Store {
       await pause(PROBE)
       const asked = performance.now()
       const answered = await answers(candidate, tenant)
-      if (!life.closed && answered && performance.now() - asked <= QUICK) {
+      if (!life.closed && answered && performance.now() - asked <= patience) {
         const last = remote
         setTimeout(() => end(last), LATE).unref()
         remote = candidate

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseRedisUrl } from './url.ts'
 
-const common = { username: undefined, password: undefined, database: 0, master: '', sentinel: { username: undefined, password: undefined }, tls: undefined }
+const common = { username: undefined, password: undefined, database: 0, master: '', sentinel: { username: undefined, password: undefined }, patience: 25, tls: undefined }
 
 test('every form of URL names its hosts, credentials and files', () => {
   assert.deepEqual(parseRedisUrl('redis://cache'), { ...common, mode: 'standalone', hosts: [{ host: 'cache', port: 6379 }] })
@@ -21,6 +21,7 @@ test('every form of URL names its hosts, credentials and files', () => {
     ...common, mode: 'cluster', hosts: [{ host: 'a', port: 1 }, { host: 'b', port: 6379 }],
     tls: { ca: undefined, cert: undefined, key: undefined, servername: undefined },
   })
+  assert.deepEqual(parseRedisUrl('redis://far?patience=80ms'), { ...common, mode: 'standalone', hosts: [{ host: 'far', port: 6379 }], patience: 80 })
 })
 
 test('what is no such URL is refused, and no credential repeated', () => {
@@ -28,6 +29,7 @@ test('what is no such URL is refused, and no credential repeated', () => {
     ['http://bob:secret@x', /must be redis:/], ['redis://bob:secret@', /must be redis:/], ['redis://bob:secret@a,b', /several hosts/],
     ['redis+sentinel://bob:secret@a', /name the master/], ['redis+cluster://bob:secret@a/1', /only one/], ['redis://bob:secret@a/x', /number of a database/],
     ['redis://bob:secret@a:70000', /HOST:PORT/], ['redis://a?password=secret', /unknown parameter/], ['redis://bob:secret%@a', /percent-encoded/],
+    ['redis://bob:secret@a?patience=secret', /whole milliseconds/], ['redis://a?patience=0ms', /whole milliseconds/],
   ] as const) {
     const said = parseRedisUrl(text)
     assert.ok(typeof said === 'string', text)

@@ -9,12 +9,16 @@ export type RedisUrl = Readonly<{
   /** What sentinels call the master. */
   master: string
   sentinel: Readonly<{ username: string | undefined; password: string | undefined }>
+  /** How long a request waits for a server that says nothing. Milliseconds. */
+  patience: number
   /** Files (PEM); undefined: no TLS. */
   tls: Readonly<{ ca?: string | undefined; cert?: string | undefined; key?: string | undefined; servername?: string | undefined }> | undefined
 }>
 
 const form = /^redis(s?)(?:\+(sentinel|cluster))?:\/\/(?:([^@/?#]*)@)?([^@/?#]+)(?:\/([^?#]*))?(?:\?([^#]*))?$/
-const knownParameters = ['ca', 'cert', 'key', 'servername', 'sentinel-username', 'sentinel-password']
+/** Far more than a round trip within a zone, and little enough to be added to a request. Milliseconds. */
+const PATIENCE = 25
+const knownParameters = ['patience', 'ca', 'cert', 'key', 'servername', 'sentinel-username', 'sentinel-password']
 
 /** Reads a URL. @returns what is wrong with it, as a sentence without the credentials, where it is none */
 export function parseRedisUrl(text: string): RedisUrl | string {
@@ -33,6 +37,8 @@ export function parseRedisUrl(text: string): RedisUrl | string {
   const unknown = [...parameters.keys()].find((name) => !knownParameters.includes(name))
   if (unknown !== undefined) return `has an unknown parameter; known are ${knownParameters.join(', ')}`
   const parameter = (name: string) => parameters.get(name) ?? undefined
+  const patience = /^([1-9]\d{0,4})ms$/.exec(parameter('patience') ?? `${PATIENCE}ms`)
+  if (patience === null) return 'must have a patience in whole milliseconds, such as 25ms'
   const colon = credentials.indexOf(':')
   try {
     return {
@@ -40,6 +46,7 @@ export function parseRedisUrl(text: string): RedisUrl | string {
       username: decodeURIComponent(colon < 0 ? '' : credentials.slice(0, colon)) || undefined,
       password: decodeURIComponent(credentials.slice(colon + 1)) || undefined,
       database: Number(database),
+      patience: Number(patience[1]),
       sentinel: { username: parameter('sentinel-username'), password: parameter('sentinel-password') },
       tls: s === 's' ? { ca: parameter('ca'), cert: parameter('cert'), key: parameter('key'), servername: parameter('servername') } : undefined,
     }
