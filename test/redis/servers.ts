@@ -19,9 +19,14 @@ export type Server = Readonly<{
   url: string
   /** Asks it something over a connection of its own. */
   ask(...words: readonly string[]): Promise<string>
+  /** How many units a FixedWindow has counted here, also where this is a replica. */
+  used(key: string): Promise<number>
   signal(name: NodeJS.Signals): void
   end(): Promise<void>
 }>
+
+/** The second of three cells (algorithms.lua.ts). */
+const script = "return tostring(({struct.unpack('<ddd', redis.call('GET', KEYS[1]))})[2])"
 
 /** @param settings lines of redis.conf as arguments, such as `['--maxmemory', '10mb']` */
 export async function startRedis(settings: readonly string[] = [], { port, file, auth }: {
@@ -43,6 +48,10 @@ export async function startRedis(settings: readonly string[] = [], { port, file,
     port: at,
     url: `redis://127.0.0.1:${at}`,
     ask: answer,
+    async used(key) {
+      const said = await ask(at, [['READONLY'], ['EVAL_RO', script, '1', key]])
+      return Number(said.split('\r\n').at(-1))
+    },
     signal: (name) => void child.kill(name),
     async end() {
       child.kill('SIGKILL')
@@ -90,7 +99,7 @@ export async function until(holds: () => boolean | Promise<boolean>, within = 20
 }
 
 /** Three masters, each with a replica if asked for, that share the slots. Without replicas no node is ever taken for dead. */
-export async function startCluster(replicas = 0): Promise<{ url: string; servers: readonly Server[]; masterOf(tag: string): Promise<Server>; end(): Promise<void> }> {
+export async function startCluster(replicas = 0): Promise<{ url: string; servers: readonly Server[]; masterOf(tag: string): Promise<Server>; replicaOf(tag: string): Promise<Server>; end(): Promise<void> }> {
   const count = 3 + 3 * replicas
   // The bus of a node is on another port, which has to be free as well.
   const ports = await freePorts(2 * count)
@@ -112,13 +121,12 @@ export async function startCluster(replicas = 0): Promise<{ url: string; servers
   }
   await until(async () => (await Promise.all(servers.map((server) => server.ask('CLUSTER', 'INFO')))).every((text) => text.includes('cluster_state:ok')))
   if (replicas > 0) await until(async () => (await Promise.all(servers.slice(3).map((server) => server.ask('INFO', 'replication')))).every((text) => text.includes('master_link_status:up')))
+  const partOf = async (tag: string) => Math.floor((Number((await first?.ask('CLUSTER', 'KEYSLOT', tag) ?? '').slice(1)) * 3) / 16_384)
   return {
     url: `redis+cluster://${servers.slice(0, 3).map(({ port }) => `127.0.0.1:${port}`).join(',')}`,
     servers,
-    async masterOf(tag) {
-      const slot = Number((await first?.ask('CLUSTER', 'KEYSLOT', tag) ?? '').slice(1))
-      return servers[Math.floor((slot * 3) / 16_384)] ?? servers[0]!
-    },
+    masterOf: async (tag) => servers[await partOf(tag)] ?? servers[0]!,
+    replicaOf: async (tag) => servers[3 + await partOf(tag)] ?? servers[0]!,
     async end() {
       await Promise.all(servers.map((server) => server.end()))
     },

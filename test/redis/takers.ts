@@ -34,6 +34,7 @@ export async function three(job: Omit<Job, 'connections'>): Promise<Came> {
   await takers.end()
   return came.reduce((sum, each) => ({
     admitted: sum.admitted + each.admitted,
+    before: sum.before + each.before,
     refused: sum.refused + each.refused,
     most: sum.most + each.most,
     by: Object.fromEntries([...new Set([...Object.keys(sum.by), ...Object.keys(each.by)])].map((key) => [key, (sum.by[key] ?? 0) + (each.by[key] ?? 0)])),
