@@ -101,6 +101,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     moved: () => again(),
     changed: () => soon(),
     history: (route) => mode.history(route),
+    claim: (route, rule, text) => mode.claim(route, rule, text),
     handled: (route, rule, text) => mode.handled(route, rule, text),
     tell(route, rule, news) {
       const { type, reason, message } = news

@@ -1,3 +1,4 @@
+import { unmarked } from '../rollout/commands.ts'
 import { COMMAND } from '../sources/kubernetes-objects.ts'
 import type { WeightChange } from '../sources/weights.ts'
 import { isObject, isRecord, pathOf, type Answer, type Api } from './api.ts'
@@ -17,8 +18,8 @@ export function clusterRollouts(api: Api) {
       const body = { metadata: { annotations: { [`${COMMAND}${rule}`]: text } } }
       answered(await api.call({ method: 'PATCH', path: path(namespace, name), body, contentType: 'application/merge-patch+json' }))
     },
-    /** The command for a rule that stands on a route and was not taken yet. */
-    standing: (annotations: Readonly<Record<string, string>>, rule: string): string | undefined => annotations[`${COMMAND}${rule}`],
+    /** The command for a rule that stands on a route and was not dealt with yet. */
+    standing: (annotations: Readonly<Record<string, string>>, rule: string): string => unmarked(annotations[`${COMMAND}${rule}`] ?? ''),
     /** What commands for the route were refused for, by the event that says it and how often; nothing where events are not for the asker. */
     async refusals(namespace: string, name: string): Promise<ReadonlyMap<string, string>> {
       const query = { fieldSelector: `regarding.name=${name},reason=RolloutCommandRefused` }

@@ -105,6 +105,7 @@ export function clusterMode(options: ClusterOptions, log: Log): Mode {
     revision: (_, uid) => source.revisions.latest(uid)?.revision,
     history: (route) => readHistory(api, route),
     tell: (route, rule, news) => reporter.tell(route, rule, news),
+    claim: (route, rule, text) => annotations.claim(route, rule, text),
     handled: (route, rule, text) => annotations.remove(route, rule, text),
     credentials,
   }

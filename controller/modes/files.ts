@@ -68,6 +68,7 @@ export function fileMode(paths: readonly string[], stateDir: string | undefined,
     history: ({ namespace, name }) => Promise.resolve(revisions.of(`${namespace}/${name}`)),
     // Its line in the log is all there is to tell.
     tell: () => {},
+    claim: () => {},
     handled: () => {},
   }
 }

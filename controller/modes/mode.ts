@@ -25,7 +25,8 @@ export type Mode = Readonly<{
   history(route: About): Promise<readonly Earlier[]>
   /** What a rollout did, for people. */
   tell(route: About, rule: string, news: News): void
-  /** A command that was given by an annotation has been dealt with. */
+  /** A command that was given by an annotation is to be marked, and has been dealt with. */
+  claim(route: About, rule: string, text: string): void
   handled(route: About, rule: string, text: string): void
   /** Makes the Secret of an API key. */
   makeKey: MakeKey

@@ -11,6 +11,15 @@ export type Command = Readonly<{ action: (typeof ACTIONS)[number]; revision?: nu
 /** An earlier version of a rule, and of which revision of its route. */
 export type Earlier = Readonly<{ revision: number; spec: RouteSpec }>
 
+/**
+ * A command in an annotation is marked before it is obeyed (`promote@0123456789abcdef#5f3a09c1`): the same command given
+ * again is another one, and nobody could tell them apart by what they say.
+ */
+const MARK = /#[0-9a-f]{8}$/
+export const isMarked = (text: string): boolean => MARK.test(text)
+export const markedAs = (text: string, mark: string): string => `${text}#${mark}`
+export const unmarked = (text: string): string => text.replace(MARK, '')
+
 /** `promote@0123456789abcdef`, `undo:3@0123456789abcdef`. A string says what is wrong with it. */
 export function parseCommand(text: string): Command | string {
   const parts = /^([a-z-]{1,20})(?::([0-9]{1,15}))?@([0-9a-f]{1,64})$/.exec(text)

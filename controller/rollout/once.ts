@@ -14,6 +14,12 @@ export class Once {
     return first(this.#done, `${uid} ${rule}`, text)
   }
 
+  /** Others may have dealt with it since. */
+  clear(): void {
+    this.#dealtWith.clear()
+    this.#done.clear()
+  }
+
   /** It is gone. */
   forget(uid: string, rule: string): void {
     this.#dealtWith.delete(`${uid} ${rule}`)

@@ -28,6 +28,7 @@ class Process {
   readonly clock: FakeClock
   readonly told: News[] = []
   readonly handled: string[] = []
+  readonly claimed: string[] = []
   readonly rollouts: Rollouts
   leading = true
   judgement: Partial<Judgement> = {}
@@ -44,10 +45,11 @@ class Process {
       clock,
       analyst: { judge: (step, now) => ({ at: now, verdict: 'pass', action: 'advance', why: step.id, metrics: [], ...this.judgement }), keep: () => {} },
       leading: () => this.leading,
-      moved: () => this.#take(),
+      moved: () => this.take(),
       changed: () => queueMicrotask(() => this.record()),
       tell: (_, __, news) => this.told.push(news),
       history: () => Promise.resolve([{ revision: 1, spec: { rules: [rule(0)] } }]),
+      claim: (_, of, text) => this.claimed.push(`${of} ${text}`),
       handled: (_, of, text) => this.handled.push(`${of} ${text}`),
     })
     if (server.rules !== undefined) this.rollouts.observe('uid', server.rules)
@@ -74,11 +76,12 @@ class Process {
       metadata: { name, namespace: 'ml' }, addressType: 'IPv4', ports: [{ port: 8000 }], endpoints: [{ addresses: ['10.0.0.1'], conditions: { ready: true } }],
     }]] as const)
     this.#snapshot = { ...this.#snapshot, modelRoutes: new Map([['ml/fraud', resource]]), services: new Map(services), endpointSlices: new Map(slices) }
-    this.#take()
+    this.take()
     return this
   }
 
-  #take(): void {
+  /** Compiles, as after any change in the cluster. */
+  take(): void {
     this.compiled = this.#compile({ ...this.#snapshot, rollouts: this.rollouts.table })
     for (let turns = 0; this.rollouts.take(this.#snapshot, this.compiled); turns++) {
       assert.ok(turns < 3, 'it settles')
@@ -158,6 +161,14 @@ describe('the rollouts of a controller', () => {
     assert.equal(process.share, 25)
     await process.clock.advance(MINUTE + 2)
     assert.equal(process.share, 50)
+  })
+
+  test('a step is not forgotten whose time came while the process was busy with something else', async () => {
+    const process = await started()
+    process.clock.stall(5 * MINUTE + 1)
+    process.take()
+    await process.clock.advance(1)
+    assert.equal(process.share, 25)
   })
 
   test('killed at every step, its successor goes on from there', async () => {
@@ -331,39 +342,74 @@ describe('the rollouts of a controller', () => {
 })
 
 describe('commands by annotation', () => {
-  test('are obeyed once, recorded, and then taken away', async () => {
+  const given = (infer: string) => ({ commands: { infer } })
+
+  test('are marked first, obeyed once, recorded, and then taken away', async () => {
     const process = await started()
-    const text = `promote@${process.hash}`
+    const plain = `promote@${process.hash}`
+    const text = `${plain}#00000001`
+    process.edit([rule(100)], given(plain))
+    await process.clock.advance(1)
+    assert.deepEqual([process.share, process.claimed.at(-1), process.handled], [5, `infer ${plain}`, []])
     process.server.away = true
-    process.edit([rule(100)], { commands: { infer: text } })
+    process.edit([rule(100)], given(text))
     await process.clock.advance(1)
     assert.deepEqual(process.handled, [], 'not before it is written down')
     process.server.away = false
     process.record()
     await process.clock.advance(1)
     assert.deepEqual([process.share, process.handled], [25, [`infer ${text}`]])
-    process.edit([rule(100)], { commands: { infer: text } })
+    process.edit([rule(100)], given(text))
     await process.clock.advance(1)
     assert.equal(process.share, 25, 'the annotation is still there')
-    const next = process.successor().edit([rule(100)], { commands: { infer: text } })
+    const next = process.successor().edit([rule(100)], given(text))
     await next.clock.advance(1)
     assert.deepEqual([next.share, next.handled], [25, [`infer ${text}`]], 'a successor takes it away, and does not obey again')
     next.edit([rule(100)])
-    next.edit([rule(100)], { commands: { infer: text } })
+    next.edit([rule(100)], given(`${plain}#00000002`))
     await next.clock.advance(1)
     assert.equal(next.share, 50, 'given again after it was gone')
   })
 
-  test('of another version, of nonsense or about no rule are refused, told and taken away', async () => {
+  test('are not taken for those before them, where nobody lived to write down that these were gone', async () => {
     const process = await started()
-    process.edit([rule(100)], { commands: { infer: 'abort@00000000', other: `abort@${process.hash}` } })
+    const plain = `promote@${process.hash}`
+    process.edit([rule(100)], given(`${plain}#00000001`))
     await process.clock.advance(1)
-    process.edit([rule(100)], { commands: { infer: 'explode' } })
+    assert.deepEqual([process.share, process.handled.length], [25, 1])
+    const next = process.successor().edit([rule(100)], given(plain))
+    await next.clock.advance(1)
+    assert.deepEqual([[...new Set(next.claimed)], next.share], [[`infer ${plain}`], 25])
+    next.edit([rule(100)], given(`${plain}#00000002`))
+    await next.clock.advance(1)
+    assert.equal(next.share, 50)
+  })
+
+  test('are dealt with by whoever leads again', async () => {
+    const process = await started()
+    const plain = `promote@${process.hash}`
+    process.edit([rule(100)], given(plain))
+    process.leading = false
+    process.edit([rule(100)], given(`${plain}#00000001`))
     await process.clock.advance(1)
     assert.equal(process.share, 5)
-    assert.deepEqual(process.handled, ['infer abort@00000000', `other abort@${process.hash}`, 'infer explode'])
+    process.leading = true
+    process.rollouts.lead(new Map([['uid', process.server.rules]]))
+    await process.clock.advance(1)
+    assert.equal(process.share, 25)
+  })
+
+  test('of another version, of nonsense or about no rule are refused, told and taken away', async () => {
+    const process = await started()
+    process.edit([rule(100)], { commands: { infer: 'abort@00000000#00000001', other: `abort@${process.hash}#00000002` } })
+    await process.clock.advance(1)
+    process.edit([rule(100)], given('explode#00000003'))
+    await process.clock.advance(1)
+    assert.equal(process.share, 5)
+    assert.deepEqual(process.handled, ['infer abort@00000000#00000001', `other abort@${process.hash}#00000002`, 'infer explode#00000003'])
     const refusals = process.told.filter(({ reason }) => reason === 'RolloutCommandRefused')
     assert.equal(refusals.length, 3)
     assert.ok(refusals.some(({ message }) => message.includes(process.hash)), 'the present version is named')
+    assert.ok(refusals.every(({ message }) => !message.includes('#')), 'as it was given')
   })
 })

@@ -2,7 +2,8 @@ import type { ModelRoute } from '../../crds/types.gen.ts'
 import type { Compiled, RouteOutcome } from '../compile/compiled.ts'
 import type { Clock } from '../kubernetes/clock.ts'
 import type { Resource, RuleRollout, Snapshot } from '../sources/snapshot.ts'
-import { parseCommand, obey, type Command, type Earlier } from './commands.ts'
+import { Alarm } from './alarm.ts'
+import { isMarked, obey, parseCommand, unmarked, type Command, type Earlier } from './commands.ts'
 import { adopted, decide, due, entryOf, factsOf, next, putInForce, sameMove, watched, type Around, type Entry, type Moment } from './entry.ts'
 import type { Analyst, WatchedStep } from './judge.ts'
 import type { News } from './machine.ts'
@@ -25,6 +26,8 @@ export type RolloutsOptions = Readonly<{
   tell: (about: About, rule: string, news: News) => void
   /** The revisions of a route, for undo. */
   history: (about: About) => Promise<readonly Earlier[]>
+  /** A command of an annotation is to be marked, and to come again so. */
+  claim: (about: About, rule: string, text: string) => void
   /** A command of an annotation is done with, and may go. */
   handled: (about: About, rule: string, text: string) => void
 }>
@@ -50,11 +53,12 @@ export class Rollouts {
   readonly #once = new Once()
   #table: NonNullable<Snapshot['rollouts']> = new Map()
   #dirty = false
-  #cancel: (() => void) | undefined
+  readonly #alarm: Alarm
   #stopped = false
 
   constructor(options: RolloutsOptions) {
     this.#options = options
+    this.#alarm = new Alarm(options.clock, () => this.#tick())
   }
 
   /** Beside a snapshot, what is in force of it. The same map until something moves. */
@@ -124,6 +128,7 @@ export class Rollouts {
   /** After a change of leadership, with what the server has now: a watch may be behind. */
   lead(statuses: ReadonlyMap<string, unknown>): void {
     for (const [uid, rules] of statuses) this.#seen.set(uid, rules)
+    this.#once.clear()
     for (const kept of this.#kept.values()) this.#adopt(kept)
     for (const kept of this.#kept.values()) this.#turn(kept)
     this.#options.moved()
@@ -146,7 +151,7 @@ export class Rollouts {
 
   stop(): void {
     this.#stopped = true
-    this.#cancel?.()
+    this.#alarm.stop()
   }
 
   #byUid(uid: string): Kept | undefined {
@@ -237,9 +242,10 @@ export class Rollouts {
   #commands(kept: Kept): void {
     const given = kept.resource.commands
     for (const [rule, text] of given ?? []) {
-      if (!this.#once.deal(kept.about.uid, rule, text)) continue
+      if (!isMarked(text)) this.#options.claim(kept.about, rule, text)
+      else if (!this.#once.deal(kept.about.uid, rule, text)) continue
       // Obeyed by whoever led before, who did not come to take it away.
-      if (kept.rules.get(rule)?.decided.command === text) this.#handled(kept.about, rule, text)
+      else if (kept.rules.get(rule)?.decided.command === text) this.#handled(kept.about, rule, text)
       else void this.#annotated(kept.about, rule, text)
     }
     for (const [rule, entry] of kept.rules) {
@@ -252,11 +258,11 @@ export class Rollouts {
   }
 
   async #annotated(about: About, rule: string, text: string): Promise<void> {
-    const command = parseCommand(text)
-    const key = `${about.namespace}/${about.name}`
-    const refused = typeof command === 'string' ? command : await this.#obey(key, rule, command, text)
+    const plain = unmarked(text)
+    const command = parseCommand(plain)
+    const refused = typeof command === 'string' ? command : await this.#obey(`${about.namespace}/${about.name}`, rule, command, text)
     if (refused === undefined) return
-    this.#options.tell(about, rule, { type: 'Warning', reason: 'RolloutCommandRefused', message: `${text}: ${refused}` })
+    this.#options.tell(about, rule, { type: 'Warning', reason: 'RolloutCommandRefused', message: `${plain}: ${refused}` })
     this.#handled(about, rule, text)
   }
 
@@ -309,19 +315,15 @@ export class Rollouts {
     this.#schedule()
   }
 
-  /** One timer for all of them. */
   #schedule(): void {
-    this.#cancel?.()
-    this.#cancel = undefined
-    if (this.#stopped || !this.#options.leading()) return
     const now = this.#options.clock.now()
     let soonest = Infinity
-    for (const { rules, around } of this.#kept.values()) {
+    for (const { rules, around } of this.#stopped || !this.#options.leading() ? [] : this.#kept.values()) {
       for (const [rule, entry] of rules) {
         const of = around.get(rule)
         soonest = Math.min(soonest, (of && due(entry, of, now)) ?? Infinity)
       }
     }
-    if (Number.isFinite(soonest)) this.#cancel = this.#options.clock.after(Math.max(1, soonest), () => this.#tick())
+    this.#alarm.set(Math.max(1, soonest))
   }
 }

@@ -30,6 +30,11 @@ export class FakeClock implements Clock {
     await settle()
   }
 
+  /** Lets time pass in which nothing runs, as where the process is busy. */
+  stall(ms: number): void {
+    this.#now += ms
+  }
+
   /**
    * Lets time pass until something has come about; sockets are real, so each step gives them a real moment.
    * @returns how many virtual milliseconds it took, give or take a step
