@@ -2,6 +2,8 @@ import { createCompiler } from '../controller/compile/compile.ts'
 import type { Compiled, PolicyOutcome, RouteOutcome } from '../controller/compile/compiled.ts'
 import { type Manifests, readManifests } from '../controller/sources/files.ts'
 import type { Problem, Resource } from '../controller/sources/snapshot.ts'
+import type { ModelRoute } from '../crds/types.gen.ts'
+import { openPlugins, type Plugins } from '../dataplane/plugins/plugins.ts'
 import type { Options } from './flags.ts'
 
 /** A problem as `-o json` prints it. `line` counts from 1; null: the file as a whole. What is not known is empty. */
@@ -44,7 +46,7 @@ function problemsOf(resource: Found, outcome: Outcome | undefined): Problem[] {
 
 type Placed = Row & { readonly column: number }
 
-function rowsOf(manifests: Manifests, compiled: Compiled): Placed[] {
+function rowsOf(manifests: Manifests, compiled: Compiled, plugins: Plugins | undefined): Placed[] {
   const { modelRoutes, rateLimitPolicies } = manifests.snapshot
   const rows: Placed[] = manifests.problems.map(({ line, ...problem }) => ({
     ...problem,
@@ -58,7 +60,10 @@ function rowsOf(manifests: Manifests, compiled: Compiled): Placed[] {
       rows.push({ file, line, column, kind, namespace, name, field, reason, message, severity })
     }
   }
-  for (const [key, route] of modelRoutes) add('ModelRoute', route, compiled.routes.get(key))
+  for (const [key, route] of modelRoutes) {
+    const own = plugins === undefined ? [] : pluginProblems(route, plugins)
+    add('ModelRoute', { ...route, problems: [...route.problems, ...own] }, compiled.routes.get(key))
+  }
   for (const [key, policy] of rateLimitPolicies) add('RateLimitPolicy', policy, compiled.policies.get(key))
   for (const [key, problems] of compiled.apiKeys) {
     const [namespace = '', name = ''] = key.split('/')
@@ -92,6 +97,14 @@ function summary({ snapshot }: Manifests, rows: readonly Row[]): string {
   return `${count(read, 'object')}: ${count(errors, 'error')}, ${count(rows.length - errors, 'warning')}\n`
 }
 
+/** What rules ask of plugins that the folder does not have, or that their schemas do not allow. */
+function pluginProblems({ object }: Resource<ModelRoute>, { fault }: Plugins): Problem[] {
+  return (object?.spec.rules ?? []).flatMap(({ plugins = [] }, rule) => plugins.flatMap(({ name, config = {} }, at): Problem[] => {
+    const message = fault(name, config)
+    return message === undefined ? [] : [{ field: `spec.rules[${rule}].plugins[${at}]`, reason: 'Invalid', message, severity: 'error' }]
+  }))
+}
+
 /** Compiles as `serve` would, without serving. 1 where anything is an error. */
 export async function check(options: Options<'check'>, { stdout, stderr }: Output): Promise<number> {
   const manifests = await readManifests(options.filename)
@@ -100,7 +113,9 @@ export async function check(options: Options<'check'>, { stdout, stderr }: Outpu
     allowLoopback: true,
     allowUnmanagedEndpointSlices: true,
   })
-  const rows = rowsOf(manifests, compile(manifests.snapshot))
+  const plugins = options.plugins === undefined ? undefined : await openPlugins({ folder: options.plugins, log: (_, message, fields) => stderr(`${message}: ${plain(JSON.stringify(fields))}\n`) })
+  const rows = rowsOf(manifests, compile(manifests.snapshot), plugins)
+  await plugins?.close()
   if (options.output === 'json') stdout(`${JSON.stringify(rows, FIELDS, 2)}\n`)
   else if (rows.length > 0) stdout(`${rows.map(lineOf).join('\n')}\n`)
   stderr(summary(manifests, rows))

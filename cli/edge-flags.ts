@@ -42,6 +42,13 @@ export const edgeFlags = define([
     help: 'processes that share the public ports; each is given its part of --max-connections',
   },
   {
+    name: 'plugins',
+    type: 'text',
+    value: 'DIR',
+    of: { serve: null, dataplane: null, check: null },
+    help: 'a folder of filters of your own (docs/plugins.md), followed as it changes; check looks whether their settings fit',
+  },
+  {
     name: 'zone',
     type: 'text',
     value: 'NAME',

@@ -10,10 +10,11 @@ export type EdgeOptions = Readonly<{
   maxConnectionsPerAddress: number
   workers: number
   zone?: string
+  plugins?: string
 }>
 
-export function edgeOf(options: Partial<EdgeOptions>): Pick<DataplaneOptions, 'trusted' | 'geo' | 'connections' | 'workers' | 'zone'> {
-  const { trustedHops = [], geo, geoHeader, maxConnections, maxConnectionsPerAddress, workers = 1, zone } = options
+export function edgeOf(options: Partial<EdgeOptions>): Pick<DataplaneOptions, 'trusted' | 'geo' | 'connections' | 'workers' | 'zone' | 'plugins'> {
+  const { trustedHops = [], geo, geoHeader, maxConnections, maxConnectionsPerAddress, workers = 1, zone, plugins } = options
   // Connections are dealt out in turn, so a part of them is a part of each address's too.
   const part = (all: number) => Math.ceil(all / workers)
   const networks = parseNetworks(trustedHops)
@@ -21,6 +22,7 @@ export function edgeOf(options: Partial<EdgeOptions>): Pick<DataplaneOptions, 't
   return {
     workers,
     zone,
+    plugins,
     ...((geo !== undefined || geoHeader !== undefined) && { geo: { file: geo, header: geoHeader?.toLowerCase() } }),
     ...(trustedHops.length > 0 && { trusted: networks }),
     ...(maxConnections !== undefined && maxConnectionsPerAddress !== undefined && {

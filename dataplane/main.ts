@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { FromController, FromProxy, Link, Measurements } from '../table/messages.ts'
+import type { Ack, FromController, FromProxy, Link, Measurements } from '../table/messages.ts'
 import { keepClock } from './clock.ts'
 import type { ConnectionLimits } from './door/admission.ts'
 import type { DrainOptions } from './drain.ts'
@@ -7,6 +7,7 @@ import { connectLimiter } from './limits/create.ts'
 import type { RedisUrl } from './limits/redis/url.ts'
 import { reportMeasured } from './measured.ts'
 import type { Networks } from './pipeline/networks.ts'
+import { openPlugins } from './plugins/plugins.ts'
 import { startProxy, type Bind, type ProxyOptions } from './proxy.ts'
 import { converse } from './receive/conversation.ts'
 import type { ClientTls } from './receive/dial.ts'
@@ -49,6 +50,8 @@ export type DataplaneOptions = Readonly<{
   redis?: RedisUrl | undefined
   /** File of the audit log; without it, its records stand in the log. */
   audit?: string | undefined
+  /** Folder of the operator's own filters. */
+  plugins?: string | undefined
   /** The pages of a key's holder, at /portal. */
   portal?: boolean | undefined
   log: Log
@@ -72,7 +75,7 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
   const say = (level: 'info' | 'warn' | 'error', message: string, fields?: Readonly<Record<string, unknown>>) =>
     log.write(level, message, fields)
   let hangUp = () => {}
-  let tell: (message: Measurements) => void = () => {}
+  let tell: (message: Ack | Measurements) => void = () => {}
   let rotate: RotateKey = () => Promise.resolve({ problem: 'no controller is connected' })
   function listenTo(source: Exclude<Feed, { primary: Primary }>, store: Store, settled: Settled): () => void {
     if (!('link' in source)) {
@@ -88,6 +91,7 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
   let disk: DiskFile | undefined
   let store: Store | undefined
   const shared = options.redis && !('primary' in feed) ? await connectLimiter({ redis: options.redis, fleet: gateway, say }) : undefined
+  const plugins = options.plugins === undefined ? undefined : await openPlugins({ folder: options.plugins, log: say, checked: 'primary' in feed })
   const limiter = 'primary' in feed ? feed.primary.limiter : shared
   const proxy = await startProxy({
     http: options.http,
@@ -95,6 +99,7 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
     ...(options.https && { https: options.https }),
     ...(options.health && !('primary' in feed) && { health: options.health }),
     ...(limiter && { limiter }),
+    ...(plugins && { plugins }),
     ...(options.connections && { connections: options.connections }),
     zone: options.zone,
     trusted: options.trusted,
@@ -114,6 +119,10 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
       disk = options.snapshot === undefined ? undefined : await openDisk({ file: options.snapshot, gateway, log: say })
       store = createStore({ activate, disk, log: say })
       hangUp = listenTo(feed, store, settled)
+      plugins?.onChange(() => {
+        const healed = store?.retry()
+        if (healed !== undefined) void (settled?.() ?? Promise.resolve()).then(() => tell(healed))
+      })
     },
     // A controller in this process is never behind.
     tableAge: () => ('controllers' in feed ? (Date.now() - (store?.confirmedAt ?? Date.now())) / 1000 : 0),

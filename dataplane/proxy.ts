@@ -22,6 +22,7 @@ import { startShedding } from './overload.ts'
 import { createGateway } from './pipeline/gateway.ts'
 import { openGeo, type GeoOptions } from './pipeline/geo.ts'
 import { plainAddress, type Networks } from './pipeline/networks.ts'
+import { noPlugins, type Plugins } from './plugins/plugins.ts'
 import { createPortal, type RotateKey } from './portal/portal.ts'
 import { Tally } from './portal/tally.ts'
 import { createRuntime } from './runtime.ts'
@@ -69,6 +70,8 @@ export type ProxyOptions = Readonly<{
   names?: Names
   /** Where requests are counted; it ends with the proxy. Without it, in this process. */
   limiter?: Limiter
+  /** The operator's own filters; they end with the proxy. */
+  plugins?: Plugins
   connections?: ConnectionLimits
   /** Where it is, as the endpoints tell it of themselves. */
   zone?: string | undefined
@@ -121,7 +124,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     proof: (tenant, terms) => proofFor(tenant, terms, { vault, backendTokens }),
     onChange: ({ healthy, why, ...at }) => log.write(healthy ? 'info' : 'warn', healthy ? 'an endpoint is healthy' : 'an endpoint is unhealthy', { ...at, ...(!healthy && { why }) }),
   }) : undefined
-  const { limiter = createLimiter(), names = new Names() } = options
+  const { limiter = createLimiter(), names = new Names(), plugins = noPlugins() } = options
   const limitTally = new LimitTally()
   const measurements = new Measurements()
   const shedding = startShedding()
@@ -133,12 +136,12 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     vault,
     ...(workers === undefined && { names }),
     shielding: createShielding({ ...(checks && { checks }), log: (...line) => log.write(...line) }),
-    filterDeps: { authenticators, backendTokens, limiter, limitTally, measurements, mirrors, ...options.filterDeps, audit },
+    filterDeps: { authenticators, backendTokens, limiter, limitTally, measurements, mirrors, plugins, ...options.filterDeps, audit },
   })
   // Of a process that has workers, theirs: it sends nothing itself.
   const upstreams = (all: boolean) => workers === undefined ? [...reportUpstreams([...runtime.table()?.routes() ?? []].flatMap(({ rules }) => rules), all)] : []
   const metrics = createMetrics({
-    series: runtime.series, upstreams: () => upstreams(false), limits: limitTally, mirrors, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: () => workers.ask('metrics') }),
+    series: runtime.series, upstreams: () => upstreams(false), limits: limitTally, mirrors, plugins: plugins.tally, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: () => workers.ask('metrics') }),
   })
   const tally = options.portal === true ? new Tally() : undefined
   const recorder = createRecorder({ log, series: runtime.series, audit, tally })
@@ -204,6 +207,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     reports.close()
     await runtime.close()
     await audit.close()
+    await plugins.close()
     await limiter.close()
     await log.flush()
   }

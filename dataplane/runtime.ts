@@ -10,6 +10,7 @@ import { noTokens } from './filters/backend_credentials/tokens.ts'
 import type { FilterDeps } from './filters/filter.ts'
 import { createLimiter } from './limits/create.ts'
 import { Mirrors } from './mirror/mirrors.ts'
+import { noPlugins } from './plugins/plugins.ts'
 import type { Active } from './store.ts'
 import { unaudited } from './telemetry/audit.ts'
 import { LimitTally } from './telemetry/limits.ts'
@@ -68,7 +69,7 @@ export function createRuntime({
   const filterDeps: FilterDeps = {
     vault,
     backendTokens: noTokens,
-    authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), mirrors: new Mirrors(), ...given,
+    authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), mirrors: new Mirrors(), plugins: noPlugins(), ...given,
   }
   const patterns = createPatterns()
   const series = new SeriesSet()
@@ -102,6 +103,7 @@ export function createRuntime({
     const { id } = last.route
     filterDeps.measurements.prune(id, next?.route)
     filterDeps.mirrors.prune(id, next?.route)
+    filterDeps.plugins.prune(id, next?.route)
     const live = new Map(next?.route.rules.map((rule) => [rule.name, new Set(rule.variants.map(({ name }) => name))]))
     const state = states.get(id)
     for (const rule of state?.keys() ?? []) if (!live.has(rule)) state?.delete(rule)

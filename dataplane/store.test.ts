@@ -52,6 +52,32 @@ test('nothing is put in force before both resources are there', () => {
   assert.equal(activations.length, 1)
 })
 
+test('a route that could not be built is built again when it can be, whatever came meanwhile', () => {
+  let lacking = true
+  const { store, activations } = fixture((next) => lacking && next.routes.get('ml/a')?.generation === 2 ? [{ id: 'ml/a', message: 'no plugin' }] : [])
+  const newer = { ...route('ml/a'), generation: 2 }
+  store.handle(snapshot('endpoints', sets))
+  store.handle(snapshot('routes', [route('ml/a')]))
+  assert.equal(store.retry(), undefined)
+  store.handle(snapshot('routes', [newer]))
+  store.handle(snapshot('endpoints', sets.slice(1)))
+  assert.equal(store.active?.routes.get('ml/a')?.generation, 1)
+  assert.deepEqual(store.retry(), { type: 'ack', resource: 'routes', version: version([newer]), refused: [{ id: 'ml/a', message: 'no plugin' }] })
+  const tried = activations.at(-1)?.routes.get('ml/a')
+  lacking = false
+  assert.deepEqual(store.retry(), { type: 'ack', resource: 'routes', version: version([newer]), refused: [] })
+  // One that did not change would not be built again.
+  assert.notEqual(activations.at(-1)?.routes.get('ml/a'), tried)
+  assert.equal(store.active?.routes.get('ml/a')?.generation, 2)
+  assert.equal(store.retry(), undefined)
+
+  lacking = true
+  const third = { ...newer, created: '2026-02-02T00:00:00Z' }
+  store.handle(snapshot('routes', [third]))
+  store.handle(snapshot('routes', [route('ml/a')]))
+  assert.equal(store.retry(), undefined)
+})
+
 test('an unchanged item keeps its identity through a snapshot, so that nothing is built again', () => {
   const { store } = fixture()
   store.handle(snapshot('endpoints', sets))

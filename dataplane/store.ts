@@ -40,6 +40,8 @@ export interface Store {
   /** A first complete table is in force, from a controller or from disk. */
   readonly ready: boolean
   readonly active: Active | undefined
+  /** Builds the routes again that could not be built, where what they lacked may be here now. Undefined: there are none. */
+  retry(): Ack | undefined
   /** A controller that has answered is still there: the table is as new as can be. */
   confirm(): void
   /** When the table was last known to be what a controller publishes; undefined while there is none. */
@@ -77,6 +79,8 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
    * does not exist is not gone but empty: nobody's key goes on because it lingers.
    */
   let lingering = NONE
+  /** What was sent of routes that could not be built, each with its hash. */
+  let unbuilt: ReadonlyMap<string, Readonly<{ item: Route; hash: string | undefined }>> = new Map()
 
   function leave(resource: Resource, next: Held<unknown>): Left {
     if (active === undefined || resource === 'routes') return NONE
@@ -110,8 +114,37 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
       log('error', 'a table could not be put in force; the last one stays', { version, error: String(error) })
       return { ok: false, why: `the table could not be put in force: ${String(error)}` }
     }
+    unbuilt = stillUnbuilt(next.routes, refusals)
     const settled = { ...next, routes: withoutRefused(table.routes, next.routes, refusals) }
     return { ok: true, table: settled, active: { version, ...shareOf(settled, left) } }
+  }
+
+  /** Those refused just now, and those refused before of which nothing new was sent. */
+  function stillUnbuilt({ items, hashes, refused }: Held<Route>, refusals: readonly Refusal[]): typeof unbuilt {
+    const next = new Map([...unbuilt].filter(([id, { hash }]) => refused.has(id) && hashes.get(id) === hash))
+    for (const { id } of refusals) {
+      const item = items.get(id)
+      if (item !== undefined && hashes.has(id)) next.set(id, { item, hash: hashes.get(id) })
+    }
+    return next
+  }
+
+  function retry(): Ack | undefined {
+    const { routes } = table
+    if (active === undefined || routes.version === null || unbuilt.size === 0) return undefined
+    const items = new Map(routes.items)
+    const refused = new Map(routes.refused)
+    for (const [id, { item }] of unbuilt) {
+      // One that did not change is not built again.
+      items.set(id, { ...item })
+      refused.delete(id)
+    }
+    const outcome = putInForce({ ...table, routes: { ...routes, items, refused } }, lingering)
+    if (!outcome.ok) return undefined
+    active = outcome.active
+    table = outcome.table
+    disk?.save(table)
+    return ack('routes', routes.version)
   }
 
   function ack(resource: Resource, version: string): Ack {
@@ -205,6 +238,7 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
     get active() {
       return active
     },
+    retry,
     confirm,
     get confirmedAt() {
       return confirmedAt

@@ -146,6 +146,8 @@ const Rule = v.pipe(
     sizeLimits: v.exactOptional(SizeLimits),
     /** Strict: an answer waits until the record of who got it is on disk. */
     audit: v.exactOptional(v.picklist(['Buffered', 'Strict'])),
+    /** Filters of the operator's own, in order; `config` is theirs to understand. */
+    plugins: v.exactOptional(list(v.pipe(v.strictObject({ name: text, config: v.unknown() }), v.readonly()))),
     /** Every one that applies must allow a request. */
     limits: v.exactOptional(list(Limit)),
   }),

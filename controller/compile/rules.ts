@@ -74,13 +74,14 @@ export function compileRule(written: RuleSpec, place: string, context: RuleConte
   const breaker = compileBreaker(spec.circuitBreaker, `${place}.circuitBreaker`, problems)
   const wakeUp = compileWakeUp(spec.wakeUp, `${place}.wakeUp`, timeouts, problems)
   const audit = spec.logging?.audit
+  const plugins = spec.plugins?.map(({ name, config = {} }) => ({ name, config }))
   const measured = known?.measured
 
   if (problems.some(breaksRule)) return { problems }
   const rest = {
     name: spec.name, ...protection, ...(cors && { cors }), variants, overrides, ...(split && { split }), ...(mirror && { mirror }), balance,
     ...(health && { health }), ...(breaker && { breaker }), ...(wakeUp && { wakeUp }),
-    timeouts, ...(deadlineHeader !== undefined && { deadlineHeader }), ...resilience, ...(sizeLimits && { sizeLimits }), ...(audit && { audit }),
+    timeouts, ...(deadlineHeader !== undefined && { deadlineHeader }), ...resilience, ...(sizeLimits && { sizeLimits }), ...(audit && { audit }), ...(plugins && plugins.length > 0 && { plugins }),
     ...(measured !== undefined && delivery?.plan?.analysis && { measured: measuredFor(delivery.plan.analysis, measured) }),
   } as const
   return { draft: { matches, rest, needs, ...(delivery && { delivery }) }, problems }

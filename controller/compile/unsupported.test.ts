@@ -94,6 +94,7 @@ const supported = [
   'rules[].split.name',
   ...['variant', 'percent', 'compare.absolute', 'compare.relative', 'compare.ignore[]'].map((field) => `rules[].mirror.${field}`),
   ...['header', 'value', 'variant'].map((field) => `rules[].overrides[].${field}`),
+  ...['name', 'config'].map((field) => `rules[].plugins[].${field}`),
   ...['request', 'backendRequest', 'connect', 'firstByte', 'streamIdle', 'deadlineHeader'].map((field) => `rules[].timeouts.${field}`),
   ...['attempts', 'reasons[]', 'codes[]', 'idempotent', 'budgetPercent', 'backoff'].map((field) => `rules[].retry.${field}`),
   ...['after', 'budgetPercent'].map((field) => `rules[].hedge.${field}`),

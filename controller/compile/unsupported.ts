@@ -16,7 +16,6 @@ export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy'
     { path: 'spec.rules[].compose' },
     { path: 'spec.rules[].batching' },
     { path: 'spec.rules[].cache' },
-    { path: 'spec.rules[].plugins' },
     { path: 'spec.rules[].logging.predictions' },
   ],
   RateLimitPolicy: [],

@@ -4,6 +4,7 @@ import type { Mirrors } from '../mirror/mirrors.ts'
 import type { Failure } from '../pipeline/errors.ts'
 import type { Exchange, Way } from '../pipeline/exchange.ts'
 import type { Authenticators } from '../pipeline/principal.ts'
+import type { Plugins } from '../plugins/plugins.ts'
 import type { Audit } from '../telemetry/audit.ts'
 import type { LimitTally } from '../telemetry/limits.ts'
 import type { Measurements } from '../telemetry/measurements.ts'
@@ -27,6 +28,7 @@ export type FilterDeps = Readonly<{
   limitTally: LimitTally
   measurements: Measurements
   mirrors: Mirrors
+  plugins: Plugins
   vault: Vault
   backendTokens: BackendTokens
 }>

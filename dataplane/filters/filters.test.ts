@@ -7,13 +7,14 @@ import { Mirrors } from '../mirror/mirrors.ts'
 import { refuseAll } from '../pipeline/principal.ts'
 import { unaudited } from '../telemetry/audit.ts'
 import { LimitTally } from '../telemetry/limits.ts'
+import { noPlugins } from '../plugins/plugins.ts'
 import { Measurements } from '../telemetry/measurements.ts'
 import { Vault } from '../vault.ts'
 import { noTokens } from './backend_credentials/tokens.ts'
 import { filters } from './index.ts'
 import { requestIdOf } from './request_id/request_id.ts'
 
-const deps = { authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), mirrors: new Mirrors(), vault: new Vault(), backendTokens: noTokens }
+const deps = { authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), mirrors: new Mirrors(), plugins: noPlugins(), vault: new Vault(), backendTokens: noTokens }
 
 test('each filter has a folder with its README, and builds a named function', () => {
   for (const filter of filters) {

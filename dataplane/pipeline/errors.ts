@@ -16,6 +16,7 @@ export const errors = {
   queue_timeout: { status: 429, title: 'The request waited too long for its turn' },
   headers_too_large: { status: 431, title: 'The request headers are too large or too many' },
   backend_unresolved: { status: 500, title: 'The backend does not resolve' },
+  plugin_failed: { status: 500, title: 'A plugin of the gateway failed' },
   upstream_connect_failed: { status: 502, title: 'The backend could not be reached' },
   upstream_reset: { status: 502, title: 'The backend broke the connection' },
   upstream_protocol: { status: 502, title: 'The backend answered with something that is not valid HTTP' },

@@ -39,7 +39,7 @@ export function buildRoute(route: Route, deps: RouteDeps): Built | string {
   const candidates = compileMatches(route, patterns, filterDeps.authenticators)
   if (typeof candidates === 'string') return candidates
   for (const rule of route.rules) {
-    const wrong = cannotServe(rule.variants)
+    const wrong = cannotServe(rule.variants) ?? firstOf(rule.plugins ?? [], ({ name, config }) => filterDeps.plugins.fault(name, config))
     if (wrong !== undefined) return `rule ${rule.name}: ${wrong}`
   }
   const rules = route.rules.map((rule) => {
@@ -63,6 +63,15 @@ function cannotServe(variants: readonly Variant[]): string | undefined {
     for (const text of [model?.name, model?.version]) {
       if (text === '.' || text === '..') return `variant ${name}: ${text} cannot be the name or version of a model in a path`
     }
+  }
+  return undefined
+}
+
+/** What is wrong with the first with which something is. */
+function firstOf<Item>(items: readonly Item[], faultOf: (item: Item) => string | undefined): string | undefined {
+  for (const item of items) {
+    const fault = faultOf(item)
+    if (fault !== undefined) return fault
   }
   return undefined
 }

@@ -38,7 +38,7 @@ export type Receiver = {
   /** One entry an address. `feeding`: the one that the table comes from. */
   controllers(): readonly Readonly<{ url: string; address: string; open: boolean; feeding: boolean }>[]
   /** To every controller. */
-  readonly tell: (message: Measurements) => void
+  readonly tell: (message: Ack | Measurements) => void
   /** Asks the controller that feeds the table. */
   rotate: Conversation['rotate']
   close(): void

@@ -3,6 +3,8 @@ import { AggregatorRegistry, Counter, Gauge, Histogram, Registry, type MetricObj
 import type { Mirrors } from '../mirror/mirrors.ts'
 import type { LimitTally } from './limits.ts'
 import type { UpstreamReport } from '../upstream/report.ts'
+import type { PluginTally } from '../plugins/tally.ts'
+import { registerPlugins } from './plugins.ts'
 import { registerTries } from './tries.ts'
 import { registerUpstreams } from './upstreams.ts'
 import { durationBuckets, type Durations, type Series, type SeriesSet } from './series.ts'
@@ -11,6 +13,7 @@ export type MetricsDeps = Readonly<{
   series: SeriesSet
   limits: LimitTally
   mirrors: Mirrors
+  plugins: PluginTally
   /** How variants stand with their endpoints. */
   upstreams: () => Iterable<UpstreamReport>
   /** The table in force. */
@@ -34,7 +37,7 @@ export type Metrics = Readonly<{
 const backendLabels = ['route', 'rule', 'variant', 'model_version'] as const
 
 /** prom-client only writes: the counting is done by Series, at a fiftieth of the cost. */
-export function createMetrics({ series, upstreams, limits, mirrors, table, tableAge, others }: MetricsDeps): Metrics {
+export function createMetrics({ series, upstreams, limits, mirrors, plugins, table, tableAge, others }: MetricsDeps): Metrics {
   const registry = new Registry()
   const registers = [registry]
 
@@ -87,6 +90,7 @@ export function createMetrics({ series, upstreams, limits, mirrors, table, table
   })
   registerTries(registry, series)
   registerUpstreams(registry, upstreams)
+  registerPlugins(registry, plugins)
   const decisions = new Counter({
     name: 'modelroute_ratelimit_decisions_total',
     help: 'What each limit of each RateLimitPolicy decided: allowed, rejected, shadow_rejected, queue_full, queue_timeout, or unavailable where the counts could not be reached.',

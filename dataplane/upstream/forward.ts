@@ -13,7 +13,7 @@ import { destinationOf, goBack, passOn, type Destination } from './destination.t
 import type { AnswerHandler } from './dispatch.ts'
 import { failureOf } from './outcome.ts'
 import { Patience, unreadable } from './patience.ts'
-import { Recorded } from './recorded.ts'
+import { recorded } from './recorded.ts'
 import { staged } from './staged.ts'
 import { Tries, type Sender } from './tries.ts'
 
@@ -231,7 +231,7 @@ export class Forwarding implements Way, Sender, Teller {
     const { commit } = this.#rule
     const answer = new Answer(exchange, this.#rule, this)
     this.#answer = answer
-    const to = commit === undefined ? answer : new Recorded(answer, (why) => this.refuse(why, ''), exchange, commit)
+    const to = commit === undefined ? answer : recorded(answer, (why) => this.refuse(why, ''), exchange, commit)
     const stage = 'stage' in this.#to ? this.#to.stage : undefined
     return exchange.stages === undefined && stage === undefined ? to
       : staged(to, [...exchange.stages ?? [], ...stage === undefined ? [] : [stage]], (why, cause) => this.refuse(why, cause))

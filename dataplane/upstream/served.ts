@@ -5,7 +5,7 @@ import { refuseExchange } from '../pipeline/reply.ts'
 import type { BuiltRule } from '../pipeline/rule.ts'
 import { Answer, type Teller } from './answer.ts'
 import type { AnswerHandler, Controller } from './dispatch.ts'
-import { Recorded } from './recorded.ts'
+import { recorded } from './recorded.ts'
 import { staged } from './staged.ts'
 
 /** An answer that no backend gives, whole. `headers` and `trailers`: names in lower case and values, one after the other. */
@@ -61,7 +61,7 @@ export class Served implements Way, Teller, Controller {
     const { commit } = this.#rule
     this.#made = made
     this.#answer = new Answer(exchange, this.#rule, this)
-    const to = commit === undefined ? this.#answer : new Recorded(this.#answer, (why) => this.refuse(why, ''), exchange, commit)
+    const to = commit === undefined ? this.#answer : recorded(this.#answer, (why) => this.refuse(why, ''), exchange, commit)
     this.#handler = exchange.stages === undefined ? to : staged(to, exchange.stages, (why, cause) => this.refuse(why, cause))
     this.#handler.onResponseStart(this, made.status, measured(made, exchange.request.method))
     this.#pour()
