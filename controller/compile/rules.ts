@@ -170,6 +170,7 @@ function compileVariants(
       target,
       ...(credentials && 'value' in credentials && { credentials: credentials.value }),
       ...(ref.model === undefined ? {} : { model: modelOf(ref.model) }),
+      ...(ref.protocol === undefined || ref.protocol === 'Passthrough' ? {} : { protocol: ref.protocol }),
       ...(served && { served }),
     }
   })

@@ -129,7 +129,7 @@ test('every field of the schema is either compiled or refused, none is ignored',
 })
 
 test('a refused field is named by its exact place, also in lists', () => {
-  const rule = { name: 'a', backendRefs: [{ variant: 'a' }, { variant: 'b', protocol: 'V2' }] }
+  const rule = { name: 'a', backendRefs: [{ variant: 'a' }, { variant: 'b', protocol: 'GRPC' }] }
   const problems = unsupportedInRule(rule, 'spec.rules[3]')
   assert.deepEqual(
     problems.map(({ field }) => field),

@@ -32,7 +32,7 @@ export const generateServer: Server = {
 }
 
 /** What is wanted of the answer, as Triton's backend for vLLM has it; a model without these inputs does not look at them. */
-export function wishesOf({ stream, usage, finish, echo }: Ask): ReadonlyMap<string, boolean> {
+function wishesOf({ stream, usage, finish, echo }: Ask): ReadonlyMap<string, boolean> {
   const wishes = new Map<string, boolean>()
   // With a prompt before the answer it does not stream.
   if (stream && !echo) wishes.set('stream', true)
@@ -58,7 +58,7 @@ function generateReader(): PieceReader {
 }
 
 /** What one answer says after the other. Tokens are told of each alone. */
-export function createAnswers(): (answer: unknown) => readonly Piece[] | undefined {
+function createAnswers(): (answer: unknown) => readonly Piece[] | undefined {
   let usage: TokenUsage | undefined
   return (answer) => {
     const error = own(answer, 'error')

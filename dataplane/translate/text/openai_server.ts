@@ -80,7 +80,7 @@ const messageOf = (error: unknown): string | undefined => {
 const errorMax = 8192
 
 /** What is said in an error of the OpenAI API, or the text as it is. */
-export function openAIErrorIn(body: Buffer): string {
+function openAIErrorIn(body: Buffer): string {
   const text = body.toString('utf8', 0, errorMax)
   return messageOf(own(parsed(text), 'error')) ?? text
 }
