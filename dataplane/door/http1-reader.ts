@@ -1,6 +1,7 @@
 import type { BodyLength } from '../pipeline/exchange.ts'
 import { failure, type Failure } from '../pipeline/errors.ts'
 import { known, Kind } from '../pipeline/headers.ts'
+import { beginsWith, bytesOf } from '../protocols/again.ts'
 import { hexadecimal, sizeDigitsMax, sizeLineMax } from '../protocols/chunks.ts'
 import { headBytesMax, parseHead, parseLines, type Head } from './http1-head.ts'
 
@@ -46,8 +47,8 @@ export class RequestReader {
   #reading: Reading = Reading.head
   /** Bytes of the body, or of the chunk, still to come. */
   #left = 0
-  /** Of the request before. */
-  #last: Readonly<{ text: string; head: Head }> | undefined
+  /** Of the request before. `bytes`: of one that came again, with its end. */
+  #last: { readonly text: string; readonly head: Head; bytes: Buffer | undefined } | undefined
   /** The beginning of a head or line whose end has not come. */
   #held = ''
 
@@ -121,18 +122,27 @@ export class RequestReader {
       start++
     }
     if (this.#held === '') while (bytes[start] === 13 && bytes[start + 1] === 10) start += 2
+    const last = this.#last
+    if (last?.bytes !== undefined && this.#held === '' && beginsWith(bytes, start, last.bytes)) return this.#begin(last.head, start + last.bytes.length)
     const head = this.#upTo('\r\n\r\n', bytes, start, headBytesMax, tooLarge)
     if (head === undefined) return bytes.length
-    const { text } = head
-    const again = this.#last?.text === text
-    const parsed = again ? this.#last?.head : parseHead(text)
+    const { text, next } = head
+    if (last?.text === text) {
+      last.bytes ??= bytesOf(`${text}\r\n\r\n`)
+      return this.#begin(last.head, next)
+    }
+    const parsed = parseHead(text)
     if (parsed === undefined) throw invalid()
-    if (!again) this.#last = text.length <= rememberedMax ? { text, head: parsed } : undefined
-    const length = this.#sink.head(parsed)
+    this.#last = text.length <= rememberedMax ? { text, head: parsed, bytes: undefined } : undefined
+    return this.#begin(parsed, next)
+  }
+
+  #begin(head: Head, next: number): number {
+    const length = this.#sink.head(head)
     this.#left = length === 'chunked' ? 0 : length
     this.#reading = length === 'chunked' ? Reading.chunkSize : length === 0 ? Reading.done : Reading.length
     if (length === 0) this.#sink.end()
-    return head.next
+    return next
   }
 
   /** Up to and with the mark, together with what was held; undefined while it has not come. */

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { DoorResponse } from '../pipeline/door.ts'
-import { known } from '../pipeline/headers.ts'
+import { HeaderLines } from '../pipeline/header_lines.ts'
 import type { Http1Request } from './http1-request.ts'
 
 /** Seconds that a connection is kept without a request: above the 60 of the usual load balancers, which must be the ones to close. */
@@ -10,9 +10,8 @@ export const keepAliveSeconds = 75
 /** Bodies up to this many bytes go out in one piece with their head. */
 const joinMax = 16_384
 
-/** What may stand in no header (RFC 9110 section 5.5). */
-// oxlint-disable-next-line no-control-regex -- it is what is looked for
-const impure = /[^\t\x20-\x7e\x80-\xff]/
+const lines = new HeaderLines()
+const statusLines: string[] = []
 
 const kept = `connection: keep-alive\r\nkeep-alive: timeout=${keepAliveSeconds}\r\n\r\n`
 const closed = 'connection: close\r\n\r\n'
@@ -68,20 +67,20 @@ export class Http1Response implements DoorResponse {
   }
 
   writeHead(status: number, headers: readonly string[]): void {
-    const reason = STATUS_CODES[status]
     if (!Number.isInteger(status) || status < 200 || status > 999) throw new RangeError(`no status: ${status}`)
-    let head = reason === undefined ? `HTTP/1.1 ${status} \r\n` : `HTTP/1.1 ${status} ${reason}\r\n`
+    let head = (statusLines[status] ??= `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`)
     let dated = false
     let framed = false
     for (let i = 0; i + 1 < headers.length; i += 2) {
       const name = headers[i] ?? ''
       const value = headers[i + 1] ?? ''
-      if (impure.test(value) || !known(name).valid) throw new TypeError(`the header ${name} cannot be sent`)
+      const one = lines.line(i, name, value)
+      if (one === undefined) throw new TypeError(`the header ${name} cannot be sent`)
       if (name === 'date') dated = true
       else if (name === 'content-length' || name === 'transfer-encoding') framed = true
-      head += `${name}: ${value}\r\n`
+      head += one
     }
-    if (!dated) head += dateLine()
+    if (!dated) head += line
     this.statusCode = status
     this.#framed = framed
     if (status === 204 || status === 304) this.#bodyless = true
@@ -181,14 +180,9 @@ export class Http1Response implements DoorResponse {
   }
 }
 
-let second = 0
 let line = ''
 
-function dateLine(): string {
-  const now = Math.floor(Date.now() / 1000)
-  if (now !== second) {
-    second = now
-    line = `date: ${new Date(now * 1000).toUTCString()}\r\n`
-  }
-  return line
+/** The time of answers whose backend tells none; for who looks at the clock every second. */
+export function tellTime(): void {
+  line = `date: ${new Date().toUTCString()}\r\n`
 }

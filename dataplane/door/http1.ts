@@ -2,6 +2,7 @@ import { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Gateway } from '../pipeline/gateway.ts'
 import { Http1Connection } from './http1-connection.ts'
+import { tellTime } from './http1-response.ts'
 import type { Pace } from './pace.ts'
 import { beginsHttp2 } from './preface.ts'
 
@@ -37,7 +38,9 @@ export function createHttp1Door(gateway: Gateway, pace: Pace, toHttp2: (socket: 
     return connection
   }
 
+  tellTime()
   const timer = setInterval(() => {
+    tellTime()
     for (const connection of connections) connection.tick()
     for (const [socket, seconds] of silent) {
       if (seconds >= silenceMax) socket.destroy()

@@ -26,13 +26,13 @@ const openAI = /^(?:\/openai)?\/v1\/(?:chat\/completions|completions|embeddings|
  * part of a sequence is not, since the model remembers it (Triton's `sequence_id`). Where the body cannot be seen
  * whole and plain, it is taken for one that is.
  */
-export function isInference(path: string, headers: readonly string[], body: Buffer | undefined): boolean {
+export function isInference(path: string, headers: readonly string[], body: Buffer | string | undefined): boolean {
   if (body === undefined || body.includes('sequence_id')) return false
   const encoding = valueOf(headers, 'content-encoding')
   if (encoding !== undefined && encoding !== 'identity') return false
   if (isGrpc(valueOf(headers, 'content-type'))) {
     // The first byte of a message tells whether it is compressed.
-    return path === '/inference.GRPCInferenceService/ModelInfer' && body[0] === 0
+    return path === '/inference.GRPCInferenceService/ModelInfer' && (typeof body === 'string' ? body.charCodeAt(0) : body[0]) === 0
   }
   if (isV2(path)) return /^\/(?:infer|generate|generate_stream)$/.test(modelOfV2(path)?.rest ?? '')
   return isV1(path) ? /:(?:predict|explain|classify|regress)$/.test(path) : openAI.test(path)

@@ -1,3 +1,4 @@
+import type { DoorResponse } from '../pipeline/door.ts'
 import { failure, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import type { BuiltRule } from '../pipeline/rule.ts'
@@ -34,6 +35,8 @@ export class Answer implements AnswerHandler {
   /** Of a stream of events. */
   #events: EventTail | undefined
   #paused = false
+  /** Something came that who watches for silence has not been told of. */
+  #moved = false
   #waitsForDrain = false
 
   constructor(exchange: Exchange, rule: BuiltRule, teller: Teller) {
@@ -70,7 +73,8 @@ export class Answer implements AnswerHandler {
     }
     if (exchange.fallback !== undefined) headers.push('x-modelroute-fallback', exchange.fallback)
     if (exchange.headTaps !== undefined) exchange.stampHead(status, headers)
-    exchange.firstByteAt = performance.now()
+    // What stood in between may have kept it.
+    if (exchange.firstByteAt === 0) exchange.firstByteAt = performance.now()
     this.#length = bodyless || (controller instanceof Call && controller.headOnly) ? 0 : exchange.rewrite === undefined ? length : undefined
     try {
       this.#relay.begin(status, headers, this.#length)
@@ -93,7 +97,7 @@ export class Answer implements AnswerHandler {
     exchange.bytesOut += chunk.length
     if (exchange.dataTaps !== undefined) for (const tap of exchange.dataTaps) tap(chunk)
     if (exchange.glances !== undefined) for (const glance of exchange.glances) glance(chunk)
-    this.#teller.moved()
+    this.#moved = true
     const piece = exchange.rewrite?.data(chunk) ?? chunk
     this.#events?.push(piece)
     this.#relay.push(piece)
@@ -101,20 +105,27 @@ export class Answer implements AnswerHandler {
 
   onResponseFlush(): boolean {
     const { response, dataTaps, rewrite } = this.#exchange
-    if (!this.#over && !response.writableEnded && !this.#relay.flush() && !this.#paused) {
-      this.#paused = true
-      this.#controller?.pause()
-      if (!this.#waitsForDrain) {
-        this.#waitsForDrain = true
-        response.on('drain', () => {
-          this.#teller.moved()
-          if (!this.#paused) return
-          this.#paused = false
-          this.#controller?.resume()
-        })
-      }
+    if (!this.#over && !response.writableEnded) {
+      if (this.#moved) this.#teller.moved()
+      this.#moved = false
+      if (!this.#relay.flush()) this.#wait(response)
     }
     return dataTaps !== undefined || rewrite !== undefined || this.#relay.pending
+  }
+
+  /** The client takes no more for the moment. */
+  #wait(response: DoorResponse): void {
+    if (this.#paused) return
+    this.#paused = true
+    this.#controller?.pause()
+    if (this.#waitsForDrain) return
+    this.#waitsForDrain = true
+    response.on('drain', () => {
+      this.#teller.moved()
+      if (!this.#paused) return
+      this.#paused = false
+      this.#controller?.resume()
+    })
   }
 
   onResponseEnd(_controller: Controller, rawTrailers: readonly string[]): void {

@@ -23,12 +23,14 @@ export class Attempt implements Handler {
   readonly #timeouts: Rule['timeouts']
   readonly #trier: Trier
   phase: Phase = 'connecting'
+  /** `performance.now()` of the beginning of its answer, and of its end. */
+  firstByteAt = 0
+  endedAt = 0
   /** `performance.now()` by which the answer must have begun, or be complete. */
   due = Number.POSITIVE_INFINITY
   #controller: Controller | undefined
   #answer: AnswerHandler | undefined
   #status = 0
-  #firstByteAt = 0
   #headers: readonly string[] = []
   #over = false
   /** What is said of it at its end, where that is known before. */
@@ -61,7 +63,7 @@ export class Attempt implements Handler {
 
   /** Its answer has begun, and is not wanted. */
   decline(): void {
-    this.cancel(this.#whole([]))
+    this.cancel(this.#whole([], performance.now()))
   }
 
   onRequestStart(controller: Controller): void {
@@ -85,10 +87,10 @@ export class Attempt implements Handler {
     this.phase = 'answering'
     this.#status = status
     this.#headers = rawHeaders
-    this.#firstByteAt = performance.now()
+    this.firstByteAt = performance.now()
     const { backendRequest = Number.POSITIVE_INFINITY } = this.#timeouts
     this.due = this.startedAt + backendRequest
-    if (this.#backend.watched) this.#backend.began(this.upstream, this.#exchange, this.#whole([]))
+    if (this.#backend.watched) this.#backend.began(this.upstream, this.#exchange, this.#whole([], this.firstByteAt))
     this.#answer = this.#trier.answered(this, status, rawHeaders)
     this.#answer?.onResponseStart(controller, status, rawHeaders)
   }
@@ -102,30 +104,32 @@ export class Attempt implements Handler {
   }
 
   onResponseEnd(controller: Controller, rawTrailers: readonly string[]): void {
-    this.#settle(this.#whole(rawTrailers))
+    const now = performance.now()
+    this.#settle(this.#whole(rawTrailers, now), now)
     this.#answer?.onResponseEnd(controller, rawTrailers)
   }
 
   onResponseError(error: Error): void {
     const given = this.#verdict !== undefined
-    this.#settle(failed(error, this.phase))
+    this.#settle(failed(error, this.phase), performance.now())
     if (given) return
     if (this.#answer === undefined) this.#trier.failed(this, error)
     else this.#answer.onResponseError(error)
   }
 
-  #whole(trailers: readonly string[]): TryOutcome {
+  #whole(trailers: readonly string[], now: number): TryOutcome {
     const { startedAt } = this
     return {
       kind: 'answered', status: this.#status, headers: this.#headers, trailers,
-      firstByteMs: this.#firstByteAt - startedAt, totalMs: performance.now() - startedAt,
+      firstByteMs: this.firstByteAt - startedAt, totalMs: now - startedAt,
     }
   }
 
-  #settle(outcome: TryOutcome): void {
+  #settle(outcome: TryOutcome, now: number): void {
     if (this.#over) return
     this.#over = true
-    this.#exchange.upstreamEndedAt = performance.now()
+    this.endedAt = now
+    this.#exchange.upstreamEndedAt = now
     this.#backend.settle(this.upstream, this.#verdict ?? outcome, this.#exchange)
   }
 }

@@ -143,17 +143,20 @@ export class RequestBody {
   }
 }
 
-/** Calls back once the whole of a small body is there; never, when the client leaves first. */
-export function gatherBody(source: DoorRequest, length: number, done: (body: Buffer) => void): void {
+/** Calls back once the whole of a small body is there, in text with a byte for each character; never, when the client leaves first. */
+export function gatherBody(source: DoorRequest, length: number, done: (body: string) => void): void {
   let body: Buffer | undefined
   let size = 0
   source.read({
     copies: true,
     data(chunk) {
-      if (chunk.length === length) body = Buffer.from(chunk)
-      else chunk.copy(body ??= Buffer.allocUnsafe(length), size)
+      if (chunk.length === length) {
+        done(chunk.toString('latin1'))
+        return true
+      }
+      chunk.copy(body ??= Buffer.allocUnsafe(length), size)
       size += chunk.length
-      if (size === length && body !== undefined) done(body)
+      if (size === length) done(body.toString('latin1'))
       return true
     },
     pending: () => false,

@@ -7,8 +7,8 @@ export interface BodySource {
   resume(): void
 }
 
-/** A request as it goes to a backend; its framing is the connection's to write. */
-export type Sent = Readonly<{ path: string; method: string; headers: FlatHeaders; body: Buffer | BodySource | null }>
+/** A request as it goes to a backend; its framing is the connection's to write. A body in text has a byte for each character. */
+export type Sent = Readonly<{ path: string; method: string; headers: FlatHeaders; body: Buffer | string | BodySource | null }>
 
 /** What the one who waits for an answer can do about it. */
 export interface Controller {
@@ -31,6 +31,9 @@ export interface AnswerHandler {
 
 /** Before that it is called in the order start, sent; an error can take the place of these too. */
 export interface Handler extends AnswerHandler {
+  /** `performance.now()` of the moment in which it is dispatched, and of its end, where it has looked at the clock. */
+  readonly startedAt?: number
+  readonly endedAt?: number
   /** A connection has it: from here on the backend may see it. */
   onRequestStart(controller: Controller): void
   /** The last byte of the request was given to the connection. */

@@ -7,6 +7,7 @@ import { isGrpc } from '../protocols/grpc.ts'
 import { isIdempotent, isInference } from '../protocols/idempotent.ts'
 import { late, saysRefused, type Miss } from './again.ts'
 import { Answer, type Teller } from './answer.ts'
+import type { Attempt } from './attempt.ts'
 import type { TryOutcome } from './backend.ts'
 import { gatherBody, gatherMax, RequestBody } from './body.ts'
 import { destinationOf, goBack, passOn, type Destination } from './destination.ts'
@@ -42,7 +43,7 @@ export class Forwarding implements Way, Sender, Teller {
   /** The body is here, or on its way to the tries. */
   #taken = false
   /** The whole of a small one. */
-  #body: Buffer | undefined
+  #body: Buffer | string | undefined
   /** The way of a larger one. */
   #stream: RequestBody | undefined
   /** Nothing more is to be sent to the client. */
@@ -125,8 +126,10 @@ export class Forwarding implements Way, Sender, Teller {
     }
     gatherBody(request, bodyLength, (whole) => {
       exchange.bytesIn = whole.length
-      exchange.bodyTap?.(whole, false)
-      exchange.bodyTap?.(undefined, false)
+      if (exchange.bodyTap !== undefined) {
+        exchange.bodyTap(Buffer.from(whole, 'latin1'), false)
+        exchange.bodyTap(undefined, false)
+      }
       this.#body = whole
       if (!this.#over) this.#try(to)
     })
@@ -143,7 +146,7 @@ export class Forwarding implements Way, Sender, Teller {
     this.#patience.tell(to.headers)
   }
 
-  body(): Buffer | RequestBody | null {
+  body(): Buffer | string | RequestBody | null {
     if (this.#body !== undefined) return this.#body
     const exchange = this.#exchange
     if (exchange.received.bodyLength === 0 || exchange.body !== undefined) return null
@@ -226,13 +229,14 @@ export class Forwarding implements Way, Sender, Teller {
     else this.#approach(to)
   }
 
-  accepted(): AnswerHandler {
+  accepted({ firstByteAt }: Attempt): AnswerHandler {
     const exchange = this.#exchange
     const { commit } = this.#rule
     const answer = new Answer(exchange, this.#rule, this)
     this.#answer = answer
     const to = commit === undefined ? answer : recorded(answer, (why) => this.refuse(why, ''), exchange, commit)
     const stage = 'stage' in this.#to ? this.#to.stage : undefined
+    exchange.firstByteAt = to === answer && exchange.stages === undefined && stage === undefined ? firstByteAt : 0
     return exchange.stages === undefined && stage === undefined ? to
       : staged(to, [...exchange.stages ?? [], ...stage === undefined ? [] : [stage]], (why, cause) => this.refuse(why, cause))
   }

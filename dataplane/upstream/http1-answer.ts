@@ -1,3 +1,4 @@
+import { beginsWith, bytesOf } from '../protocols/again.ts'
 import { hexadecimal, sizeDigitsMax, sizeLineMax } from '../protocols/chunks.ts'
 import { BadAnswer, impure, linesOf, parseHead, type AnswerHead } from './http1-answer-head.ts'
 
@@ -31,6 +32,8 @@ export class AnswerReader {
   #interim = 0
   /** Of the answer before. */
   #last: AnswerHead | undefined
+  /** The same as it came, with its end, where it came again. */
+  #lastBytes: Buffer | undefined
   /** Milliseconds that the backend keeps the connection by its own account, 0 for not at all; undefined: it does not say. */
   keeps: number | undefined
   /** Any byte of the answer has come. */
@@ -125,18 +128,30 @@ export class AnswerReader {
   }
 
   #readHead(bytes: Buffer, from: number): number {
+    const last = this.#last
+    if (last !== undefined && this.#lastBytes !== undefined && this.#held === '' && beginsWith(bytes, from, this.#lastBytes)) {
+      return this.#begin(last, from + this.#lastBytes.length)
+    }
     const found = this.#upTo('\r\n\r\n', bytes, from, headMax)
     if (found === undefined) return bytes.length
     const { text, next } = found
     // A backend's answers begin alike, within a second or for ever.
-    const head = this.#last?.text === text ? this.#last : parseHead(text)
-    const { status, headers, chunked, length } = head
-    if (status < 200) {
+    if (last?.text === text) {
+      this.#lastBytes ??= bytesOf(`${text}\r\n\r\n`)
+      return this.#begin(last, next)
+    }
+    const head = parseHead(text)
+    if (head.status < 200) {
       if (++this.#interim > interimMax) throw new BadAnswer('too many interim answers')
       return next
     }
     this.#last = head.repeats ? head : undefined
-    this.keeps = head.keeps
+    this.#lastBytes = undefined
+    return this.#begin(head, next)
+  }
+
+  #begin({ status, headers, chunked, length, keeps }: AnswerHead, next: number): number {
+    this.keeps = keeps
     this.#left = length ?? 0
     this.#reading = chunked ? Reading.chunkSize : length === undefined ? Reading.untilClose : Reading.length
     const bodyless = this.#bodyless || status === 204 || status === 304 || length === 0

@@ -41,19 +41,20 @@ export class Connection {
     handler.onRequestStart(call)
     if (call.over) {
       // Nothing of it was sent.
-      if (!this.#socket.destroyed) this.#rest(Number.POSITIVE_INFINITY)
+      if (!this.#socket.destroyed) this.#rest(Number.POSITIVE_INFINITY, performance.now())
       return
     }
     const head = requestHead(sent, this.#host)
     if (typeof head !== 'string') {
       this.#call = undefined
       call.fail(head)
-      this.#rest(Number.POSITIVE_INFINITY)
+      this.#rest(Number.POSITIVE_INFINITY, performance.now())
       return
     }
     this.#reader.expect(call, sent.method)
     const { body } = sent
     if (body === null) this.#socket.write(head, 'latin1')
+    else if (typeof body === 'string') this.#socket.write(head + body, 'latin1')
     else if (!Buffer.isBuffer(body)) {
       this.#socket.write(head, 'latin1')
       call.stream(body, isChunked(head))
@@ -103,12 +104,12 @@ export class Connection {
     if (!call.sent || keeps === 0) {
       this.#call = undefined
       this.#socket.destroy()
-    } else this.#rest(keeps ?? idleDefault)
+    } else this.#rest(keeps ?? idleDefault, call.endedAt)
   }
 
-  #rest(idle: number): void {
+  #rest(idle: number, now: number): void {
     this.#call = undefined
-    this.usableUntil = performance.now() + Math.min(idle, idleMax)
+    this.usableUntil = now + Math.min(idle, idleMax)
     if (this.#socket.isPaused()) this.#socket.resume()
     this.#free(this)
   }
@@ -141,7 +142,7 @@ class Call implements Controller {
     this.#handler = handler
   }
 
-  stream(body: Exclude<Sent['body'], Buffer | null>, chunked: boolean): void {
+  stream(body: Exclude<Sent['body'], Buffer | string | null>, chunked: boolean): void {
     const socket = this.#socket
     this.#body = { drain: () => body.resume() }
     body.flow({
@@ -173,6 +174,11 @@ class Call implements Controller {
 
   flush(): boolean {
     return this.#handler.onResponseFlush()
+  }
+
+  /** `performance.now()` of the end of its answer. */
+  get endedAt(): number {
+    return this.#handler.endedAt ?? performance.now()
   }
 
   head(status: number, rawHeaders: readonly string[]): void {

@@ -1,3 +1,4 @@
+import { HeaderLines } from '../pipeline/header_lines.ts'
 import type { Sent } from './dispatch.ts'
 
 /** The request holds what would be read as something else than it is. */
@@ -5,9 +6,6 @@ export class BadRequest extends Error {
   readonly code = 'REQUEST_INVALID'
 }
 
-/** Also what latin1 has no byte for: it would be cut to one, and U+010A is a line feed then. */
-// oxlint-disable-next-line no-control-regex -- it is what is looked for
-const impure = /[^\t\x20-\x7e\x80-\xff]/
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const target = /^[\x21-\x7e]+$/
 const chunked = 'transfer-encoding: chunked\r\n\r\n'
@@ -16,6 +14,8 @@ export const isChunked = (head: string) => head.endsWith(chunked)
 
 /** Where no body means an empty one, which is said (RFC 9110 section 8.6). */
 const bodied = new Set(['POST', 'PUT', 'PATCH'])
+
+const lines = new HeaderLines()
 
 /**
  * The head as it is sent, with exactly one framing header or none (RFC 9112 section 6). `content-length` among the
@@ -37,11 +37,12 @@ export function requestHead({ method, path, headers, body }: Sent, host: string)
     }
     if (name === 'transfer-encoding' || name === 'connection') continue
     if (name === 'host') named = true
-    if (impure.test(value) || !token.test(name)) return new BadRequest(`the header ${name} cannot be sent`)
-    head += `${name}: ${value}\r\n`
+    const line = lines.line(i, name, value)
+    if (line === undefined) return new BadRequest(`the header ${name} cannot be sent`)
+    head += line
   }
   if (!named) head += `host: ${host}\r\n`
   if (body === null) return bodied.has(method) ? `${head}content-length: 0\r\n\r\n` : `${head}\r\n`
-  if (Buffer.isBuffer(body)) return `${head}content-length: ${body.length}\r\n\r\n`
+  if (typeof body === 'string' || Buffer.isBuffer(body)) return `${head}content-length: ${body.length}\r\n\r\n`
   return length === undefined ? head + chunked : `${head}content-length: ${length}\r\n\r\n`
 }

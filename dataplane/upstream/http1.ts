@@ -35,7 +35,7 @@ export class Http1Pool {
   }
 
   dispatch(sent: Sent, handler: Handler): void {
-    const connection = this.#queue.length === 0 ? this.#takeIdle() : undefined
+    const connection = this.#queue.length === 0 ? this.#takeIdle(handler.startedAt ?? performance.now()) : undefined
     if (connection !== undefined) {
       connection.send(sent, handler)
       return
@@ -44,9 +44,9 @@ export class Http1Pool {
     this.#grow()
   }
 
-  #takeIdle(): Connection | undefined {
+  #takeIdle(now: number): Connection | undefined {
     for (let last = this.#idle.pop(); last !== undefined; last = this.#idle.pop()) {
-      if (last.alive && performance.now() < last.usableUntil) return last
+      if (last.alive && now < last.usableUntil) return last
       last.destroy()
     }
     return undefined

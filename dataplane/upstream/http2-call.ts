@@ -103,7 +103,7 @@ export class Call implements Controller {
     const { body } = this.#sent
     const sent = (): void => this.#handler.onRequestSent()
     if (!isStream(body)) {
-      if (body !== null) stream.end(body)
+      if (body !== null) stream.end(typeof body === 'string' ? Buffer.from(body, 'latin1') : body)
       sent()
       return
     }
@@ -135,7 +135,7 @@ export class Call implements Controller {
   }
 }
 
-const isStream = (body: Sent['body']): body is BodySource => body !== null && !Buffer.isBuffer(body)
+const isStream = (body: Sent['body']): body is BodySource => body !== null && typeof body !== 'string' && !Buffer.isBuffer(body)
 
 function headersOf({ path, method, headers, body }: Sent, scheme: string): string[] {
   const rest: string[] = []
@@ -146,10 +146,10 @@ function headersOf({ path, method, headers, body }: Sent, scheme: string): strin
     const value = headers[i + 1] ?? ''
     if (name === 'host') authority = value
     // Of a body that is sent in one piece it is written below.
-    else if (name !== 'content-length' || !Buffer.isBuffer(body)) rest.push(name, value)
+    else if (name !== 'content-length' || body === null || isStream(body)) rest.push(name, value)
     if (name === 'content-type') grpc = isGrpc(value)
   }
-  if (Buffer.isBuffer(body)) rest.push('content-length', String(body.length))
+  if (body !== null && !isStream(body)) rest.push('content-length', String(body.length))
   // Without it a gRPC server would not believe that trailers come through.
   if (grpc) rest.push('te', 'trailers')
   return [':method', method, ':scheme', scheme, ':authority', authority, ':path', path, ...rest]

@@ -11,7 +11,7 @@ import type { Upstream } from './pool.ts'
 /** Whose request it is that is tried. */
 export type Sender = Readonly<{
   /** What a try sends; asked once for each. */
-  body(): Buffer | RequestBody | null
+  body(): Buffer | string | RequestBody | null
   /** Headers that change from try to try. */
   prepare(to: Destination): void
   /** Whether doing it twice is as doing it once, and all that was sent is still here. */

@@ -51,6 +51,8 @@ export function createApiKeys(vault: KeyVault, now: () => number = Date.now): (t
     return holder
   }
 
+  const live = ({ expires }: Holder) => expires === Number.POSITIVE_INFINITY || expires > now()
+
   function verify(id: string, key: string): Verdict {
     const set = vault.credentials.get(id)
     const { pepper } = vault
@@ -58,7 +60,7 @@ export function createApiKeys(vault: KeyVault, now: () => number = Date.now): (t
     if (set === undefined || pepper === undefined) return unavailable
     if (key.length > keyMax) return unauthenticated
     const holder = find(indexOf(set), key, pepper)
-    return holder === undefined || holder.expires <= now() ? unauthenticated : holder.principal
+    return holder !== undefined && live(holder) ? holder.principal : unauthenticated
   }
 
   return (_, credential) => function apiKey(exchange) {
