@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { HeaderLines } from './header_lines.ts'
 
 test('a line is its own header\'s, whatever was sent before it at its place', () => {
