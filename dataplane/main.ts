@@ -110,6 +110,7 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
     rotate: (key) => ('primary' in feed ? feed.primary.rotate(key) : rotate(key)),
     log,
     ...('primary' in feed && { announce: feed.primary.announce, closed: feed.primary.closed }),
+    processes: 'primary' in feed ? options.workers : 1,
     workers: options.workers !== undefined && options.workers > 1 ? createWorkers({ count: options.workers, log, rotate: (key) => rotate(key) }) : undefined,
     async boot(activate, settled) {
       if ('primary' in feed) {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
 import { createAdminServer, createHealthServer } from './admin.ts'
+import { Caches } from './cache/caches.ts'
 import { createAdmission, type ConnectionLimits } from './door/admission.ts'
 import { followCertificate, type CertificateFiles } from './door/certificates.ts'
 import { createServedCertificates, type ServedCertificates } from './door/served.ts'
@@ -86,6 +87,8 @@ export type ProxyOptions = Readonly<{
   portal?: boolean | undefined
   /** Gives the holder of a key another one. */
   rotate?: RotateKey | undefined
+  /** Processes that the public ports are shared by, this one among them. */
+  processes?: number | undefined
   /** They have the public ports, and this process has none. */
   workers?: Workers | undefined
   /** Ports that no call of the gateway's own may lead to, besides its own. */
@@ -129,6 +132,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const measurements = new Measurements()
   const shedding = startShedding()
   const mirrors = options.filterDeps?.mirrors ?? new Mirrors({ busy: shedding.busy })
+  const caches = options.filterDeps?.caches ?? new Caches(options.processes)
   const reports = createReports<Upstream>({ page: (upstream) => upstream.metricsPage() })
   const runtime = createRuntime({
     balancing: { zone: options.zone, follow: reports.follow },
@@ -136,12 +140,12 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     vault,
     ...(workers === undefined && { names }),
     shielding: createShielding({ ...(checks && { checks }), log: (...line) => log.write(...line) }),
-    filterDeps: { authenticators, backendTokens, limiter, limitTally, measurements, mirrors, plugins, ...options.filterDeps, audit },
+    filterDeps: { authenticators, backendTokens, limiter, limitTally, measurements, mirrors, caches, plugins, ...options.filterDeps, audit },
   })
   // Of a process that has workers, theirs: it sends nothing itself.
   const upstreams = (all: boolean) => workers === undefined ? [...reportUpstreams([...runtime.table()?.routes() ?? []].flatMap(({ rules }) => rules), all)] : []
   const metrics = createMetrics({
-    series: runtime.series, upstreams: () => upstreams(false), limits: limitTally, mirrors, plugins: plugins.tally, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: () => workers.ask('metrics') }),
+    series: runtime.series, upstreams: () => upstreams(false), limits: limitTally, mirrors, caches, plugins: plugins.tally, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: () => workers.ask('metrics') }),
   })
   const tally = options.portal === true ? new Tally() : undefined
   const recorder = createRecorder({ log, series: runtime.series, audit, tally })

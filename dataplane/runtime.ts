@@ -8,6 +8,7 @@ import type { BuiltRule } from './pipeline/rule.ts'
 import { refuseAll } from './pipeline/principal.ts'
 import { noTokens } from './filters/backend_credentials/tokens.ts'
 import type { FilterDeps } from './filters/filter.ts'
+import { Caches } from './cache/caches.ts'
 import { createLimiter } from './limits/create.ts'
 import { Mirrors } from './mirror/mirrors.ts'
 import { noPlugins } from './plugins/plugins.ts'
@@ -69,7 +70,7 @@ export function createRuntime({
   const filterDeps: FilterDeps = {
     vault,
     backendTokens: noTokens,
-    authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), mirrors: new Mirrors(), plugins: noPlugins(), ...given,
+    authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), mirrors: new Mirrors(), caches: new Caches(), plugins: noPlugins(), ...given,
   }
   const patterns = createPatterns()
   const series = new SeriesSet()
@@ -104,6 +105,7 @@ export function createRuntime({
     filterDeps.measurements.prune(id, next?.route)
     filterDeps.mirrors.prune(id, next?.route)
     filterDeps.plugins.prune(id, next?.route)
+    filterDeps.caches.prune(id, next?.route)
     const live = new Map(next?.route.rules.map((rule) => [rule.name, new Set(rule.variants.map(({ name }) => name))]))
     const state = states.get(id)
     for (const rule of state?.keys() ?? []) if (!live.has(rule)) state?.delete(rule)

@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import { Reach } from './reach.ts'
 import { BackendCredentials, BackendTls } from './backend.ts'
+import { Cache } from './cache.ts'
 import { Cors } from './cors.ts'
 import { Measured, Mirror, Split } from './delivery.ts'
 import { Limit } from './limits.ts'
@@ -144,6 +145,8 @@ const Rule = v.pipe(
     hedge: v.exactOptional(Hedge),
     fallbackResponse: v.exactOptional(FallbackResponse),
     sizeLimits: v.exactOptional(SizeLimits),
+    /** Absent: every request is answered by a backend. */
+    cache: v.exactOptional(Cache),
     /** Strict: an answer waits until the record of who got it is on disk. */
     audit: v.exactOptional(v.picklist(['Buffered', 'Strict'])),
     /** Filters of the operator's own, in order; `config` is theirs to understand. */

@@ -6,6 +6,7 @@ import { asksWho, compileAuthorization, readsPrincipal } from './authorization.t
 import { compileCredentials } from './backend-access.ts'
 import { type BackendFound, compileBackend } from './backends.ts'
 import { compileBalance } from './balance.ts'
+import { compileCache } from './cache.ts'
 import { compileCors } from './cors.ts'
 import { composeFaults } from './compose.ts'
 import { compileMatches, type PlacedMatch } from './matches.ts'
@@ -73,6 +74,7 @@ export function compileRule(written: RuleSpec, place: string, context: RuleConte
   const health = compileHealth(spec.health, `${place}.health`, problems)
   const breaker = compileBreaker(spec.circuitBreaker, `${place}.circuitBreaker`, problems)
   const wakeUp = compileWakeUp(spec.wakeUp, `${place}.wakeUp`, timeouts, problems)
+  const cache = compileCache(spec.cache, (spec.auth ?? context.route.auth) !== undefined, `${place}.cache`, problems)
   const audit = spec.logging?.audit
   const plugins = spec.plugins?.map(({ name, config = {} }) => ({ name, config }))
   const measured = known?.measured
@@ -81,7 +83,7 @@ export function compileRule(written: RuleSpec, place: string, context: RuleConte
   const rest = {
     name: spec.name, ...protection, ...(cors && { cors }), variants, overrides, ...(split && { split }), ...(mirror && { mirror }), balance,
     ...(health && { health }), ...(breaker && { breaker }), ...(wakeUp && { wakeUp }),
-    timeouts, ...(deadlineHeader !== undefined && { deadlineHeader }), ...resilience, ...(sizeLimits && { sizeLimits }), ...(audit && { audit }), ...(plugins && plugins.length > 0 && { plugins }),
+    timeouts, ...(deadlineHeader !== undefined && { deadlineHeader }), ...resilience, ...(sizeLimits && { sizeLimits }), ...(cache && { cache }), ...(audit && { audit }), ...(plugins && plugins.length > 0 && { plugins }),
     ...(measured !== undefined && delivery?.plan?.analysis && { measured: measuredFor(delivery.plan.analysis, measured) }),
   } as const
   return { draft: { matches, rest, needs, ...(delivery && { delivery }) }, problems }

@@ -11,6 +11,7 @@ export type SizeLimitsSpec = NonNullable<RuleSpec['sizeLimits']>
 export type LoadBalancingSpec = NonNullable<RuleSpec['loadBalancing']>
 export type HealthSpec = NonNullable<RuleSpec['health']>
 export type CircuitBreakerSpec = NonNullable<RuleSpec['circuitBreaker']>
+export type CacheSpec = NonNullable<RuleSpec['cache']>
 export type ComposeSpec = NonNullable<RuleSpec['compose']>
 
 export type RolloutSpec = NonNullable<RuleSpec['rollout']>

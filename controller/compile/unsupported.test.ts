@@ -110,6 +110,9 @@ const supported = [
   ...['maxRequests', 'maxPending', 'errorPercent', 'slowPercent', 'slowAfter', 'minRequests', 'openFor'].map((field) => `rules[].circuitBreaker.${field}`),
   'rules[].wakeUp.hold',
   'rules[].logging.audit',
+  ...['ttl', 'scope', 'maxBytes', 'maxEntryBytes', 'vary.headers[]', 'vary.pointers[]', 'nondeterministic', 'billing'].map(
+    (field) => `rules[].cache.${field}`,
+  ),
   'rules[].sizeLimits.request',
   'rules[].sizeLimits.response',
 ].map((path) => `spec.${path}`)

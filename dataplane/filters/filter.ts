@@ -1,4 +1,5 @@
 import type { Route, Rule } from '../../table/route.ts'
+import type { Caches } from '../cache/caches.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import type { Mirrors } from '../mirror/mirrors.ts'
 import type { Failure } from '../pipeline/errors.ts'
@@ -29,6 +30,7 @@ export type FilterDeps = Readonly<{
   measurements: Measurements
   mirrors: Mirrors
   plugins: Plugins
+  caches: Caches
   vault: Vault
   backendTokens: BackendTokens
 }>

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { test } from 'node:test'
 import { route, rule } from '../../test/dataplane/table.ts'
+import { Caches } from '../cache/caches.ts'
 import { createLimiter } from '../limits/create.ts'
 import { Mirrors } from '../mirror/mirrors.ts'
 import { refuseAll } from '../pipeline/principal.ts'
@@ -14,7 +15,7 @@ import { noTokens } from './backend_credentials/tokens.ts'
 import { filters } from './index.ts'
 import { requestIdOf } from './request_id/request_id.ts'
 
-const deps = { authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), mirrors: new Mirrors(), plugins: noPlugins(), vault: new Vault(), backendTokens: noTokens }
+const deps = { authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), mirrors: new Mirrors(), caches: new Caches(), plugins: noPlugins(), vault: new Vault(), backendTokens: noTokens }
 
 test('each filter has a folder with its README, and builds a named function', () => {
   for (const filter of filters) {

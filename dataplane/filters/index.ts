@@ -2,6 +2,7 @@ import { audit } from './audit/audit.ts'
 import { auth } from './auth/auth.ts'
 import { authorization } from './authorization/authorization.ts'
 import { cors } from './cors/cors.ts'
+import { cache } from './cache/cache.ts'
 import type { Filter } from './filter.ts'
 import { forwarded } from './forwarded/forwarded.ts'
 import { loadReport } from './load_report/load_report.ts'
@@ -13,4 +14,4 @@ import { rateLimit } from './rate_limit/rate_limit.ts'
 import { requestId } from './request_id/request_id.ts'
 
 /** Every filter, in the order in which a request meets them. */
-export const filters: readonly Filter[] = [requestId, cors, audit, forwarded, auth, authorization, rateLimit, plugins, promptPrefix, mirror, loadReport, measure]
+export const filters: readonly Filter[] = [requestId, cors, audit, forwarded, auth, authorization, rateLimit, plugins, cache, promptPrefix, mirror, loadReport, measure]

@@ -62,6 +62,13 @@ export type Stage = (to: AnswerHandler, refuse: (why: Failure, cause: string) =>
 /** Puts something else in the place of a backend's answer, piece by piece; `end` gives what is left at its end. */
 export type BodyRewrite = Readonly<{ data(chunk: Buffer): Buffer; end(): Buffer }>
 
+/**
+ * What a cache had to do with a request. `stale`: an answer that is too old stood in for a backend that failed. `age`:
+ * seconds, of an answer that was kept. `billed`: the part of what it cost at first that it costs now, and what of that
+ * was time of the backend, in seconds.
+ */
+export type Cached = Readonly<{ result: 'hit' | 'miss' | 'bypass' | 'stale'; age?: number; why?: string; billed?: number; backendSeconds?: number }>
+
 /** One request and its response, from the door to the log. */
 export class Exchange implements Matchable {
   readonly request: DoorRequest
@@ -129,6 +136,8 @@ export class Exchange implements Matchable {
   stages: Stage[] | undefined
   /** Of a call that the gateway makes itself: takes an error in place of an answer that would say it to a client. */
   onFailure: ((why: Failure) => void) | undefined
+  /** What the cache of its rule had to do with it; undefined where the rule has none. */
+  cached: Cached | undefined
   upstreamStartedAt = 0
   firstByteAt = 0
   upstreamEndedAt = 0

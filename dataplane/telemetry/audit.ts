@@ -125,6 +125,7 @@ function recordOf(exchange: Exchange, status: number, at: number): Members {
   const { error, cause } = exchange
   return `,"request_id":"${exchange.requestId}"${toldOf(exchange)}`
     + (denies(error) ? ',"outcome":"denied"' : ',"outcome":"allowed"') + textMember('code', error) + textMember('cause', bounded(cause || undefined))
+    + textMember('cache', exchange.cached?.result)
     + `,"status":${status},"latency_ms":${milliseconds(at - exchange.startedAt)}`
 }
 

@@ -1,10 +1,12 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { AggregatorRegistry, Counter, Gauge, Histogram, Registry, type MetricObjectWithValues, type MetricValue } from 'prom-client'
+import type { Caches } from '../cache/caches.ts'
 import type { Mirrors } from '../mirror/mirrors.ts'
 import type { LimitTally } from './limits.ts'
 import type { UpstreamReport } from '../upstream/report.ts'
 import type { PluginTally } from '../plugins/tally.ts'
 import { registerPlugins } from './plugins.ts'
+import { registerCaches } from './caches.ts'
 import { registerTries } from './tries.ts'
 import { registerUpstreams } from './upstreams.ts'
 import { durationBuckets, type Durations, type Series, type SeriesSet } from './series.ts'
@@ -14,6 +16,7 @@ export type MetricsDeps = Readonly<{
   limits: LimitTally
   mirrors: Mirrors
   plugins: PluginTally
+  caches: Caches
   /** How variants stand with their endpoints. */
   upstreams: () => Iterable<UpstreamReport>
   /** The table in force. */
@@ -37,7 +40,7 @@ export type Metrics = Readonly<{
 const backendLabels = ['route', 'rule', 'variant', 'model_version'] as const
 
 /** prom-client only writes: the counting is done by Series, at a fiftieth of the cost. */
-export function createMetrics({ series, upstreams, limits, mirrors, plugins, table, tableAge, others }: MetricsDeps): Metrics {
+export function createMetrics({ series, upstreams, limits, mirrors, caches, plugins, table, tableAge, others }: MetricsDeps): Metrics {
   const registry = new Registry()
   const registers = [registry]
 
@@ -89,6 +92,7 @@ export function createMetrics({ series, upstreams, limits, mirrors, plugins, tab
     },
   })
   registerTries(registry, series)
+  registerCaches(registry, series, caches)
   registerUpstreams(registry, upstreams)
   registerPlugins(registry, plugins)
   const decisions = new Counter({

@@ -22,6 +22,7 @@ export function createRecorder({ log, series, audit, tally }: { log: Log; series
         counted.upstream.observe((upstreamEnd - exchange.upstreamStartedAt) / 1000)
         if (exchange.firstByteAt > 0) counted.firstByte.observe((exchange.firstByteAt - exchange.startedAt) / 1000)
       }
+      if (exchange.cached !== undefined) counted.cached(exchange.cached.result)
       tally?.count(exchange, status)
       audit.record(exchange, status, endedAt)
       if (log.enabled('info')) log.write('info', 'request', accessMembers(exchange, status, endedAt))
@@ -35,8 +36,14 @@ function accessMembers(exchange: Exchange, status: number, endedAt: number): Mem
   return `,"request_id":"${quotable(exchange.requestId)}","method":"${quotable(exchange.method)}","host":"${quotable(exchange.host)}"`
     + `,"path":"${quotable(exchange.path)}"${ruleMembers(rule)}${variantMembers(variant)}${textMember('endpoint', endpoint || undefined)}`
     + numberMember('tries', exchange.tries > 1 ? exchange.tries : undefined) + textMember('fallback', exchange.fallback)
+    + cacheMembers(exchange)
     + `,"status":${status}${numberMember('grpc_status', response.grpcStatus)}${textMember('code', error)}`
     + `${textMember('cause', cause || undefined)},"duration_ms":${milliseconds(endedAt - startedAt)}`
     + (firstByteAt > 0 ? `,"first_byte_ms":${milliseconds(firstByteAt - startedAt)}` : '')
     + `,"bytes_in":${exchange.bytesIn},"bytes_out":${exchange.bytesOut},"table":"${quotable(exchange.tableVersion)}"`
+}
+
+/** What the cache had to do with it: which of its answers it is, or why it was none. */
+function cacheMembers({ cached }: Exchange): Members {
+  return cached === undefined ? '' : `,"cache":"${cached.result}"${numberMember('age', cached.age)}${textMember('cache_why', cached.why)}`
 }

@@ -44,6 +44,9 @@ export class Series {
   readonly hedges = new Map<string, number>()
   readonly passed = new Map<string, number>()
 
+  /** Requests of rules with a cache, by what that had to do with them. */
+  readonly caches = new Map<string, number>()
+
   constructor(labels: SeriesLabels) {
     this.labels = labels
   }
@@ -58,6 +61,10 @@ export class Series {
 
   passedOn(to: string, error: string): void {
     increase(this.passed, `${to} ${error}`)
+  }
+
+  cached(result: string): void {
+    increase(this.caches, result)
   }
 
   countTokens({ inputTokens, outputTokens }: Readonly<{ inputTokens: number; outputTokens: number }>): void {

@@ -9,7 +9,14 @@ import { recorded } from './recorded.ts'
 import { staged } from './staged.ts'
 
 /** An answer that no backend gives, whole. `headers` and `trailers`: names in lower case and values, one after the other. */
-export type Made = Readonly<{ status: number; headers: readonly string[]; body: Buffer; trailers?: readonly string[] }>
+export type Made = Readonly<{
+  status: number
+  headers: readonly string[]
+  body: Buffer
+  trailers?: readonly string[]
+  /** It is given as a stream, which does not say how long it is. */
+  stream?: boolean
+}>
 
 /** Makes it. `signal`: nobody waits for it any more. Never rejects. */
 export type Maker = (signal: AbortSignal) => Made | Failure | Promise<Made | Failure>
@@ -134,11 +141,11 @@ export class Served implements Way, Teller, Controller {
 }
 
 /** Its length is that of its body, whatever was said of it; behind trailers there can be none (RFC 9112 section 7.1.2). */
-function measured({ status, headers, body, trailers = [] }: Made, method: string): readonly string[] {
+function measured({ status, headers, body, trailers = [], stream = false }: Made, method: string): readonly string[] {
   if (method === 'HEAD' || status === 204 || status === 304) return headers
   const rest = [...headers]
   removeHeader(rest, 'content-length')
-  if (trailers.length === 0) rest.push('content-length', String(body.length))
+  if (trailers.length === 0 && !stream) rest.push('content-length', String(body.length))
   return rest
 }
 

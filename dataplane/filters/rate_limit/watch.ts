@@ -49,7 +49,7 @@ export function watch({ exchange, demand, requestBytes }: Subject, usage: boolea
       const answered = status > 0 && status < 400
       const abandoned = status === 0 && error === 'client_closed' && upstreamStartedAt > 0
       if (!answered && !abandoned) return undefined
-      const backendSeconds = ((upstreamEndedAt || performance.now()) - upstreamStartedAt) / 1000
+      const backendSeconds = upstreamStartedAt === 0 ? exchange.cached?.backendSeconds ?? 0 : ((upstreamEndedAt || performance.now()) - upstreamStartedAt) / 1000
       // What was translated may have lost it on the way: a caller who did not ask is not told.
       const { usage: translated, pieces = 0 } = exchange.generated ?? {}
       const told = reader && (translated ?? reader.usage())
