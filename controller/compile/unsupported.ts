@@ -10,7 +10,7 @@ export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy'
   ModelRoute: [
     { path: 'spec.rules[].matches[].model.type', admits: ['Exact'] },
     { path: 'spec.rules[].matches[].body' },
-    { path: 'spec.rules[].backendRefs[].protocol', admits: ['Passthrough', 'V2', 'OpenAI'] },
+    { path: 'spec.rules[].backendRefs[].protocol', admits: ['Passthrough', 'V1', 'V2', 'OpenAI'] },
     { path: 'spec.rules[].validation' },
     { path: 'spec.rules[].transform' },
     { path: 'spec.rules[].compose' },
