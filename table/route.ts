@@ -8,6 +8,7 @@ import { Limit } from './limits.ts'
 import { Auth, Authorization, PrincipalMatch } from './principal.ts'
 import { Balance, CircuitBreaker, FallbackResponse, Health, Hedge, Retry, ServedModel, WakeUp } from './resilience.ts'
 import { list, milliseconds, text } from './scalars.ts'
+import { Transform } from './shape.ts'
 
 /**
  * The routing table's item: one route of one fleet, ready to run. JSON only, and tied to no resource kind: whatever is
@@ -147,6 +148,8 @@ const Rule = v.pipe(
     sizeLimits: v.exactOptional(SizeLimits),
     /** Absent: every request is answered by a backend. */
     cache: v.exactOptional(Cache),
+    /** How requests and answers are changed on their way. */
+    transform: v.exactOptional(Transform),
     /** Strict: an answer waits until the record of who got it is on disk. */
     audit: v.exactOptional(v.picklist(['Buffered', 'Strict'])),
     /** Filters of the operator's own, in order; `config` is theirs to understand. */

@@ -22,6 +22,7 @@ import { type Aim, aimsOf, compileDelivery, type Delivery, sharesNow, withUndone
 import { servedModel } from './served.ts'
 import { compileSizeLimits } from './sizes.ts'
 import { compileTimeouts } from './timeouts.ts'
+import { compileTransform } from './transform.ts'
 import { unsupportedInRule } from './unsupported.ts'
 import { shares } from './weights.ts'
 
@@ -75,6 +76,7 @@ export function compileRule(written: RuleSpec, place: string, context: RuleConte
   const breaker = compileBreaker(spec.circuitBreaker, `${place}.circuitBreaker`, problems)
   const wakeUp = compileWakeUp(spec.wakeUp, `${place}.wakeUp`, timeouts, problems)
   const cache = compileCache(spec.cache, (spec.auth ?? context.route.auth) !== undefined, `${place}.cache`, problems)
+  const transform = compileTransform(spec.transform, `${place}.transform`, protection.auth !== undefined, problems)
   const audit = spec.logging?.audit
   const plugins = spec.plugins?.map(({ name, config = {} }) => ({ name, config }))
   const measured = known?.measured
@@ -83,7 +85,7 @@ export function compileRule(written: RuleSpec, place: string, context: RuleConte
   const rest = {
     name: spec.name, ...protection, ...(cors && { cors }), variants, overrides, ...(split && { split }), ...(mirror && { mirror }), balance,
     ...(health && { health }), ...(breaker && { breaker }), ...(wakeUp && { wakeUp }),
-    timeouts, ...(deadlineHeader !== undefined && { deadlineHeader }), ...resilience, ...(sizeLimits && { sizeLimits }), ...(cache && { cache }), ...(audit && { audit }), ...(plugins && plugins.length > 0 && { plugins }),
+    timeouts, ...(deadlineHeader !== undefined && { deadlineHeader }), ...resilience, ...(sizeLimits && { sizeLimits }), ...(transform && { transform }), ...(cache && { cache }), ...(audit && { audit }), ...(plugins && plugins.length > 0 && { plugins }),
     ...(measured !== undefined && delivery?.plan?.analysis && { measured: measuredFor(delivery.plan.analysis, measured) }),
   } as const
   return { draft: { matches, rest, needs, ...(delivery && { delivery }) }, problems }

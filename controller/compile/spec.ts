@@ -41,3 +41,4 @@ export type CompileOptions = Readonly<{
   /** When given, a route that names none of them is `NoMatchingGateway`. */
   gateways?: readonly string[]
 }>
+export type TransformSpec = NonNullable<RuleSpec['transform']>

@@ -113,6 +113,9 @@ const supported = [
   ...['ttl', 'scope', 'maxBytes', 'maxEntryBytes', 'vary.headers[]', 'vary.pointers[]', 'nondeterministic', 'billing'].map(
     (field) => `rules[].cache.${field}`,
   ),
+  ...['request', 'response'].flatMap((side) => ['headers.set[].name', 'headers.set[].value', 'headers.add[].name', 'headers.add[].value', 'headers.remove[]',
+    'body.set[].pointer', 'body.set[].value', 'body.remove[]'].map((field) => `rules[].transform.${side}.${field}`)),
+  ...['pointer', 'confidence.pointer', 'confidence.low'].map((field) => `rules[].transform.response.enrich.${field}`),
   'rules[].sizeLimits.request',
   'rules[].sizeLimits.response',
 ].map((path) => `spec.${path}`)

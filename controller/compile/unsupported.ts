@@ -12,7 +12,6 @@ export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy'
     { path: 'spec.rules[].matches[].body' },
     { path: 'spec.rules[].backendRefs[].protocol', admits: ['Passthrough', 'V1', 'V2', 'OpenAI'] },
     { path: 'spec.rules[].validation' },
-    { path: 'spec.rules[].transform' },
     { path: 'spec.rules[].compose' },
     { path: 'spec.rules[].batching' },
     { path: 'spec.rules[].cache.semantic' },

@@ -12,6 +12,7 @@ import { plugins } from './plugins/plugins.ts'
 import { promptPrefix } from './prompt_prefix/prompt_prefix.ts'
 import { rateLimit } from './rate_limit/rate_limit.ts'
 import { requestId } from './request_id/request_id.ts'
+import { transform } from './transform/transform.ts'
 
 /** Every filter, in the order in which a request meets them. */
-export const filters: readonly Filter[] = [requestId, cors, audit, forwarded, auth, authorization, rateLimit, plugins, cache, promptPrefix, mirror, loadReport, measure]
+export const filters: readonly Filter[] = [requestId, cors, audit, forwarded, auth, authorization, rateLimit, transform, plugins, cache, promptPrefix, mirror, loadReport, measure]

@@ -15,12 +15,12 @@ export class Misplaced extends Unreadable {
 type Edit = Readonly<{ from: number; to: number; text: string }>
 
 /**
- * Writes values, each as the JSON that it is given as; objects on the way to them are made where they are missing.
+ * Writes values, each as the JSON that `textOf` gives; objects on the way to them are made where they are missing.
  * In a list a place is an element that is there, or the one after the last (`-`). Everything else stays byte for byte.
  */
-export function* written(json: Buffer, places: Places<string>): Sliced<Buffer> {
+export function* written<T>(json: Buffer, places: Places<T>, textOf: (value: T) => string): Sliced<Buffer> {
   const edits: Edit[] = []
-  finish(json, yield* write(json, begin(json), places, '', edits))
+  finish(json, yield* write({ json, textOf, edits }, begin(json), places, ''))
   const pieces: Buffer[] = []
   let at = 0
   for (const { from, to, text } of edits) {
@@ -31,10 +31,13 @@ export function* written(json: Buffer, places: Places<string>): Sliced<Buffer> {
   return Buffer.concat(pieces)
 }
 
-function* write(json: Buffer, from: number, places: Places<string>, pointer: string, edits: Edit[]): Sliced<number> {
+type Writing<T> = Readonly<{ json: Buffer; textOf: (value: T) => string; edits: Edit[] }>
+
+function* write<T>(writing: Writing<T>, from: number, places: Places<T>, pointer: string): Sliced<number> {
+  const { json, textOf, edits } = writing
   if (places.value !== undefined) {
     const to = yield* passed(json, from)
-    edits.push({ from, to, text: places.value })
+    edits.push({ from, to, text: textOf(places.value) })
     return to
   }
   const object = isObject(json, from)
@@ -47,7 +50,7 @@ function* write(json: Buffer, from: number, places: Places<string>, pointer: str
     if (seen.has(name)) throw new Unreadable('a member is named twice')
     seen.add(name)
     missing.delete(name)
-    return write(json, value, inner, `${pointer}/${escaped(name)}`, edits)
+    return write(writing, value, inner, `${pointer}/${escaped(name)}`)
   })
   if (missing.size === 0) return end
   const added: string[] = []
@@ -55,7 +58,7 @@ function* write(json: Buffer, from: number, places: Places<string>, pointer: str
     const inner = places.inner.get(name)
     if (inner === undefined) continue
     if (!object && name !== '-' && name !== String(count + added.length)) throw new Misplaced(`${pointer}/${escaped(name)}`)
-    added.push(object ? `${JSON.stringify(name)}:${made(inner)}` : made(inner))
+    added.push(object ? `${JSON.stringify(name)}:${made(inner, textOf)}` : made(inner, textOf))
   }
   edits.push({ from: tail, to: tail, text: `${count > 0 ? ',' : ''}${added.join(',')}` })
   return end
@@ -64,7 +67,7 @@ function* write(json: Buffer, from: number, places: Places<string>, pointer: str
 /** Numbers by size, and `-` after them: there is no other order in which they could be added to a list. */
 const byIndex = (a: string, b: string) => (a === '-' ? 1 : b === '-' ? -1 : Number(a) - Number(b) || 0)
 
-function made(places: Places<string>): string {
-  if (places.value !== undefined) return places.value
-  return `{${[...places.inner].map(([name, inner]) => `${JSON.stringify(name)}:${made(inner)}`).join(',')}}`
+function made<T>(places: Places<T>, textOf: (value: T) => string): string {
+  if (places.value !== undefined) return textOf(places.value)
+  return `{${[...places.inner].map(([name, inner]) => `${JSON.stringify(name)}:${made(inner, textOf)}`).join(',')}}`
 }

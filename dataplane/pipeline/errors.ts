@@ -21,6 +21,7 @@ export const errors = {
   upstream_reset: { status: 502, title: 'The backend broke the connection' },
   upstream_protocol: { status: 502, title: 'The backend answered with something that is not valid HTTP' },
   response_too_large: { status: 502, title: 'The answer of the backend is too large' },
+  response_schema_mismatch: { status: 502, title: 'The answer of the backend is not what it should be' },
   no_endpoints: { status: 503, title: 'The backend has no ready endpoint' },
   circuit_open: { status: 503, title: 'The backend fails too often to be asked at present' },
   overloaded: { status: 503, title: 'The gateway or the backend has more requests than it can take' },

@@ -40,6 +40,8 @@ export type BuiltRule = Readonly<{
   /** Bytes of a body; infinite where nothing limits it. */
   requestMax: number
   responseMax: number
+  /** Its answers say how sure they are. */
+  confidence: boolean
   /** The shortest of the timeouts, but for connecting, which the connection keeps: how often an exchange looks at its clock. Undefined: never. */
   tick: number | undefined
   /** Without taking a turn, where it is only asked what would be done. */
@@ -110,6 +112,7 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
     timeouts,
     requestMax: rule.sizeLimits?.request ?? Number.POSITIVE_INFINITY,
     responseMax: rule.sizeLimits?.response ?? Number.POSITIVE_INFINITY,
+    confidence: rule.transform?.response?.enrich?.confidence !== undefined,
     tick: limits.length > 0 ? Math.min(...limits, timerMax) : undefined,
     choose(exchange) {
       const { headers } = exchange.received

@@ -1,7 +1,7 @@
 import type { BodyRewrite } from '../pipeline/exchange.ts'
 
 /** An event larger than this is no chunk of tokens, and passes unread. Bytes. */
-const eventMax = 1024 * 1024
+export const eventMax = 1024 * 1024
 
 /**
  * Takes the chunk out of a stream that says the usage (`choices` is empty there), for a caller who did not ask for it.
@@ -36,7 +36,7 @@ export function withoutUsageChunk(): BodyRewrite {
 const nothing = Buffer.alloc(0)
 
 /** Where the blank line after an event ends, whichever line ends it has; the end of the bytes where there is none. */
-function endOfEvent(bytes: Buffer, from: number): number {
+export function endOfEvent(bytes: Buffer, from: number): number {
   for (let at = bytes.indexOf(0x0a, from); at !== -1; at = bytes.indexOf(0x0a, at + 1)) {
     if (bytes[at + 1] === 0x0a) return at + 2
     if (bytes[at + 1] === 0x0d && bytes[at + 2] === 0x0a) return at + 3
@@ -44,7 +44,8 @@ function endOfEvent(bytes: Buffer, from: number): number {
   return bytes.length
 }
 
-function lastEnd(bytes: Buffer): number {
+/** Where the last event ends that is there whole; 0: none is. */
+export function lastEnd(bytes: Buffer): number {
   return Math.max(end(bytes.lastIndexOf('\n\n'), 2), end(bytes.lastIndexOf('\n\r\n'), 3))
 }
 

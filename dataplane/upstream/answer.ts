@@ -66,6 +66,7 @@ export class Answer implements AnswerHandler {
       requestId: exchange.requestId,
       variant: exchange.variant?.name ?? '',
       modelVersion: exchange.modelVersion,
+      confidence: this.#rule.confidence,
     })
     if (!bodyless && length !== undefined && length > this.#rule.responseMax) {
       this.#teller.refuse(tooLarge, '')

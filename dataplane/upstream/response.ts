@@ -3,8 +3,8 @@ import { known, Kind, type FlatHeaders } from '../pipeline/headers.ts'
 /** Names and values as they came, one after the other. */
 type Raw = readonly string[]
 
-/** What a response carries besides what the backend said. */
-export type Stamp = Readonly<{ requestId: string; variant: string; modelVersion: string | undefined }>
+/** What a response carries besides what the backend said. `confidence`: stages of the gateway say how sure it is. */
+export type Stamp = Readonly<{ requestId: string; variant: string; modelVersion: string | undefined; confidence: boolean }>
 
 /** The response's headers as they are sent on, and what they say about its body. */
 export type ResponseHead = Readonly<{
@@ -36,7 +36,7 @@ export function responseHead(raw: Raw, status: number, stamp: Stamp): ResponseHe
     }
     if (kind === Kind.hopByHop && name !== 'trailer') continue
     if (kind === Kind.transferEncoding || kind === Kind.upgrade || kind === Kind.requestId) continue
-    if (name.startsWith('x-modelroute-')) continue
+    if (name.startsWith('x-modelroute-') && !(stamp.confidence && name === 'x-modelroute-confidence')) continue
     if (name === 'content-type') stream = streams.some((type) => value.startsWith(type))
     headers.push(name, value)
   }

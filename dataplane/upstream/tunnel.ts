@@ -206,7 +206,7 @@ export class Tunnel {
   }
 
   #stamp() {
-    return { requestId: this.#exchange.requestId, variant: this.#to.variant.name, modelVersion: this.#exchange.modelVersion }
+    return { requestId: this.#exchange.requestId, variant: this.#to.variant.name, modelVersion: this.#exchange.modelVersion, confidence: false }
   }
 
   /** Any other answer is one like that to any other request. */

@@ -1,3 +1,4 @@
+import { readLimit } from '../pipeline/body.ts'
 import { failure, type Failure } from '../pipeline/errors.ts'
 import type { Stage } from '../pipeline/exchange.ts'
 import { known, removeHeaders, valueOf, type FlatHeaders } from '../pipeline/headers.ts'
@@ -21,10 +22,8 @@ export type Gathering = Readonly<{
   change: Change
 }>
 
-/** What an answer may have where something must read it and the rule says nothing. Bytes. */
-const readMax = 16 * 1024 * 1024
-
-export const readableMax = ({ responseMax }: Pick<BuiltRule, 'responseMax'>) => Number.isFinite(responseMax) ? responseMax : readMax
+/** Bytes of an answer that must be read whole. */
+export const readableMax = ({ responseMax }: Pick<BuiltRule, 'responseMax'>) => readLimit(responseMax)
 
 /** Gathers an answer, and sends on what is made of it. */
 export function whole(gathering: Gathering): Stage {
