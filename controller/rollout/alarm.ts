@@ -1,6 +1,6 @@
 import type { Clock } from '../kubernetes/clock.ts'
 
-/** One timer, set anew at every change. */
+/** One timer for the soonest of many things. It may ring where there is nothing to do any more, and never too late. */
 export class Alarm {
   readonly #clock: Clock
   readonly #ring: () => void
@@ -11,17 +11,17 @@ export class Alarm {
     this.#ring = ring
   }
 
-  /** @param ms Infinity: not at all. One that is due stays: nobody has looked at what it is for. */
+  /** What rings sooner stays. @param ms Infinity: not at all */
   set(ms: number): void {
-    const now = this.#clock.now()
-    if (this.#set && this.#set.at <= now) return
+    const at = this.#clock.now() + ms
+    if (!Number.isFinite(ms)) return this.stop()
+    if (this.#set && this.#set.at <= at) return
     this.stop()
-    if (!Number.isFinite(ms)) return
     const run = () => {
       this.#set = undefined
       this.#ring()
     }
-    this.#set = { at: now + ms, cancel: this.#clock.after(ms, run) }
+    this.#set = { at, cancel: this.#clock.after(ms, run) }
   }
 
   stop(): void {

@@ -19,6 +19,8 @@ export type Entry = {
   rollout: RuleRollout
   /** When the step in force got its share, on the monotonic clock. */
   began: number
+  /** When it was last looked at whether it goes on, on the same clock. */
+  looked: number
   /** What the status says of the last judgement, and since when. */
   shown?: Readonly<{ judgement: Judgement; at: number }>
 }
@@ -34,7 +36,7 @@ export type Around = Readonly<{
 export type Moment = Readonly<{ monotonic: number; date: Date }>
 
 export function entryOf(state: RuleState, began: number): Entry {
-  return { decided: state, inForce: state, rollout: rolloutOf(state), began }
+  return { decided: state, inForce: state, rollout: rolloutOf(state), began, looked: -Infinity }
 }
 
 /**
@@ -50,6 +52,7 @@ export function adopted(state: RuleState, { delivery }: Pick<Around, 'delivery'>
 
 /** How an entry goes on now. Undefined: there is nothing to do before the share decided on is in force. */
 export function next(entry: Entry | undefined, around: Around, analyst: Analyst, moment: Moment): Turn | undefined {
+  if (entry) entry.looked = moment.monotonic
   if (entry && entry.decided !== entry.inForce && !edited(entry, around) && ready(around)) return undefined
   return advance(entry?.decided, factsOf(entry, around, analyst, moment))
 }
@@ -128,12 +131,13 @@ export function sameMove(a: RuleState, b: RuleState): boolean {
 
 /** When something could happen by itself: milliseconds from now; undefined: never. */
 export function due(entry: Entry, { delivery }: Around, monotonic: number): number | undefined {
-  const { decided, inForce, began } = entry
+  const { decided, inForce, began, looked } = entry
   if (!underWay(decided) || decided !== inForce) return undefined
   const hold = delivery.plan?.steps[decided.step - 1]?.hold ?? 0
-  const left = began + hold - monotonic
+  const over = began + hold
   const judgement = watched(entry, { route: '', rule: '', delivery, endpoints: new Map() }) ? 1_000 : Infinity
-  const soonest = Math.min(left > 0 ? left : Infinity, judgement)
+  // A hold may end between a look and this, and nobody would look again.
+  const soonest = Math.min(over > looked ? Math.max(0, over - monotonic) : Infinity, judgement)
   return Number.isFinite(soonest) ? soonest : undefined
 }
 

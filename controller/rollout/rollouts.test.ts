@@ -31,6 +31,8 @@ class Process {
   readonly claimed: string[] = []
   readonly rollouts: Rollouts
   leading = true
+  /** What passes between a look at every rule and the setting of the timer. Milliseconds. */
+  lag = 0
   judgement: Partial<Judgement> = {}
   compiled!: Compiled
   #compile = createCompiler({ allowUrls: [], allowLoopback: false, allowUnmanagedEndpointSlices: true })
@@ -43,7 +45,7 @@ class Process {
     this.server = server
     this.rollouts = new Rollouts({
       clock,
-      analyst: { judge: (step, now) => ({ at: now, verdict: 'pass', action: 'advance', why: step.id, metrics: [], ...this.judgement }), keep: () => {} },
+      analyst: { judge: (step, now) => ({ at: now, verdict: 'pass', action: 'advance', why: step.id, metrics: [], ...this.judgement }), keep: () => this.clock.stall(this.lag) },
       leading: () => this.leading,
       moved: () => this.take(),
       changed: () => queueMicrotask(() => this.record()),
@@ -168,6 +170,16 @@ describe('the rollouts of a controller', () => {
     process.clock.stall(5 * MINUTE + 1)
     process.take()
     await process.clock.advance(1)
+    assert.equal(process.share, 25)
+  })
+
+  test('a step is not forgotten whose time comes between the look at it and the setting of the timer', async () => {
+    const process = await started()
+    // Real timers can be early by a part of a millisecond.
+    process.clock.early = 0.5
+    process.lag = 1
+    process.take()
+    await process.clock.advance(5 * MINUTE + 10)
     assert.equal(process.share, 25)
   })
 

@@ -206,8 +206,7 @@ export class Rollouts {
       for (const [rule, around] of kept.around) {
         const entry = kept.rules.get(rule)
         const turn = next(entry, around, this.#options.analyst, this.#moment())
-        if (!turn) continue
-        this.#settle(kept, rule, around, turn)
+        if (turn) this.#settle(kept, rule, around, turn)
       }
       this.#commands(kept)
     }

@@ -9,8 +9,11 @@ export class FakeClock implements Clock {
 
   date = (): Date => new Date(Date.UTC(2026, 0, 1) + this.#now)
 
+  /** By how much timers run before their time, as real ones do by parts of a millisecond. */
+  early = 0
+
   after = (ms: number, run: () => void): (() => void) => {
-    const timer = { at: this.#now + ms, run }
+    const timer = { at: this.#now + Math.max(0, ms - this.early), run }
     this.#timers.add(timer)
     return () => this.#timers.delete(timer)
   }
