@@ -22,7 +22,7 @@ export type Value = Readonly<{
 }>
 
 /** A larger body is not looked into. Bytes. */
-export const bodyMax = 1_048_576
+const bodyMax = 1_048_576
 /** Up to here, whole numbers that JavaScript cannot hold are exact. Bytes. */
 const exactMax = 131_072
 /** What the JSON of a value may come to. Characters. */

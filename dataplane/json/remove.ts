@@ -19,7 +19,7 @@ export function* removed(json: Buffer, places: Places<true>): Sliced<Buffer> {
   for (const [i, [from, to]] of cuts.entries()) {
     written += json.copy(rest, written, at, from)
     at = to
-    if (i % 4096 === 4095) yield
+    if (i % 1024 === 1023) yield
   }
   json.copy(rest, written, at)
   return rest

@@ -1,5 +1,5 @@
 import { space, stringEnd } from '../protocols/json.ts'
-import { inSlices, sliceLength, type Sliced } from '../sliced.ts'
+import { inSlices, type Sliced } from '../sliced.ts'
 
 /**
  * Reads JSON as text, so that every byte that nobody asked about can stay as it is: a number beyond 2^53, the order of
@@ -8,8 +8,10 @@ import { inSlices, sliceLength, type Sliced } from '../sliced.ts'
 
 /** Bytes that are looked at in one go. */
 const stretch = 65_536
+/** Items that are looked into in one go: each may take some microseconds. */
+const sliceItems = 256
 /** Smaller than this it is read at once. Bytes. */
-export const atOnce = 262_144
+const atOnce = 262_144
 
 const code = (character: string) => character.charCodeAt(0)
 const QUOTE = code('"')
@@ -107,7 +109,7 @@ export function* walk(json: Buffer, open: number, each: (item: Item) => number |
     const ended = each({ name, start, from: at, before: tail })
     tail = typeof ended === 'number' ? ended : yield* ended
     count++
-    if (count % sliceLength === 0) yield
+    if (count % sliceItems === 0) yield
     at = space(json, tail)
     if (json[at] === close) return { end: at + 1, tail, count }
     if (json[at] !== COMMA) throw new Unreadable('a comma is missing')
