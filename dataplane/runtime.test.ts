@@ -10,7 +10,7 @@ import type { Active } from './store.ts'
 import { Upstreams } from './upstream/pool.ts'
 
 const asked = (path: string): Matchable =>
-  ({ method: 'GET', host: '', path, clientAddress: '192.0.2.1', header: () => undefined, parameter: () => undefined, model: () => undefined, verdict: () => undefined, country: undefined, facts: () => { throw new Error('not asked') }, })
+  ({ method: 'GET', host: '', path, clientAddress: '192.0.2.1', header: () => undefined, parameter: () => undefined, model: () => undefined, verdict: () => undefined, country: undefined, modelUnread: false, value: () => undefined, facts: () => { throw new Error('not asked') }, })
 
 const paths = ['/a', '/b', '/c']
 const ids = ['ml/r0', 'ml/r1', 'ml/r2']

@@ -2,6 +2,7 @@ import type { Refusal } from '../table/messages.ts'
 import type { Route } from '../table/route.ts'
 import { buildRoute, type Built, type RouteState } from './pipeline/route.ts'
 import { createIndex, findMatch, findShared, methodsServed, type Index } from './pipeline/lookup.ts'
+import type { Wants } from './pipeline/looks.ts'
 import type { Candidate, Matchable } from './pipeline/match.ts'
 import { createPatterns } from './pipeline/patterns.ts'
 import type { BuiltRule } from './pipeline/rule.ts'
@@ -24,7 +25,7 @@ import { Upstreams } from './upstream/pool.ts'
 import { createShielding, type Shielding } from './upstream/shielding.ts'
 import { Vault } from './vault.ts'
 
-type Found = Readonly<{ rule: BuiltRule; candidate: Candidate }>
+type Found = Readonly<{ rule: BuiltRule; candidate: Candidate; wants: Wants }>
 
 /** One table, ready to run, and never changed. A request asks one from beginning to end. */
 export type Table = Readonly<{
@@ -165,13 +166,13 @@ function createTable(source: Active, { index, rules }: Layout, built: readonly B
     find(request) {
       const found = findMatch(index, request)
       const rule = found && rules[found.slot]
-      return rule && { rule, candidate: found.candidate }
+      return rule && { rule, candidate: found.candidate, wants: found.wants }
     },
     routes: () => built,
     shared(request, method) {
       const found = findShared(index, request, method)
       const rule = found && rules[found.slot]
-      return rule && { rule, candidate: found.candidate }
+      return rule && { rule, candidate: found.candidate, wants: found.wants }
     },
     methods: (request) => methodsServed(index, request),
   }

@@ -29,6 +29,15 @@ const StringMatch = v.pipe(
   v.readonly(),
 )
 
+/** The same of a value of the JSON body. */
+const BodyMatch = v.pipe(
+  v.variant('type', [
+    v.strictObject({ type: v.picklist(['Exact', 'Prefix', 'Regex']), pointer: v.string(), value: v.string() }),
+    v.strictObject({ type: v.literal('Present'), pointer: v.string() }),
+  ]),
+  v.readonly(),
+)
+
 /** `Prefix` matches whole path elements: `/v1` matches `/v1` and `/v1/x`, not `/v1x`. */
 const PathMatch = v.pipe(
   v.strictObject({ type: v.picklist(['Exact', 'Prefix', 'Regex']), value: text }),
@@ -43,8 +52,12 @@ const Match = v.pipe(
     /** Names are lower case. */
     headers: list(StringMatch),
     query: list(StringMatch),
-    /** The model that the request names; without `version`, any version of it. */
-    model: v.exactOptional(v.pipe(v.strictObject({ name: text, version: v.exactOptional(text) }), v.readonly())),
+    /** The model that the request names, exactly, or by `type`; without `version`, any version of it. */
+    model: v.exactOptional(v.pipe(
+      v.strictObject({ type: v.exactOptional(v.picklist(['Prefix', 'Regex'])), name: text, version: v.exactOptional(text) }), v.readonly(),
+    )),
+    /** Values of the JSON body, by JSON Pointers. */
+    body: v.exactOptional(list(BodyMatch)),
     /** Networks (`10.0.0.0/8`, `2001:db8::/32`): the caller's address is in one of them. */
     sources: v.exactOptional(list(text)),
     /** Who calls, by the rule's `auth`; without one nobody does. */

@@ -136,7 +136,7 @@ const permitted = ({ grants }: World, from: string, to: string, name: string, ki
   || grants.some((grant) => grant.kind === kind && grant.from === from && grant.to === to && (grant.name ?? name) === name)
 
 const request = (host: string, path: string): Matchable => ({
-  method: 'GET', host, path, clientAddress: '192.0.2.1', header: () => undefined, parameter: () => undefined, model: () => undefined, verdict: () => undefined, country: undefined, facts: () => { throw new Error('not asked') },
+  method: 'GET', host, path, clientAddress: '192.0.2.1', header: () => undefined, parameter: () => undefined, model: () => undefined, verdict: () => undefined, country: undefined, modelUnread: false, value: () => undefined, facts: () => { throw new Error('not asked') },
 })
 
 const optionsOf = ({ bindings }: World): CompileOptions =>

@@ -5,7 +5,7 @@ import { compileCondition } from '../../table/expression.ts'
 import { compilePrincipal } from './authorization.ts'
 import { normalisePath, withoutTrailingSlash } from './paths.ts'
 import { sorted } from './names.ts'
-import { invalid, quote, unsupported, warning } from './problems.ts'
+import { invalid, quote, warning } from './problems.ts'
 import type { CheckRegex } from './regexes.ts'
 import type { MatchSpec } from './spec.ts'
 
@@ -37,32 +37,23 @@ export function compileMatches(
 
 function compileMatch(spec: MatchSpec, place: string, checkRegex: CheckRegex, problems: Problem[]): Match {
   const path = compilePath(spec.path, `${place}.path`, checkRegex, problems)
-  if (spec.model && !canNameModel(path)) {
-    const where = 'V1 and V2 paths (/v1/models/NAME, /v2/models/NAME)'
-    const message = `the model is read from ${where} and ${quote(path.value)} is none; remove model`
-    problems.push(unsupported(`${place}.model`, message))
-  }
   return {
     path,
     ...(spec.method === undefined ? {} : { method: spec.method }),
     headers: compileStrings(spec.headers, `${place}.headers`, true, checkRegex, problems),
     query: compileStrings(spec.queryParams, `${place}.queryParams`, false, checkRegex, problems),
-    ...(spec.model === undefined ? {} : { model: modelOf(spec.model) }),
+    ...(spec.model === undefined ? {} : { model: compileModel(spec.model, `${place}.model`, checkRegex, problems) }),
+    ...(spec.body?.length ? { body: compileBody(spec.body, `${place}.body`, checkRegex, problems) } : {}),
     ...(spec.principal && { principal: compilePrincipal(spec.principal) }),
     ...(spec.countries?.length ? { countries: sorted(spec.countries) } : {}),
-    ...(spec.when !== undefined && { when: compileWhen(spec.when, path, `${place}.when`, problems) }),
+    ...(spec.when !== undefined && { when: compileWhen(spec.when, `${place}.when`, problems) }),
     ...(spec.sourceCIDRs?.length ? { sources: compileSources(spec.sourceCIDRs, `${place}.sourceCIDRs`, problems) } : {}),
   }
 }
 
-/** The body is read by the rule that a request has, so it cannot choose one. */
-function compileWhen(when: string, path: PathMatch, place: string, problems: Problem[]): string {
+function compileWhen(when: string, place: string, problems: Problem[]): string {
   const condition = compileCondition(when)
   if ('fault' in condition) problems.push(invalid(place, condition.fault))
-  else if (condition.readsModel && !canNameModel(path)) {
-    const where = 'V1 and V2 paths (/v1/models/NAME, /v2/models/NAME)'
-    problems.push(unsupported(place, `request.model of a match is read from ${where} and ${quote(path.value)} is none`))
-  }
   return when
 }
 
@@ -77,8 +68,26 @@ function compileSources(networks: readonly string[], place: string, problems: Pr
   return [...new Set(networks.map((network) => network.toLowerCase()))].sort()
 }
 
-function modelOf(spec: NonNullable<MatchSpec['model']>): NonNullable<Match['model']> {
-  return { name: spec.name, ...(spec.version === undefined ? {} : { version: spec.version }) }
+function compileModel(
+  { type, name, version }: NonNullable<MatchSpec['model']>,
+  place: string,
+  checkRegex: CheckRegex,
+  problems: Problem[],
+): NonNullable<Match['model']> {
+  const fault = type === 'RegularExpression' ? checkRegex(name) : undefined
+  if (fault !== undefined) problems.push(invalid(`${place}.name`, fault))
+  const kind = type === 'RegularExpression' ? 'Regex' : type
+  return { ...(kind === undefined || kind === 'Exact' ? {} : { type: kind }), name, ...(version === undefined ? {} : { version }) }
+}
+
+function compileBody(
+  specs: NonNullable<MatchSpec['body']>,
+  place: string,
+  checkRegex: CheckRegex,
+  problems: Problem[],
+): NonNullable<Match['body']> {
+  const named = specs.map(({ pointer, ...rest }) => ({ ...rest, name: pointer }))
+  return compileStrings(named, place, false, checkRegex, problems).map(({ name: pointer, ...rest }) => ({ ...rest, pointer }))
 }
 
 function compilePath(spec: MatchSpec['path'], place: string, checkRegex: CheckRegex, problems: Problem[]): PathMatch {
@@ -142,14 +151,4 @@ function compileString(
     problems.push(invalid(`${place}.value`, 'holds characters that no header value can have'))
   }
   return { type: spec.type ?? 'Exact', name, value }
-}
-
-const families = ['/v1/models', '/v2/models']
-
-/** Whether any path that this match admits can be one that names a model. */
-function canNameModel(path: PathMatch): boolean {
-  if (path.type === 'Regex') return true
-  if (families.some((family) => path.value.startsWith(`${family}/`))) return true
-  if (path.type === 'Exact') return false
-  return path.value === '/' || families.some((family) => family === path.value || family.startsWith(`${path.value}/`))
 }

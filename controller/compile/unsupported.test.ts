@@ -67,6 +67,7 @@ const supported = [
     ['name', 'type', 'value'].map((field) => `rules[].matches[].${list}[].${field}`),
   ),
   ...['type', 'name', 'version'].map((field) => `rules[].matches[].model.${field}`),
+  ...['pointer', 'type', 'value'].map((field) => `rules[].matches[].body[].${field}`),
   'rules[].matches[].sourceCIDRs[]',
   ...[
     'variant',

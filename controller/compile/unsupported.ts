@@ -8,8 +8,6 @@ import { quote, unsupported } from './problems.ts'
  */
 export const unsupportedFields: Readonly<Record<'ModelRoute' | 'RateLimitPolicy', readonly UnsupportedField[]>> = {
   ModelRoute: [
-    { path: 'spec.rules[].matches[].model.type', admits: ['Exact'] },
-    { path: 'spec.rules[].matches[].body' },
     { path: 'spec.rules[].backendRefs[].protocol', admits: ['Passthrough', 'V1', 'V2', 'OpenAI'] },
     { path: 'spec.rules[].validation' },
     { path: 'spec.rules[].compose' },

@@ -1,6 +1,6 @@
 import type { Built } from '../pipeline/route.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
-import type { Candidate } from '../pipeline/match.ts'
+import { modelHolds, type Candidate } from '../pipeline/match.ts'
 import { anonymous, principalHolds } from '../pipeline/principal.ts'
 
 /** A rule that was looked at, and why it does not serve the request. */
@@ -32,7 +32,9 @@ function whyNot(candidate: Candidate, hostnames: readonly string[], exchange: Ex
   if (method !== undefined && method !== exchange.method) return { distance: 1, why: `the method is not ${method}` }
   if (model !== undefined) {
     const named = exchange.model()
-    if (named?.name !== model.name) return { distance: 4, why: `the model is not ${model.name}` }
+    const { type, name } = model
+    const nameHolds = modelHolds({ ...candidate, model: { ...(type && { type }), name } }, exchange)
+    if (named === undefined || !nameHolds) return { distance: 4, why: `the model is not ${type === undefined ? '' : `${type} `}${name}` }
     if (model.version !== undefined && named.version !== model.version) return { distance: 3, why: `the model's version is not ${model.version}` }
   }
   for (const { name, holds, exact } of candidate.headers) {
@@ -42,6 +44,10 @@ function whyNot(candidate: Candidate, hostnames: readonly string[], exchange: Ex
   for (const { name, holds, exact } of candidate.query) {
     const value = exchange.parameter(name)
     if (value === undefined || !holds(value)) return { distance: 2, why: `the query parameter ${name} ${wanted(exact)}` }
+  }
+  for (const { pointer, holds } of candidate.body) {
+    const value = exchange.value(pointer)
+    if (value === undefined || (value !== 'unread' && !holds(value))) return { distance: 2, why: `the value at ${pointer} of the body is missing, or another` }
   }
   if (candidate.sources?.(exchange.clientAddress) === false) return { distance: 2, why: 'the address of the caller is in none of its networks' }
   if (candidate.countries?.has(exchange.country ?? '') === false) return { distance: 2, why: 'the country of the caller is none of its countries' }

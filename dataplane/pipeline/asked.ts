@@ -1,18 +1,23 @@
 import { membersOf, type Members } from '../protocols/json.ts'
-import { namesModelInBody } from '../protocols/openai.ts'
 import { readBody } from './body.ts'
 import { failure, type Failure } from './errors.ts'
 import type { Exchange } from './exchange.ts'
+import { placeOfModel } from '../protocols/named.ts'
+import { peek } from './peek.ts'
 
 /**
- * The model that a request asks for, in its path or, on the paths of the OpenAI API, in its body; empty where it names
- * none. At once where the body is here already. What could be read in two ways is refused.
+ * The model that a request asks for, wherever it names it; empty where it names none. At once where no body must be
+ * waited for. What could be read in two ways is refused.
  */
 export function modelAsked(exchange: Exchange): string | Failure | Promise<string | Failure> {
-  if (!namesModelInBody(exchange.path)) return exchange.model()?.name ?? ''
-  const members = bodyMembers(exchange)
-  return members instanceof Promise ? members.then(modelIn) : modelIn(members)
+  const told = (fault: Failure | undefined): string | Failure => fault ?? (exchange.modelInDoubt ? inDoubt : exchange.model()?.name ?? '')
+  if (exchange.modelLooked || placeOfModel(exchange.path, exchange.received.headers) === undefined) return told(undefined)
+  const fault = peek(exchange, ofModel, exchange.rule)
+  return fault instanceof Promise ? fault.then(told) : told(fault)
 }
+
+const ofModel = { model: true, pointers: [] }
+export const inDoubt = failure('invalid_request', 'A header names another model than the request itself.')
 
 /** The members of the JSON object that is the body, found once. */
 export function bodyMembers(exchange: Exchange): Members | Failure | Promise<Members | Failure> {
@@ -29,10 +34,7 @@ function remember(exchange: Exchange, body: Buffer | Failure): Members | Failure
   return members
 }
 
-function modelIn(members: Members | Failure): string | Failure {
-  if ('code' in members) return members
-  const model = members.value('model')
-  return typeof model === 'string' ? model : ''
-}
-
 const unreadable = failure('invalid_request', 'The body is not one JSON object in UTF-8 with every member named once.')
+
+/** The model that its match is for, where that is one. */
+export const nameAsked = ({ asked }: Exchange): string | undefined => asked?.type === undefined ? asked?.name : undefined

@@ -1,8 +1,9 @@
 import { failure, requestTooLarge, type Failure } from './errors.ts'
 import type { Exchange } from './exchange.ts'
+import type { BuiltRule } from './rule.ts'
 
 /** What a body may have where something must read it and the rule says nothing. */
-const readMax = 16 * 1024 * 1024
+export const readMax = 16 * 1024 * 1024
 
 /** Bytes of a body that must be read whole. @param limit the rule's own; infinite: it has none */
 export const readLimit = (limit: number): number => Number.isFinite(limit) ? limit : readMax
@@ -25,9 +26,7 @@ function gather(exchange: Exchange, max: number): Promise<Buffer | Failure> {
   const { promise, resolve } = Promise.withResolvers<Buffer | Failure>()
   const chunks: Buffer[] = []
   let size = 0
-  const { request: whole } = exchange.rule?.timeouts ?? {}
-  const timer = whole === undefined ? undefined
-    : setTimeout(() => end(late), Math.max(1, Math.min(exchange.startedAt + whole - performance.now(), 2 ** 31 - 1)))
+  const timer = bodyTimer(exchange, exchange.rule, end)
   function end(outcome: Buffer | Failure): void {
     clearTimeout(timer)
     request.release()
@@ -44,7 +43,7 @@ function gather(exchange: Exchange, max: number): Promise<Buffer | Failure> {
     },
     pending: () => false,
     end: () => end((exchange.body = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size))),
-    fail: () => end(gone),
+    fail: (error) => end(error instanceof BadBody ? error.why : gone),
   })
   if (exchange.received.expectsContinue && !exchange.continued) {
     exchange.continued = true
@@ -53,5 +52,21 @@ function gather(exchange: Exchange, max: number): Promise<Buffer | Failure> {
   return promise
 }
 
+/** Calls back when the rule gives the request no more time. */
+export function bodyTimer({ startedAt }: Exchange, rule: BuiltRule | undefined, end: (why: Failure) => void): NodeJS.Timeout | undefined {
+  const { request: whole } = rule?.timeouts ?? {}
+  return whole === undefined ? undefined : setTimeout(() => end(late), Math.max(1, Math.min(startedAt + whole - performance.now(), 2 ** 31 - 1)))
+}
+
+/** What is wrong with a body, found while it was on its way. */
+export class BadBody extends Error {
+  readonly why: Failure
+
+  constructor(why: Failure) {
+    super(why.detail)
+    this.why = why
+  }
+}
+
 const late = failure('timeout', 'The request was not complete in time.')
-const gone = failure('client_closed', 'The client left in the middle of the request body.')
+export const gone = failure('client_closed', 'The client left in the middle of the request body.')

@@ -1,3 +1,4 @@
+import type { Wants } from './looks.ts'
 import { comparePrecedence, type Candidate, type Matchable } from './match.ts'
 
 /**
@@ -7,39 +8,61 @@ import { comparePrecedence, type Candidate, type Matchable } from './match.ts'
 export type Bucket = Readonly<{
   rest: readonly Ranked[]
   byModel: ReadonlyMap<string, readonly Ranked[]>
+  /** All of those, for requests of which the model is not known yet. */
+  modelled: readonly Ranked[]
   byHeader: ReadonlyMap<string, ReadonlyMap<string, readonly Ranked[]>>
   /** Those of routes that web pages of other origins may call. */
   shared: readonly Ranked[]
 }>
 
-/** `slot`: which of the table's rules it chooses. */
-export type Ranked = Readonly<{ candidate: Candidate; slot: number; rank: number }>
+/** `slot`: which of the table's rules it chooses. `wants`: what the candidates of its bucket want to know of a body. */
+export type Ranked = Readonly<{ candidate: Candidate; slot: number; rank: number; wants: Wants }>
 
 export function createBucket(entries: readonly Readonly<{ candidate: Candidate; slot: number }>[]): Bucket {
   const rest: Ranked[] = []
   const shared: Ranked[] = []
+  const modelled: Ranked[] = []
   const byModel = new Map<string, Ranked[]>()
   const byHeader = new Map<string, Map<string, Ranked[]>>()
   const sorted = [...entries].sort((a, b) => comparePrecedence(a.candidate, b.candidate))
+  const wants = wantsOf(entries)
   for (const [rank, { candidate, slot }] of sorted.entries()) {
-    const ranked = { candidate, slot, rank }
+    const ranked = { candidate, slot, rank, wants }
     listFor(candidate).push(ranked)
+    if (isByModel(candidate)) modelled.push(ranked)
     if (candidate.cors) shared.push(ranked)
   }
-  return { rest, byModel, byHeader, shared }
+  return { rest, byModel, modelled, byHeader, shared }
 
-  function listFor({ model, headers }: Candidate): Ranked[] {
-    if (model !== undefined) return entry(byModel, model.name, () => [])
+  function listFor(candidate: Candidate): Ranked[] {
+    const { headers } = candidate
+    if (isByModel(candidate)) return entry(byModel, candidate.model.name, () => [])
     const exact = headers.find((test) => test.exact !== undefined)
     if (exact?.exact === undefined) return rest
     return entry(entry(byHeader, exact.name, () => new Map<string, Ranked[]>()), exact.exact, () => [])
   }
 }
 
+const isByModel = (candidate: Candidate): candidate is Candidate & { model: NonNullable<Candidate['model']> } =>
+  candidate.model !== undefined && candidate.model.type === undefined
+
+function wantsOf(entries: readonly Readonly<{ candidate: Candidate }>[]): Wants {
+  const pointers = new Set<string>()
+  let model = false
+  for (const { candidate } of entries) {
+    model ||= candidate.model !== undefined || candidate.when?.readsModel === true
+    for (const { pointer } of candidate.body) pointers.add(pointer)
+  }
+  return { model, pointers: [...pointers].sort() }
+}
+
 /** The first in order of precedence that `accept` takes. */
 export function searchBucket(bucket: Bucket, request: Matchable, accept: Accept): Ranked | undefined {
   let best = searchList(bucket.rest, request, accept, undefined)
-  if (bucket.byModel.size > 0) {
+  const [first] = bucket.modelled
+  if (first !== undefined && (best === undefined || first.rank < best.rank)) {
+    // Which list it is in is not known yet: the first that could be it, and then it is found out.
+    if (request.modelUnread) best = searchList(bucket.modelled, request, accept, best)
     const named = request.model()
     if (named !== undefined) best = searchList(bucket.byModel.get(named.name), request, accept, best)
   }

@@ -1,7 +1,8 @@
 import type { RequestFacts } from '../../table/expression.ts'
 import { modelOf, protocolOf, type Protocol } from '../protocols/path.ts'
 import type { Members } from '../protocols/json.ts'
-import type { NamedModel } from '../protocols/model.ts'
+import { modelInHeaders, placeOfModel } from '../protocols/named.ts'
+import type { BodyValue, Named } from '../protocols/scan/scan.ts'
 import type { Standing } from '../limits/limiter.ts'
 import type { Generated } from '../translate/translation.ts'
 import type { Series } from '../telemetry/series.ts'
@@ -12,6 +13,7 @@ import { ExchangeFacts } from './facts.ts'
 import type { Geo } from './geo.ts'
 import { valueOf, type FlatHeaders } from './headers.ts'
 import type { Trail } from './hops.ts'
+import { canBeJson, type Look, type Wants } from './looks.ts'
 import type { Candidate, Matchable } from './match.ts'
 import { plainAddress } from './networks.ts'
 import type { Authenticate, Principal, Verdict } from './principal.ts'
@@ -71,7 +73,8 @@ export type Cached = Readonly<{ result: 'hit' | 'miss' | 'bypass' | 'stale'; age
 
 /** One request and its response, from the door to the log. */
 export class Exchange implements Matchable {
-  readonly request: DoorRequest
+  /** One in its place, where a part of the body has been read already. */
+  request: DoorRequest
   readonly response: DoorResponse
   readonly received: Received
   /** The table that serves it, from here to the end. */
@@ -150,7 +153,13 @@ export class Exchange implements Matchable {
   bytesIn = 0
   bytesOut = 0
 
-  #model: NamedModel | undefined | null = null
+  /** Its body has been looked into for the model. */
+  modelLooked = false
+
+  #model: Named | undefined | null = null
+  /** What was found in the body, where that was looked for. */
+  #modelFound: Named | undefined
+  #values: Map<string, BodyValue | undefined> | undefined
   #country: string | undefined | null = null
   #facts: RequestFacts | undefined
   #parameters: URLSearchParams | undefined
@@ -250,8 +259,40 @@ export class Exchange implements Matchable {
     return this.#parameters.get(name) ?? undefined
   }
 
-  model(): NamedModel | undefined {
-    if (this.#model === null) this.#model = modelOf(this.received.path)
+  /** The model that it names: in its path, else in its body as far as somebody has looked, else in a header. */
+  model(): Named | undefined {
+    if (this.#model === null) {
+      this.#model = modelOf(this.received.path) ?? this.#modelFound
+      const inHeaders = this.#model ?? modelInHeaders(this.received.headers)
+      this.#model = inHeaders === 'two' ? undefined : inHeaders
+    }
     return this.#model
+  }
+
+  get modelUnread(): boolean {
+    const { path, headers, bodyLength } = this.received
+    return !this.modelLooked && bodyLength !== 0 && placeOfModel(path, headers) !== undefined
+  }
+
+  /** Servers that go by a header for the model would serve another one than the request says otherwise. */
+  get modelInDoubt(): boolean {
+    const inHeaders = modelInHeaders(this.received.headers)
+    return inHeaders === 'two' || (inHeaders !== undefined && this.model()?.name !== inHeaders.name)
+  }
+
+  value(pointer: string): BodyValue | 'unread' | undefined {
+    if (this.#values?.has(pointer) === true) return this.#values.get(pointer)
+    return this.received.bodyLength !== 0 && canBeJson(this.received.headers) ? 'unread' : undefined
+  }
+
+  /** Remembers what a look into the body has brought; without one, that nothing is there. */
+  looked({ model, pointers }: Wants, look: Look | undefined): void {
+    if (model) {
+      this.modelLooked = true
+      this.#modelFound = look?.model()
+      this.#model = null
+      this.#facts = undefined
+    }
+    for (const pointer of pointers) (this.#values ??= new Map()).set(pointer, look?.value(pointer))
   }
 }

@@ -15,7 +15,10 @@ import { Exchange, type Received, type Way } from './exchange.ts'
 import type { Geo } from './geo.ts'
 import { valueOf } from './headers.ts'
 import { trailOf } from './hops.ts'
+import { isUnread } from './match.ts'
 import type { Networks } from './networks.ts'
+import { inDoubt } from './asked.ts'
+import { peek } from './peek.ts'
 import { refuseExchange, replyError } from './reply.ts'
 import type { Verdict } from './principal.ts'
 import type { BuiltRule } from './rule.ts'
@@ -161,12 +164,19 @@ function preflight(exchange: Exchange, table: Table): Way | undefined {
 
 type Found = ReturnType<Table['find']>
 
-/** The match that serves the request. Where one asks who calls, that is found out before it is believed. */
+/** The match that serves the request. Where one asks who calls, or what the body says, that is found out before it is believed. */
 export function findKnown(exchange: Exchange, table: Table): Found | Failure | Promise<Found | Failure> {
   for (;;) {
     const found = table.find(exchange)
     const authenticate = found?.candidate.caller?.authenticate
-    if (authenticate === undefined || exchange.verdict(authenticate) !== undefined) return found
+    if (authenticate === undefined || exchange.verdict(authenticate) !== undefined) {
+      if (found?.candidate.looks !== true) return found
+      if (!isUnread(found.candidate, exchange)) return found.candidate.model !== undefined && exchange.modelInDoubt ? inDoubt : found
+      const fault = peek(exchange, found.wants, found.rule)
+      if (fault instanceof Promise) return fault.then((settled) => settled ?? findKnown(exchange, table))
+      if (fault !== undefined) return fault
+      continue
+    }
     const verdict = exchange.authenticated(authenticate)
     if (verdict instanceof Promise) return verdict.then((settled) => unknown(settled) ?? findKnown(exchange, table))
     const fault = unknown(verdict)

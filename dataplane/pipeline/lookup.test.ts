@@ -34,7 +34,7 @@ function request(line: string, headers: Record<string, string> = {}): Matchable 
     header: (name) => headers[name],
     parameter: (name) => searchParams.get(name) ?? undefined,
     model: () => modelOf(pathname),
-    verdict: () => undefined, country: undefined, facts: () => { throw new Error('not asked') },
+    verdict: () => undefined, country: undefined, modelUnread: false, value: () => undefined, facts: () => { throw new Error('not asked') },
   }
 }
 

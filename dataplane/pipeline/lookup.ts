@@ -1,3 +1,4 @@
+import { namesModelInBody } from '../protocols/openai.ts'
 import { createBucket, entry, searchBucket, searchShared, type Accept, type Bucket, type Ranked, type Search } from './bucket.ts'
 import { modelHolds, restHolds, type Candidate, type Matchable } from './match.ts'
 
@@ -102,7 +103,7 @@ export function methodsServed(index: Index, request: Matchable): readonly string
  */
 export function findShared(index: Index, request: Matchable, method: string): Ranked | undefined {
   const accept: Accept = (candidate) => (candidate.method === undefined || candidate.method === method)
-    && modelHolds(candidate, request)
+    && (modelHolds(candidate, request) || namesModelInBody(request.path))
     && pathHolds(candidate, request)
   return search(index, request, accept, searchShared)
 }

@@ -1,7 +1,7 @@
 import { compileCondition, type Condition, type RequestFacts } from '../../table/expression.ts'
 import type { PrincipalMatch } from '../../table/principal.ts'
 import type { Match, Route, StringMatch } from '../../table/route.ts'
-import type { NamedModel } from '../protocols/model.ts'
+import type { BodyValue, Named } from '../protocols/scan/scan.ts'
 import { parseNetworks, type Networks } from './networks.ts'
 import type { Pattern, Patterns } from './patterns.ts'
 import { anonymous, principalHolds, type Authenticate, type Authenticators, type Verdict } from './principal.ts'
@@ -19,7 +19,11 @@ export interface Matchable {
   header(name: string): string | undefined
   /** The first value of a query parameter. */
   parameter(name: string): string | undefined
-  model(): NamedModel | undefined
+  model(): Named | undefined
+  /** It may name one in its body, where nobody has looked yet. */
+  readonly modelUnread: boolean
+  /** A value of its JSON body, by a JSON Pointer. */
+  value(pointer: string): BodyValue | 'unread' | undefined
   /** What expressions see of it. */
   facts(): RequestFacts
   /** Who calls, by these terms; undefined while nobody has asked. */
@@ -27,6 +31,7 @@ export interface Matchable {
 }
 
 type Test = Readonly<{ name: string; exact: string | undefined; holds: Pattern }>
+type BodyTest = Readonly<{ pointer: string; holds: (value: BodyValue) => boolean }>
 
 /** One match of a rule, ready to run, and where it ranks. */
 export type Candidate = Readonly<{
@@ -42,6 +47,11 @@ export type Candidate = Readonly<{
   headers: readonly Test[]
   query: readonly Test[]
   model: Match['model']
+  /** Undefined: it asks for no model, or for one by its exact name. */
+  modelHolds: Pattern | undefined
+  body: readonly BodyTest[]
+  /** Something of it may stand in the body. */
+  looks: boolean
   sources: Networks | undefined
   countries: ReadonlySet<string> | undefined
   when: Condition | undefined
@@ -95,7 +105,12 @@ function compileMatch(match: Match, patterns: Patterns) {
   const when = match.when === undefined ? undefined : compileCondition(match.when)
   if (when !== undefined && 'fault' in when) return `when ${when.fault}`
   const countries = match.countries && new Set(match.countries)
-  return { pathType: type, path, pathHolds, method: match.method, headers, query, model: match.model, sources, countries, when }
+  const model = match.model?.type === undefined ? undefined : compileTest({ ...match.model, value: match.model.name, type: match.model.type }, patterns)
+  if (typeof model === 'string') return `model ${match.model?.name}: ${model}`
+  const body = compileBody(match.body ?? [], patterns)
+  if (typeof body === 'string') return body
+  const looks = match.model !== undefined || body.length > 0 || when?.readsModel === true
+  return { pathType: type, path, pathHolds, method: match.method, headers, query, model: match.model, modelHolds: model, body, looks, sources, countries, when }
 }
 
 function compileTests(sources: readonly StringMatch[], patterns: Patterns): readonly Test[] | string {
@@ -104,6 +119,18 @@ function compileTests(sources: readonly StringMatch[], patterns: Patterns): read
     const holds = compileTest(source, patterns)
     if (typeof holds === 'string') return `${source.name}: ${holds}`
     tests.push({ name: source.name, exact: source.type === 'Exact' ? source.value : undefined, holds })
+  }
+  return tests
+}
+
+/** Of a value that is too long to be kept only the beginning can be compared. */
+function compileBody(sources: NonNullable<Match['body']>, patterns: Patterns): readonly BodyTest[] | string {
+  const tests: BodyTest[] = []
+  for (const source of sources) {
+    const holds = compileTest({ ...source, name: source.pointer }, patterns)
+    if (typeof holds === 'string') return `${source.pointer}: ${holds}`
+    const { type, pointer } = source
+    tests.push({ pointer, holds: type === 'Present' ? () => true : (value) => value.kind !== 'container' && (!value.cut || type === 'Prefix') && holds(value.text) })
   }
   return tests
 }
@@ -117,10 +144,10 @@ function compileTest(source: StringMatch, patterns: Patterns): Pattern | string 
 
 /**
  * Whether everything but path and method holds; the index has already looked at the path. While it is not known who
- * calls, that is taken to hold: whoever chooses such a candidate finds out, and looks again.
+ * calls, or what the body says, that is taken to hold: whoever chooses such a candidate finds out, and looks again.
  */
 export function restHolds(candidate: Candidate, request: Matchable): boolean {
-  const { headers, query, sources, countries, caller, when } = candidate
+  const { headers, query, body, sources, countries, caller, when } = candidate
   if (!modelHolds(candidate, request)) return false
   for (const test of headers) {
     const value = request.header(test.name)
@@ -130,6 +157,10 @@ export function restHolds(candidate: Candidate, request: Matchable): boolean {
     const value = request.parameter(test.name)
     if (value === undefined || !test.holds(value)) return false
   }
+  for (const test of body) {
+    const value = request.value(test.pointer)
+    if (value === undefined || (value !== 'unread' && !test.holds(value))) return false
+  }
   if (sources !== undefined && !sources(request.clientAddress)) return false
   if (countries !== undefined && !countries.has(request.country ?? '')) return false
   if (caller !== undefined && !callerHolds(caller, request)) return false
@@ -138,14 +169,20 @@ export function restHolds(candidate: Candidate, request: Matchable): boolean {
 
 function whenHolds(when: Condition, caller: Candidate['caller'], request: Matchable): boolean {
   const verdict = caller?.authenticate && request.verdict(caller.authenticate)
-  if (when.readsPrincipal && verdict === undefined) return true
+  if ((when.readsPrincipal && verdict === undefined) || (when.readsModel && request.modelUnread)) return true
   return when.holds({ request: request.facts(), principal: verdict === undefined || 'code' in verdict ? anonymous : verdict })
 }
 
-export function modelHolds({ model }: Candidate, request: Matchable): boolean {
-  if (model === undefined) return true
+export function modelHolds({ model, modelHolds: holds }: Candidate, request: Matchable): boolean {
+  if (model === undefined || request.modelUnread) return true
   const named = request.model()
-  return named?.name === model.name && (model.version === undefined || named.version === model.version)
+  if (named === undefined) return false
+  return (holds === undefined ? named.name === model.name : holds(named.name)) && (model.version === undefined || named.version === model.version)
+}
+
+/** Whether it is not known yet that all of it holds, because of what the body says. */
+export function isUnread({ model, body, when }: Candidate, request: Matchable): boolean {
+  return ((model !== undefined || when?.readsModel === true) && request.modelUnread) || body.some(({ pointer }) => request.value(pointer) === 'unread')
 }
 
 function callerHolds({ match, authenticate }: NonNullable<Candidate['caller']>, request: Matchable): boolean {
@@ -156,7 +193,7 @@ function callerHolds({ match, authenticate }: NonNullable<Candidate['caller']>, 
 
 /**
  * Which of two candidates for the same host and path comes first: method, number of headers, of query parameters,
- * model, version, principal, countries and networks, expression; then the oldest route, its id, rule order (Gateway API, HTTPRouteRule.matches).
+ * model, version, body, principal, countries and networks, expression; then the oldest route, its id, rule order (Gateway API, HTTPRouteRule.matches).
  */
 export function comparePrecedence(a: Candidate, b: Candidate): number {
   return Number(b.method !== undefined) - Number(a.method !== undefined)
@@ -164,6 +201,8 @@ export function comparePrecedence(a: Candidate, b: Candidate): number {
     || b.query.length - a.query.length
     || Number(b.model !== undefined) - Number(a.model !== undefined)
     || Number(b.model?.version !== undefined) - Number(a.model?.version !== undefined)
+    || modelRank(b) - modelRank(a)
+    || b.body.length - a.body.length
     || Number(b.caller !== undefined) - Number(a.caller !== undefined)
     || Number(b.sources !== undefined || b.countries !== undefined) - Number(a.sources !== undefined || a.countries !== undefined)
     || Number(b.when !== undefined) - Number(a.when !== undefined)
@@ -171,6 +210,12 @@ export function comparePrecedence(a: Candidate, b: Candidate): number {
     || compareText(a.route, b.route)
     || a.rule - b.rule
     || a.match - b.match
+}
+
+/** An exact name before a regular expression, that before a prefix, the longest first: as paths are. */
+function modelRank({ model }: Candidate): number {
+  if (model === undefined) return 0
+  return model.type === undefined ? 100_001 : model.type === 'Regex' ? 100_000 : model.name.length
 }
 
 function compareText(a: string, b: string): number {

@@ -186,7 +186,7 @@ function seriesByMatch(route: string, rule: string, set: SeriesSet): BuiltRule['
         route,
         rule,
         variant: name,
-        model: match?.name ?? variant?.model?.name ?? '',
+        model: (match?.type === undefined ? match?.name : undefined) ?? variant?.model?.name ?? '',
         model_version: variant?.model?.version ?? match?.version ?? '',
       })
       byVariant.set(name, series)

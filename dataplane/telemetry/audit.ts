@@ -1,7 +1,9 @@
 import { errors, failure, type ErrorCode, type Failure } from '../pipeline/errors.ts'
+import { nameAsked } from '../pipeline/asked.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import type { Principal } from '../pipeline/principal.ts'
 import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
+import type { Named } from '../protocols/scan/scan.ts'
 import { openAuditFile } from './audit_file.ts'
 import { createLines } from './lines.ts'
 import type { Log } from './log.ts'
@@ -94,7 +96,7 @@ const callerMembers = remembered(({ consumer, groups, tier, via, credential }: P
   + textMember('tier', tier) + textMember('via', via) + textMember('credential', credential))
 
 /** What records of requests that come alike have in common, as it was told last of a variant, or of a rule without one. */
-type Told = Pick<Exchange, 'asked' | 'clientAddress' | 'principal' | 'method' | 'host' | 'path' | 'modelVersion'> & Readonly<{ members: Members }>
+type Told = Pick<Exchange, 'asked' | 'clientAddress' | 'principal' | 'method' | 'host' | 'path' | 'modelVersion'> & Readonly<{ named: Named | undefined; members: Members }>
 const told = new WeakMap<BuiltVariant | BuiltRule, Told>()
 
 function toldOf(exchange: Exchange): Members {
@@ -104,9 +106,11 @@ function toldOf(exchange: Exchange): Members {
   return last !== undefined && isAlike(last, exchange) ? last.members : tell(exchange, of)
 }
 
-function isAlike(last: Told, { asked, clientAddress, principal, method, host, path, modelVersion }: Exchange): boolean {
+function isAlike(last: Told, exchange: Exchange): boolean {
+  const { asked, clientAddress, principal, method, host, path, modelVersion } = exchange
+  // Of one path it is one object; what a body or a header names is told anew.
   return last.principal === principal && last.asked === asked && last.modelVersion === modelVersion && last.path === path
-    && last.clientAddress === clientAddress && last.method === method && last.host === host
+    && last.clientAddress === clientAddress && last.method === method && last.host === host && last.named === exchange.model()
 }
 
 function tell(exchange: Exchange, of: BuiltVariant | BuiltRule | undefined): Members {
@@ -114,9 +118,9 @@ function tell(exchange: Exchange, of: BuiltVariant | BuiltRule | undefined): Mem
   const named = exchange.model()
   const members = `,"client":"${quotable(clientAddress)}"${callerMembers(principal)}`
     + `,"method":"${quotable(method)}"${textMember('host', host || undefined)},"path":"${quotable(bounded(path))}"`
-    + ruleMembers(rule) + variantMembers(variant) + textMember('model', bounded(named?.name ?? asked?.name))
+    + ruleMembers(rule) + variantMembers(variant) + textMember('model', bounded(named?.name ?? nameAsked(exchange)))
     + textMember('model_version', bounded(modelVersion ?? named?.version))
-  if (of !== undefined && members.length <= keptMax) told.set(of, { asked, clientAddress, principal, method, host, path, modelVersion, members })
+  if (of !== undefined && members.length <= keptMax) told.set(of, { asked, clientAddress, principal, method, host, path, modelVersion, named, members })
   return members
 }
 

@@ -1,4 +1,6 @@
+import { BadBody } from '../pipeline/body.ts'
 import type { BodySink, DoorRequest } from '../pipeline/door.ts'
+import type { Failure } from '../pipeline/errors.ts'
 
 /** Bodies up to this many bytes are gathered and sent in one piece; of larger ones nothing is held. */
 export const gatherMax = 65_536
@@ -18,6 +20,7 @@ let keptOfAll = 0
 export class RequestBody {
   readonly #source: DoorRequest
   readonly #seen: (chunk: Buffer | undefined) => void
+  readonly #bad: (why: Failure) => void
   #sink: BodySink | undefined
   /** What has gone to a try, for the next; undefined where that is not wanted, or too much. */
   #kept: Buffer[] | undefined
@@ -32,8 +35,10 @@ export class RequestBody {
   readonly copies = false
 
   /** @param keep whether it may have to be sent again
-   *  @param seen told of each piece once, and with undefined of the end */
-  constructor(source: DoorRequest, keep: boolean, seen: (chunk: Buffer | undefined) => void) {
+   *  @param seen told of each piece once, and with undefined of the end
+   *  @param bad told of what is wrong with it, where that comes out on the way */
+  constructor(source: DoorRequest, keep: boolean, seen: (chunk: Buffer | undefined) => void, bad: (why: Failure) => void) {
+    this.#bad = bad
     this.#source = source
     this.#seen = seen
     this.#kept = keep ? [] : undefined
@@ -134,8 +139,9 @@ export class RequestBody {
     sink?.end()
   }
 
-  fail(): void {
+  fail(error: Error): void {
     if (this.#complete) return
+    if (error instanceof BadBody) this.#bad(error.why)
     const sink = this.#sink
     this.#complete = true
     this.destroy()
@@ -143,8 +149,8 @@ export class RequestBody {
   }
 }
 
-/** Calls back once the whole of a small body is there, in text with a byte for each character; never, when the client leaves first. */
-export function gatherBody(source: DoorRequest, length: number, done: (body: string) => void): void {
+/** Calls back once the whole of a small body is there, in text with a byte for each character, or something is wrong with it; never, when the client leaves first. */
+export function gatherBody(source: DoorRequest, length: number, done: (body: string) => void, bad: (why: Failure) => void): void {
   let body: Buffer | undefined
   let size = 0
   source.read({
@@ -161,6 +167,8 @@ export function gatherBody(source: DoorRequest, length: number, done: (body: str
     },
     pending: () => false,
     end() {},
-    fail() {},
+    fail(error) {
+      if (error instanceof BadBody) bad(error.why)
+    },
   })
 }

@@ -132,7 +132,7 @@ export class Forwarding implements Way, Sender, Teller {
       }
       this.#body = whole
       if (!this.#over) this.#try(to)
-    })
+    }, (why) => this.refuse(why, ''))
   }
 
   #try(to: Destination): void {
@@ -158,7 +158,7 @@ export class Forwarding implements Way, Sender, Teller {
       exchange.bytesIn += chunk.length
       this.#moved = performance.now()
       if (exchange.bytesIn > requestMax) this.refuse(requestTooLarge(requestMax), '')
-    })
+    }, (why) => this.refuse(why, ''))
     return this.#stream
   }
 

@@ -1,11 +1,11 @@
-import { bodyMembers, modelAsked } from '../../pipeline/asked.ts'
+import { bodyMembers, modelAsked, nameAsked } from '../../pipeline/asked.ts'
 import { readBody } from '../../pipeline/body.ts'
 import { failure, type Failure } from '../../pipeline/errors.ts'
 import type { Exchange } from '../../pipeline/exchange.ts'
 import { demandOf, noDemand, type Demand } from '../../protocols/demand.ts'
 import { isGrpc } from '../../protocols/grpc.ts'
 import { membersOf } from '../../protocols/json.ts'
-import { namesModelInBody } from '../../protocols/openai.ts'
+import { placeOfModel } from '../../protocols/named.ts'
 import type { Needs } from './needs.ts'
 
 /** A request, and what the limits of its rule must know of it. */
@@ -20,11 +20,11 @@ export type Subject = Readonly<{
 
 /** Where all that the limits must know is here already. */
 export function subjectAtHand(exchange: Exchange, needs: Needs): Subject | undefined {
-  if (needs.demand || needs.size || (needs.model && namesModelInBody(exchange.path))) return undefined
+  if (needs.demand || needs.size || (needs.model && placeOfModel(exchange.path, exchange.received.headers) !== undefined)) return undefined
   return { exchange, model: needs.model ? modelInPath(exchange) : '', demand: undefined, requestBytes: 0 }
 }
 
-const modelInPath = (exchange: Exchange) => exchange.model()?.name ?? exchange.asked?.name ?? ''
+const modelInPath = (exchange: Exchange) => exchange.model()?.name ?? nameAsked(exchange) ?? ''
 
 /** Reads what must be known. What a server could read in another way than we do is refused: its cost would be a guess. */
 export async function lookAt(exchange: Exchange, needs: Needs): Promise<Subject | Failure> {
@@ -32,7 +32,7 @@ export async function lookAt(exchange: Exchange, needs: Needs): Promise<Subject 
   // A stream of gRPC messages has no end to wait for.
   const readable = received.bodyLength !== 0 && !isGrpc(exchange.header('content-type'))
   let model = needs.model ? modelInPath(exchange) : ''
-  if (needs.model && readable) {
+  if (needs.model && received.bodyLength !== 0) {
     const asked = await modelAsked(exchange)
     if (typeof asked !== 'string') return asked
     if (asked !== '') model = asked
