@@ -104,7 +104,9 @@ export class FormScan implements BodyScan {
       this.fault = 'has a part whose headers cannot be read'
       return
     }
-    const names = [...(disposition[0] ?? '').matchAll(/;\s*name(\*?)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))/gi)]
+    // The name of a file is in quotes, and may hold anything.
+    const rest = (disposition[0] ?? '').replace(/;\s*filename\s*=\s*"(?:[^"\\]|\\.)*"/i, '')
+    const names = [...rest.matchAll(/;\s*name(\*?)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))/gi)]
     const [only] = names
     const name = (only?.[2] ?? only?.[3] ?? '').replaceAll(/\\(.)/g, '$1')
     if (names.length !== 1 || only?.[1] === '*') {
