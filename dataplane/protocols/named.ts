@@ -41,5 +41,3 @@ export function modelInHeaders(headers: readonly string[]): { name: string } | '
   }
   return name === undefined || name === '' ? undefined : { name }
 }
-
-export const isChosenBy = (header: string): boolean => chosenBy.has(header)
