@@ -21,7 +21,7 @@ export function ageAt(entry: Entry, now: number): number {
   return entry.age + Math.max(0, now - entry.storedAt)
 }
 
-/** What an answer takes in memory beside its body and the texts of its headers, as measured. Bytes. */
+/** What an answer takes in memory beside its body and the texts of its headers, by estimate. Bytes. */
 const overhead = 640
 const perText = 24
 

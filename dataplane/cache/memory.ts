@@ -8,7 +8,7 @@ export type Item =
 
 type Held = Readonly<{ item: Item; size: number }>
 
-/** What a key and its place take, as measured. Bytes. */
+/** What a key and its place take, by estimate. Bytes. */
 const perKey = 180
 
 /** Items by key, as many as their bytes allow: what was not asked for longest goes first. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import type { IncomingHttpHeaders } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,7 +14,8 @@ import { active, route, rule, variant } from './table.ts'
 
 type Seen = Readonly<{ url: string; headers: IncomingHttpHeaders; body: Buffer; at: string }>
 
-const plugin = (name: string, build: string, more = '') => `export default {
+/** Patient, so that a busy machine is not what is tested. */
+const plugin = (name: string, build: string, more = 'timeout: 20_000,') => `export default {
   name: '${name}', ${more}
   schema: { type: 'object', properties: { word: { type: 'string' } }, additionalProperties: false },
   build({ config, route, rule }) { ${build} },
@@ -121,7 +122,7 @@ for (const [what, body, why] of [
 ] as const) {
   test(`a plugin that ${what} costs its own requests, and no others`, { timeout: 15_000 }, async (t) => {
     const { ask, proxy, seen } = await proxyWith(t, {
-      'bad.js': plugin('bad', `return async (exchange) => { if (exchange.headers.has('x-bad')) { ${body} } }`, 'timeout: 100,'),
+      'bad.js': plugin('bad', `return async (exchange) => { if (exchange.headers.has('x-bad')) { ${body} } }`, why.source.includes('100 ms') ? 'timeout: 100,' : undefined),
     }, [{ name: 'bad', config: {} }])
     const got = await ask(post('{}', { 'x-bad': '1' }))
     assert.deepEqual([got.status, got.body, got.headers.get('x-modelroute-error')], [500, '{"error":"A plugin of the gateway failed."}', 'plugin_failed'])
@@ -139,7 +140,7 @@ test('one that is to be skipped when it fails lets the request and the answer pa
   const { ask, seen } = await proxyWith(t, { 'a.js': plugin('a', `return (exchange) => {
     if (exchange.headers.has('x-bad')) throw new Error('no')
     exchange.onResponse((response) => { response.setBody('lost'); throw new Error('no') }, { body: true })
-  }`, "onError: 'Skip',") }, [{ name: 'a', config: {} }])
+  }`, "onError: 'Skip', timeout: 20_000,") }, [{ name: 'a', config: {} }])
   assert.equal((await ask(post('{}', { 'x-bad': '1' }))).body, 'ok')
   assert.equal((await ask(post('{}'))).body, 'ok')
   assert.equal(seen.length, 2)
@@ -206,7 +207,10 @@ test('the examples: what tells who somebody is stays out, and a service says who
   ], { headers: {}, body: '{"content":"write to \\u0061nn@example.org","n":4111111111111111}' })
   assert.equal(refused.length, 1)
   // They import the types that they are written against, which are gone when they run.
-  for (const name of ['pii-redaction.ts', 'ab-assignment.ts']) cpSync(join(import.meta.dirname, '../../examples/plugins', name), join(folder, name))
+  for (const name of ['pii-redaction', 'ab-assignment']) {
+    const text = readFileSync(join(import.meta.dirname, `../../examples/plugins/${name}.ts`), 'utf8')
+    writeFileSync(join(folder, `${name}.ts`), text.replace('timeout: 300,', '').replace(`name: '${name}',`, `name: '${name}', timeout: 20_000,`))
+  }
   await eventually(() => proxy.activate({ ...table, routes: new Map([...table.routes].map(([id, one]) => [id, { ...one }])) }).length === 0)
   const got = await ask(post('{"content":"I am ann@example.org, 4111 1111 1111 1111","n":4111111111111111}', { 'x-user': 'ann' }))
   assert.equal(seen[0]?.body.toString(), '{"content":"I am [email], [card]","n":4111111111111111}')
