@@ -268,7 +268,7 @@ suite('the controller and a real API server', { skip: await cannotRun() }, () =>
   })
 
   test('a refusal is one Warning, however often the route is looked at', async () => {
-    await cluster.apply(route('refused', 1, { cache: { ttl: '1m' } }))
+    await cluster.apply(route('refused', 1, { logging: { predictions: { samplePercent: 1 } } }))
     await until('the refusal', async () => (await conditionOf('refused', 'Accepted'))?.status === 'False')
     await until('the event', async () => (await events('refused')).length > 0)
     // The next leader remembers nothing, and the server knows the event by its name.
@@ -296,7 +296,7 @@ suite('the controller and a real API server', { skip: await cannotRun() }, () =>
     for (const { metadata: { ownerReferences } } of stored) {
       assert.equal((ownerReferences as { uid: string }[])[0]?.uid, metadata.uid)
     }
-    await cluster.api.patch(`${ROUTES}/fraud`, route('fraud', 40, { cache: { ttl: '1m' } }))
+    await cluster.api.patch(`${ROUTES}/fraud`, route('fraud', 40, { logging: { predictions: { samplePercent: 1 } } }))
     const second = new Controller(kubeconfig, 'reader')
     void second.source.start(snapshot => { second.snapshot = snapshot })
     await until('its snapshot', () => second.snapshot)
