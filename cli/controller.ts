@@ -1,4 +1,5 @@
 import { startController, type HostnameBinding } from '../controller/main.ts'
+import { boundOld, boundYoung, collectGarbage } from '../dataplane/garbage.ts'
 import { createLog } from '../dataplane/telemetry/log.ts'
 import type { Options } from './flags.ts'
 import { untilEnd } from './lifetime.ts'
@@ -24,6 +25,7 @@ export async function controller(options: Options<'controller'>): Promise<number
             leaderElect: options.leaderElect,
             leaseNamespace: options.leaseNamespace,
             selfCertificates: options.selfCertificates,
+            sidecars: options.sidecarNamespace,
           },
         },
     push: {
@@ -31,15 +33,21 @@ export async function controller(options: Options<'controller'>): Promise<number
       port: options.pushPort,
       tls: tlsCert !== undefined && tlsKey !== undefined ? { cert: tlsCert, key: tlsKey, clientCa } : undefined,
       insecure: options.insecure,
+      sidecars: options.sidecarNamespace,
     },
     control: { host, port: options.controlPort },
+    actions: options.consoleActions ? { tokenFile: options.consoleTokenFile } : undefined,
+    consoleHosts: options.consoleHost,
     allowUrls: options.allowUrl,
     hostnameBindings: options.hostnameBinding.map(bindingOf),
     allowUnmanagedEndpointSlices: options.allowUnmanagedEndpointslices,
     pepper: options.pepper,
     log: (level, message, fields) => log.write(level, message, fields),
     listening: (name, url) => log.announce('listening', { name, url }),
+    read: collectGarbage,
   })
+  boundYoung()
+  boundOld()
   return untilEnd(async () => {
     await running.close()
     await log.flush()

@@ -1,24 +1,18 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { hostname, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { hostname } from 'node:os'
 import { startDataplane, type DataplaneOptions } from '../dataplane/main.ts'
-import { collectGarbage } from '../dataplane/garbage.ts'
+import { boundYoung, collectGarbage, keepYoung } from '../dataplane/garbage.ts'
 import { createLog } from '../dataplane/telemetry/log.ts'
 import type { Options } from './flags.ts'
 import { edgeOf } from './edge.ts'
+import { ledgerOf, pricesOf } from './ledger.ts'
 import { untilEnd } from './lifetime.ts'
 import { redisOf } from './redis.ts'
+import { snapshotFile } from './snapshot-file.ts'
 import { workerRun } from './worker.ts'
 
-/** Where the last good table is kept; `none` says nowhere. */
-async function snapshotFile({ snapshot, stateDir, gateway }: Options<'dataplane'>) {
-  if (snapshot === 'none') return { file: undefined, forget: async () => {} }
-  if (snapshot !== undefined) return { file: snapshot, forget: async () => {} }
-  const folder = stateDir ?? (await mkdtemp(join(tmpdir(), 'modelroute-')))
-  const forget = async () => {
-    if (stateDir === undefined) await rm(folder, { recursive: true, force: true })
-  }
-  return { file: join(folder, `table-${gateway}.json`), forget }
+function sidecarsOf({ host, sidecarPort: port, tlsCert: cert, tlsKey: key, clientCa }: Options<'dataplane'>): DataplaneOptions['sidecars'] {
+  if (port === undefined || cert === undefined || key === undefined || clientCa === undefined) return undefined
+  return { bind: { host, port }, files: { cert, key, clientCa } }
 }
 
 /** One proxy, fed by controllers elsewhere. */
@@ -27,6 +21,7 @@ export async function dataplane(options: Options<'dataplane'>): Promise<number> 
   const common: Omit<DataplaneOptions, 'feed'> = {
     http: { host: options.host, port: options.httpPort },
     https: options.httpsPort === undefined ? undefined : { bind: { host: options.host, port: options.httpsPort } },
+    sidecars: sidecarsOf(options),
     admin: { host: options.adminHost, port: options.adminPort },
     health: { host: options.host, port: options.healthPort },
     ...edgeOf(options),
@@ -37,9 +32,14 @@ export async function dataplane(options: Options<'dataplane'>): Promise<number> 
     redis: redisOf(options),
     portal: options.portal,
     audit: options.audit === 'stdout' ? undefined : options.audit,
+    predictions: options.predictions,
+    ledger: ledgerOf(options),
+    prices: await pricesOf(options),
     log,
   }
   collectGarbage()
+  boundYoung()
+  keepYoung()
   const work = workerRun()
   if (work !== undefined) return work(common)
   const { file, forget } = await snapshotFile(options)

@@ -3,10 +3,24 @@ import { define } from './flag.ts'
 /** Where a proxy stands: whom it serves, whom it believes, and what it is near to. */
 export const edgeFlags = define([
   {
+    name: 'audit-header',
+    type: 'list',
+    value: 'NAME',
+    of: { serve: null, dataplane: null },
+    help: 'a header whose value records of the audit log have too, for modelroute replay; never one with a credential',
+  },
+  {
+    name: 'audit-parameter',
+    type: 'list',
+    value: 'NAME',
+    of: { serve: null, dataplane: null },
+    help: 'the same of a parameter of the query',
+  },
+  {
     name: 'trusted-hops',
     type: 'list',
     value: 'CIDR',
-    of: { serve: null, dataplane: null },
+    of: { serve: null, dataplane: null, sidecar: null },
     help: 'a network whose X-Forwarded-For and Forwarded are believed: that of an ingress or load balancer before it',
   },
   {

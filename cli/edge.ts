@@ -11,10 +11,12 @@ export type EdgeOptions = Readonly<{
   workers: number
   zone?: string
   plugins?: string
+  auditHeader: readonly string[]
+  auditParameter: readonly string[]
 }>
 
-export function edgeOf(options: Partial<EdgeOptions>): Pick<DataplaneOptions, 'trusted' | 'geo' | 'connections' | 'workers' | 'zone' | 'plugins'> {
-  const { trustedHops = [], geo, geoHeader, maxConnections, maxConnectionsPerAddress, workers = 1, zone, plugins } = options
+export function edgeOf(options: Partial<EdgeOptions>): Pick<DataplaneOptions, 'trusted' | 'geo' | 'connections' | 'workers' | 'zone' | 'plugins' | 'kept'> {
+  const { trustedHops = [], geo, geoHeader, maxConnections, maxConnectionsPerAddress, workers = 1, zone, plugins, auditHeader = [], auditParameter = [] } = options
   // Connections are dealt out in turn, so a part of them is a part of each address's too.
   const part = (all: number) => Math.ceil(all / workers)
   const networks = parseNetworks(trustedHops)
@@ -23,6 +25,7 @@ export function edgeOf(options: Partial<EdgeOptions>): Pick<DataplaneOptions, 't
     workers,
     zone,
     plugins,
+    ...(auditHeader.length + auditParameter.length > 0 && { kept: { headers: auditHeader.map((name) => name.toLowerCase()), parameters: auditParameter } }),
     ...((geo !== undefined || geoHeader !== undefined) && { geo: { file: geo, header: geoHeader?.toLowerCase() } }),
     ...(trustedHops.length > 0 && { trusted: networks }),
     ...(maxConnections !== undefined && maxConnectionsPerAddress !== undefined && {

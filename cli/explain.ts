@@ -1,43 +1,33 @@
-import { randomBytes } from 'node:crypto'
-import { createCompiler } from '../controller/compile/compile.ts'
-import { readManifests } from '../controller/sources/files.ts'
-import { explain as explainRequest, type Explanation, type Question } from '../dataplane/explain/explain.ts'
-import { authenticatorsOf } from '../dataplane/filters/auth/create.ts'
-import { createOutgoing } from '../outgoing/call.ts'
-import { createRuntime } from '../dataplane/runtime.ts'
-import { Vault } from '../dataplane/vault.ts'
-import { perResource, type Share } from '../table/resources.ts'
+import { describeChanges } from '../dataplane/explain/changes.ts'
+import { explain as explainRequest, type Explanation } from '../dataplane/explain/explain.ts'
+import type { Question } from '../dataplane/explain/question.ts'
 import type { Options } from './flags.ts'
+import { imagineTable } from './imagined.ts'
+import { plain } from './plain.ts'
 
 /** What the gateway would do with a request; from manifests, or by asking a running proxy. */
 export async function explain(options: Options<'explain'>, stdout: (text: string) => void): Promise<number> {
   const question = questionOf(options)
-  const explanation = options.admin === undefined ? await fromFiles(options.filename, options.allowUrl, question) : await ask(options.admin, question)
+  const explanation = options.admin === undefined ? await fromFiles(options, question) : await ask(options.admin, question)
   stdout(options.output === 'json' ? `${JSON.stringify(explanation, null, 2)}\n` : textOf(explanation))
   return 0
 }
 
-function questionOf({ operands: [method = '', url = ''], header, data, as }: Options<'explain'>): Question {
+function questionOf({ operands: [method = '', url = ''], header, data, as, source }: Options<'explain'>): Question {
   const headers = Object.fromEntries(header.map((line) => {
     const colon = line.indexOf(':')
     return [line.slice(0, colon), line.slice(colon + 1).trim()]
   }))
   if (!URL.canParse(url, 'http://localhost')) throw new Error(`URL ${JSON.stringify(url)} is neither an address nor a path`)
-  return { method: method.toUpperCase(), url, headers, ...(data !== undefined && { body: data }), ...(as !== undefined && { as }) }
+  return {
+    method: method.toUpperCase(), url, headers,
+    ...(data !== undefined && { body: data }), ...(as !== undefined && { as }), ...(source !== undefined && { source }),
+  }
 }
 
-async function fromFiles(paths: readonly string[], allowUrls: readonly string[], question: Question): Promise<Explanation> {
-  const { snapshot } = await readManifests(paths)
-  const compile = createCompiler({ allowUrls, allowLoopback: true, allowUnmanagedEndpointSlices: true, pepper: randomBytes(32) })
-  const share = compile(snapshot).fleets.get('default') ?? perResource<Share>(() => new Map())
-  const vault = new Vault()
-  const authenticators = authenticatorsOf(vault, { outgoing: createOutgoing(), log: () => {} })
-  const runtime = createRuntime({ vault, filterDeps: { authenticators } })
+async function fromFiles({ filename, gateway, allowUrl }: Options<'explain'>, question: Question): Promise<Explanation> {
+  const { table, runtime } = await imagineTable(filename, { gateway, allowUrl })
   try {
-    const refused = runtime.activate({ version: 'files', ...share })
-    if (refused[0] !== undefined) throw new Error(`${refused[0].id}: ${refused[0].message}`)
-    const table = runtime.table()
-    if (table === undefined) throw new Error('there is no table')
     return await explainRequest(table, question)
   } finally {
     await runtime.close()
@@ -55,19 +45,42 @@ async function ask(admin: string, question: Question): Promise<Explanation> {
 /** Of the endpoints; a program asks for JSON and sees more. */
 const shownMax = 10
 
-function textOf({ route, rule, variant, endpoint, endpoints = [], code, steps, considered }: Explanation): string {
+function textOf({ route, rule, variant, endpoint, endpoints = [], unfit = [], code, steps, considered, split, limits = [], terms }: Explanation): string {
   const lines = [
     `route     ${route === undefined ? '-' : `${route} ${rule}`}`,
     `variant   ${variant ?? '-'}`,
     `endpoint  ${endpoint ?? '-'}`,
     `code      ${code ?? '-'}`,
     '',
-    ...steps.map(({ filter, verdict, why }) => `${verdict.padEnd(8)}${filter}${why === '' ? '' : `: ${why}`}`),
-    ...(endpoints.length === 0 ? [] : ['', 'endpoints, the likeliest first']),
-    ...endpoints.slice(0, shownMax).map((one) => `  ${one.endpoint} ${Number(one.cost.toFixed(2))}: ${one.why}`),
-    ...(endpoints.length > shownMax ? ['  …'] : []),
-    ...(considered.length === 0 ? [] : ['', 'not chosen']),
-    ...considered.map((other) => `  ${other.route} ${other.rule}: ${other.why}`),
+    ...steps.map(({ filter, verdict, why, changes }) => {
+      const more = [...(why === '' ? [] : [why]), ...(changes === undefined || filter === 'backend' ? [] : [describeChanges(changes)])]
+      return `${verdict.padEnd(8)}${filter}${more.length === 0 ? '' : `: ${more.join('; ')}`}`
+    }),
+    ...section('limits', limits.map(limitText)),
+    ...section('shares', (split?.shares ?? []).map((share) => `${share.variant} ${Number(share.percent.toFixed(4))} %`)),
+    ...section('endpoints, the likeliest first', [
+      ...endpoints.slice(0, shownMax).map((one) => `${one.endpoint} ${Number(one.cost.toFixed(2))}: ${one.why}`),
+      ...unfit.slice(0, shownMax).map((one) => `${one.endpoint} ${one.state}${one.why === undefined ? '' : `: ${one.why}`}${one.backInMs === undefined ? '' : `, back in ${one.backInMs} ms`}`),
+      ...(endpoints.length > shownMax || unfit.length > shownMax ? ['…'] : []),
+    ]),
+    ...section('terms', terms === undefined ? [] : termsText(terms)),
+    ...section('not chosen', considered.map((other) => `${other.route} ${other.rule}: ${other.why}`)),
   ]
-  return `${lines.join('\n')}\n`
+  return plain(`${lines.join('\n')}\n`)
+}
+
+const section = (title: string, lines: readonly string[]): readonly string[] => lines.length === 0 ? [] : ['', title, ...lines.map((line) => `  ${line}`)]
+
+function limitText({ policy, name, left, amount, unit, asks, allows, shadow, resetsInMs }: NonNullable<Explanation['limits']>[number]): string {
+  const notes = [...(allows ? [] : ['not enough']), ...(shadow ? ['only watches'] : []), ...(resetsInMs > 0 ? [`all again in ${Math.ceil(resetsInMs / 1000)} s`] : [])]
+  return `${policy} ${name}: ${left === null ? 'unknown' : Math.floor(left)} of ${amount} ${unit} left, ${Math.ceil(asks)} asked for${notes.length === 0 ? '' : `; ${notes.join(', ')}`}`
+}
+
+function termsText({ timeouts, retry, hedge, deadlineHeader }: NonNullable<Explanation['terms']>): readonly string[] {
+  const times = Object.entries(timeouts).map(([name, milliseconds]) => `${name} ${milliseconds} ms`)
+  return [
+    ...(times.length === 0 ? [] : [`times: ${times.join(', ')}${deadlineHeader === undefined ? '' : `, less where ${deadlineHeader} says so`}`]),
+    ...(retry === undefined ? [] : [`retries: up to ${retry.attempts} for ${[...retry.reasons, ...retry.codes].join(', ')}, of ${retry.budgetPercent} % of the requests`]),
+    ...(hedge === undefined ? [] : [`a second request after ${hedge.after} ms, of ${hedge.budgetPercent} % of the requests`]),
+  ]
 }

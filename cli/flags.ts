@@ -1,9 +1,15 @@
+import { askFlags } from './ask-flags.ts'
 import { channelFlags } from './channel-flags.ts'
 import type { Command, WithOperands } from './commands.ts'
+import { consoleFlags } from './console-flags.ts'
 import { edgeFlags } from './edge-flags.ts'
 import { define, type Flag } from './flag.ts'
 import { keyFlags } from './key-flags.ts'
+import { ledgerFlags } from './ledger-flags.ts'
 import { rolloutFlags } from './rollout-flags.ts'
+import { selftestFlags } from './selftest-flags.ts'
+import { sidecarFlags } from './sidecar-flags.ts'
+import { topFlags } from './top-flags.ts'
 
 /**
  * Every flag there is, in one place: which commands take it, what it means and what holds without it. Help, environment
@@ -25,51 +31,43 @@ export const flags = define([
     type: 'text',
     value: 'FORMAT',
     choices: ['text', 'json'],
-    of: { check: 'text', explain: 'text', mirrors: 'text' },
+    of: { check: 'text', explain: 'text', replay: 'text', mirrors: 'text', predictions: 'text', top: 'text' },
     help: 'text: for people, a line each; json: the same for programs',
   },
   {
-    name: 'header',
-    short: 'H',
+    name: 'hostname',
     type: 'list',
-    value: "'NAME: VALUE'",
-    of: { explain: null },
-    help: 'a header of the request',
+    value: 'HOST',
+    of: { import: null },
+    help: 'the route is for this host; without any, for all',
   },
   {
-    name: 'data',
-    short: 'd',
+    name: 'path',
     type: 'text',
-    value: 'BODY',
-    of: { explain: null },
-    help: 'the body of the request',
+    value: 'PATH',
+    of: { import: null },
+    help: 'the route is for this path and what is below it (default: / of a host, else /graphs/NAMESPACE/NAME)',
   },
-  {
-    name: 'as',
-    type: 'text',
-    value: 'CONSUMER',
-    of: { explain: null },
-    help: 'take the caller for this consumer, whatever credentials the request has',
-  },
+  ...askFlags,
   {
     name: 'admin',
     type: 'text',
     value: 'URL',
-    of: { explain: null, mirrors: 'http://127.0.0.1:9901' },
+    of: { top: null, explain: null, mirrors: 'http://127.0.0.1:9901', predictions: 'http://127.0.0.1:9901' },
     help: 'admin port of the running proxy to ask, http://127.0.0.1:9901; explain reads manifests without it',
   },
   {
     name: 'host',
     type: 'text',
     value: 'HOST',
-    of: { serve: '0.0.0.0', dataplane: '0.0.0.0', controller: '127.0.0.1', start: '127.0.0.1' },
-    help: 'address of the public and health ports; of a controller, of its push and control ports',
+    of: { serve: '0.0.0.0', dataplane: '0.0.0.0', sidecar: '0.0.0.0', controller: '127.0.0.1', start: '127.0.0.1', selftest: '0.0.0.0' },
+    help: 'address of the public and health ports (of a client sidecar, of its health port); of a controller, of its push and control ports; of selftest, of its model server',
   },
   {
     name: 'http-port',
     type: 'port',
-    of: { serve: '8080', dataplane: '8080', start: '8080' },
-    help: 'the gateway itself; 0 takes a free port',
+    of: { serve: '8080', dataplane: '8080', sidecar: '15080', start: '8080', selftest: '8000' },
+    help: 'the gateway itself, or the model server of selftest; 0 takes a free port',
   },
   {
     name: 'https-port',
@@ -87,13 +85,13 @@ export const flags = define([
   {
     name: 'admin-port',
     type: 'port',
-    of: { serve: '9901', dataplane: '9901', start: '9901' },
+    of: { serve: '9901', dataplane: '9901', sidecar: '15901', start: '9901' },
     help: 'metrics, health and the table in force',
   },
   {
     name: 'health-port',
     type: 'port',
-    of: { serve: null, dataplane: '9904' },
+    of: { serve: null, dataplane: '9904', sidecar: '15904' },
     help: '/healthz, /readyz and /metrics, and nothing else, on --host',
   },
   {
@@ -112,14 +110,14 @@ export const flags = define([
     name: 'controller',
     type: 'list',
     value: 'URL',
-    of: { dataplane: null },
+    of: { dataplane: null, sidecar: null },
     help: 'where a controller takes proxies: https://HOST:9902, or http:// for a plain channel',
   },
   {
     name: 'gateway',
     type: 'text',
     value: 'NAME',
-    of: { dataplane: 'default' },
+    of: { dataplane: 'default', sidecar: 'default', explain: 'default', replay: 'default' },
     help: "the fleet that it belongs to: one of a route's gatewayNames",
   },
   {
@@ -133,7 +131,7 @@ export const flags = define([
     name: 'state-dir',
     type: 'text',
     value: 'DIR',
-    of: { serve: null, dataplane: null, controller: null },
+    of: { serve: null, dataplane: null, sidecar: null, controller: null },
     help: 'what must outlive the process: the last good table; over files, rules and rollouts (default: a temporary folder)',
   },
   {
@@ -146,11 +144,15 @@ export const flags = define([
   ...channelFlags,
   ...keyFlags,
   ...rolloutFlags,
+  ...sidecarFlags,
+  ...consoleFlags,
+  ...selftestFlags,
+  ...topFlags,
   {
     name: 'allow-url',
     type: 'list',
     value: 'HOST',
-    of: { serve: null, controller: null, check: null, explain: null },
+    of: { serve: null, controller: null, check: null, explain: null, replay: null },
     help: 'a host that URL backends, key sets and introspection may reach: HOST or HOST:PORT (also in private networks), or *.SUFFIX; over files, this machine too',
   },
   ...edgeFlags,
@@ -163,7 +165,7 @@ export const flags = define([
   {
     name: 'drain-timeout',
     type: 'duration',
-    of: { serve: '10s', dataplane: '60s', start: '10s' },
+    of: { serve: '10s', dataplane: '60s', sidecar: '30s', start: '10s' },
     help: 'after that: how long requests in flight may take',
   },
   {
@@ -173,6 +175,14 @@ export const flags = define([
     of: { serve: 'stdout', dataplane: 'stdout' },
     help: 'the audit log: stdout, for what asks who calls; a FILE has every request',
   },
+  {
+    name: 'predictions',
+    type: 'text',
+    value: 'FILE|URL',
+    of: { serve: null, dataplane: null },
+    help: 'the prediction log of rules that ask for one, as CloudEvents: a line each in FILE, or a POST each to URL',
+  },
+  ...ledgerFlags,
   {
     name: 'portal',
     type: 'switch',
@@ -184,14 +194,14 @@ export const flags = define([
     type: 'text',
     value: 'LEVEL',
     choices: ['debug', 'info', 'warn', 'error'],
-    of: { serve: 'info', dataplane: 'info', controller: 'info', start: 'info' },
+    of: { serve: 'info', dataplane: 'info', sidecar: 'info', controller: 'info', start: 'info' },
     help: 'the least that is logged; logs are JSON lines on stdout',
   },
   {
     name: 'kubeconfig',
     type: 'text',
     value: 'FILE',
-    of: { controller: null, key: null, rollout: null },
+    of: { controller: null, key: null, rollout: null, selftest: null },
     help: "how to reach the cluster (default: the service account of its own pod; of key and rollout, kubectl's)",
   },
   {
@@ -199,8 +209,8 @@ export const flags = define([
     short: 'n',
     type: 'list',
     value: 'NAME',
-    of: { controller: null, key: null, rollout: null },
-    help: 'read these namespaces only (default: all); of key and rollout, the one that is meant',
+    of: { top: null, controller: null, key: null, rollout: null, selftest: null },
+    help: 'read these namespaces only (default: all); of key, rollout, top and selftest, the one that is meant',
   },
   {
     name: 'secret-namespace',

@@ -19,20 +19,27 @@ ${EXIT}
 `
 }
 
-function valueName({ type, value, choices }: Flag): string {
+export function valueName({ type, value, choices }: Flag): string {
   if (type === 'switch') return ''
   return ` ${choices?.join('|') ?? value ?? { port: 'PORT', duration: 'DURATION', count: 'N', text: 'TEXT', list: 'TEXT' }[type]}`
 }
 
-const usage: Readonly<Record<Command, string>> = {
+export const usage: Readonly<Record<Command, string>> = {
   serve: '-f PATH… [FLAGS]',
   controller: '[-f PATH…] [FLAGS]',
   dataplane: '--controller URL… [FLAGS]',
   check: '-f PATH… [-o json]',
   explain: "-f PATH… METHOD URL [-H 'NAME: VALUE']… [-d BODY] [--as CONSUMER]",
+  import: 'FILE [--hostname HOST]… [--path PATH]',
   key: 'create|rotate|revoke|list --consumer NAME [-n NS] [-o FILE | --apply]',
   mirrors: '[--admin URL] [-o json]',
+  predictions: '[--admin URL] [-o json]',
+  replay: 'FILE --against PATH… [--from PATH…] [-o json] [--fail-on-change]',
   rollout: 'status|promote|pause|resume|abort|undo|retry|set-weight ROUTE [RULE] [-n NS] [--control URL]',
+  selftest: '--through NAME=URL… --service NAME [-n NS] [--timeout DURATION]',
+  sidecar: '--tls-cert FILE --tls-key FILE --client-ca FILE (--fleet URL | --inject-mode server --inject-port PORT --controller URL…) [FLAGS]',
+  usage: '--ledger FILE… [--by NAMES] [--since TIME] [--prices FILE] [-o csv|json]',
+  top: '[--admin URL | --control URL] [-n NS] [--filter WORDS] [--sort BY] [-o json]',
   start: '[FLAGS]',
 }
 

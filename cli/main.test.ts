@@ -194,7 +194,7 @@ describe('modelroute as a process', () => {
   }
 
   for (const [name, node] of [['on this Node', []], ['handed to a newer Node', old]] as const) {
-    it(`${name}: SIGTERM ends it in good order, with 0`, { timeout: 30_000 }, async (t) => {
+    it(`${name}: SIGTERM ends it in good order, with 0`, { timeout: 120_000 }, async (t) => {
       const { child, ended, url } = await serving(t, [...node])
       await fetch(url)
       child.kill('SIGTERM')

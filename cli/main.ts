@@ -35,9 +35,16 @@ const run: { readonly [C in Command]: Run } = {
   dataplane: command('dataplane', async (options) => (await import('./dataplane.ts')).dataplane(options)),
   check: command('check', async (options) => (await import('./check.ts')).check(options, { stdout, stderr })),
   explain: command('explain', async (options) => (await import('./explain.ts')).explain(options, stdout)),
+  import: command('import', async (options) => (await import('./import.ts')).importGraphs(options, { stdout, stderr })),
   key: command('key', async (options) => (await import('./key.ts')).key(options, { stdout, stderr })),
   mirrors: command('mirrors', async (options) => (await import('./mirrors.ts')).mirrors(options, stdout)),
+  predictions: command('predictions', async (options) => (await import('./predictions.ts')).predictions(options, stdout)),
+  replay: command('replay', async (options) => (await import('./replay.ts')).replay(options, stdout)),
   rollout: command('rollout', async (options) => (await import('./rollout.ts')).rollout(options, { stdout, stderr, terminal: process.stdout.isTTY })),
+  selftest: command('selftest', async (options) => (await import('./selftest.ts')).selftest(options, { stdout, stderr })),
+  sidecar: command('sidecar', async (options) => (await import('./sidecar.ts')).sidecar(options)),
+  top: command('top', async (options) => (await import('./top.ts')).top(options, { stdout, stderr })),
+  usage: command('usage', async (options) => (await import('./usage.ts')).usage(options, { stdout, stderr })),
   start: command('start', async (options) => (await import('./start.ts')).start(options)),
 }
 

@@ -28,7 +28,11 @@ describe('options', () => {
       adminHost: '127.0.0.1',
       adminPort: 9901,
       controlPort: 9903,
+      consoleActions: false,
+      consoleHost: [],
       allowUrl: [],
+      auditHeader: [],
+      auditParameter: [],
       trustedHops: [],
       maxConnections: 10_000,
       maxConnectionsPerAddress: 5000,
@@ -36,6 +40,7 @@ describe('options', () => {
       drainDelay: 0,
       drainTimeout: 10_000,
       audit: 'stdout',
+      ledger: 'stdout',
       portal: false,
       logLevel: 'info',
     })
@@ -48,6 +53,8 @@ describe('options', () => {
       controller: ['https://c:9902'],
       gateway: 'default',
       insecure: false,
+      auditHeader: [],
+      auditParameter: [],
       trustedHops: [],
       maxConnections: 10_000,
       maxConnectionsPerAddress: 5000,
@@ -55,6 +62,7 @@ describe('options', () => {
       drainDelay: 5000,
       drainTimeout: 60_000,
       audit: 'stdout',
+      ledger: 'stdout',
       portal: false,
       logLevel: 'info',
     })
@@ -63,11 +71,14 @@ describe('options', () => {
       host: '127.0.0.1',
       pushPort: 9902,
       controlPort: 9903,
+      consoleActions: false,
+      consoleHost: [],
       insecure: false,
       allowUrl: [],
       logLevel: 'info',
       namespace: [],
       secretNamespace: [],
+      sidecarNamespace: [],
       leaderElect: true,
       hostnameBinding: [],
       allowUnmanagedEndpointslices: false,
@@ -82,6 +93,15 @@ describe('options', () => {
     for (const wrong of ['ml', 'a.b=', '=ml', 'a=b=c', 'a.*.b=ml', 'https://a=ml', '**=ml', 'a=M_L']) {
       assert.match(usageOf('controller', ['--hostname-binding', wrong]), /must be HOST=NAMESPACE/)
     }
+  })
+
+  it('of the console say where its token is', () => {
+    assert.match(usageOf('serve', ['-f', 'a', '--console-actions']), /needs --state-dir DIR.*or --console-token-file/)
+    assert.match(usageOf('controller', ['--console-actions', '--console-token-file', 'x']), /goes with -f/)
+    assert.match(usageOf('serve', ['-f', 'a', '--console-token-file', 'x']), /goes with --console-actions/)
+    assert.match(usageOf('rollout', ['status', 'fraud', '--token-file', 'x']), /goes with --control/)
+    assert.equal(read('controller', ['--console-actions']).consoleActions, true)
+    assert.equal(read('serve', ['-f', 'a', '--console-actions', '--state-dir', 's']).consoleActions, true)
   })
 
   it('repeat where they are lists', () => {

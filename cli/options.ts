@@ -3,6 +3,8 @@ import { nearest } from '../controller/sources/nearest.ts'
 import { type Command, operandsOf } from './commands.ts'
 import type { Flag } from './flag.ts'
 import { flagsOf, keyOf, type Options, variableOf } from './flags.ts'
+import { dimensions, isDimension } from './usage-dimensions.ts'
+import { instantOf } from './usage-time.ts'
 import { type OptionValue, parseValue } from './values.ts'
 
 /** A command line that cannot be obeyed: what is wrong with it, a line each. */
@@ -17,14 +19,17 @@ const shownFlag = (flag: Flag) => (flag.short === undefined ? `--${flag.name}` :
 const rules: { readonly [C in Command]?: (options: Options<C>, given: ReadonlySet<string>) => readonly string[] } = {
   serve: (options, given) => [
     ...(options.filename.length === 0 ? ['-f PATH is required: a file, a folder, or - for stdin'] : []),
+    ...consoleOf(options),
     ...(options.tlsCert === undefined && options.tlsKey === undefined ? [] : pair(options)),
     ...(given.has('client-ca') && options.tlsCert === undefined ? ['--client-ca needs --tls-cert'] : []),
+    ...keptFaults(options.auditHeader, 'audit-header'), ...keptFaults(options.auditParameter, 'audit-parameter'),
   ],
   check: ({ filename }) => (filename.length === 0 ? ['-f PATH is required: a file, a folder, or - for stdin'] : []),
   explain: ({ filename, admin }) => [
     ...(filename.length === 0 && admin === undefined ? ['-f PATH is required, or --admin URL of a running proxy'] : []),
     ...(filename.length > 0 && admin !== undefined ? ['-f and --admin exclude each other'] : []),
   ],
+  replay: ({ against }) => (against.length === 0 ? ['--against PATH is required: the manifests that are proposed'] : []),
   key: ({ operands: [action = ''], consumer, out, apply, namespace }, given) => [
     ...(['create', 'rotate', 'revoke', 'list'].includes(action) ? [] : [`ACTION is create, rotate, revoke or list, not ${JSON.stringify(action)}`]),
     ...(consumer === undefined && action !== 'list' ? ['--consumer NAME is required'] : []),
@@ -37,14 +42,41 @@ const rules: { readonly [C in Command]?: (options: Options<C>, given: ReadonlySe
     ...(rolloutActions.includes(action) ? [] : [`ACTION is ${rolloutActions.join(', ')}, not ${JSON.stringify(action)}`]),
     ...Object.entries(belongs).filter(([flag, to]) => given.has(flag) && action !== to).map(([flag, to]) => `--${flag} goes with ${to}`),
     ...(action === 'set-weight' && weight.length === 0 ? ['--weight VARIANT=N is required'] : []),
+    ...(control === undefined && given.has('token-file') ? ['--token-file goes with --control'] : []),
     ...(control !== undefined && given.has('kubeconfig') ? ['--control and --kubeconfig exclude each other'] : []),
     ...(filename.length > 0 && action !== 'set-weight' ? ['-f goes with set-weight'] : []),
     ...(filename.length > 1 || filename[0] === '-' ? ['-f is one file here'] : []),
     ...(namespace.length > 1 ? ['-n is one namespace here'] : []),
   ],
+  selftest: ({ through, service, owner, namespace }) => [
+    ...(through.length === 0 ? ['--through NAME=URL is required: a gateway, and where it takes requests'] : []),
+    ...through.filter((text) => !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?=http:\/\/[^/?#@]+\/?$/.test(text)).map((text) => `${JSON.stringify(text)} is none such as default=http://HOST:PORT`),
+    ...(service === undefined ? ['--service NAME is required: what leads to this process'] : []),
+    ...(owner !== undefined && !/^[^=]+=[^=]+$/.test(owner) ? ['--owner must be POD=UID'] : []),
+    ...(namespace.length > 1 ? ['-n is one namespace here'] : []),
+  ],
+  top: ({ admin, control, namespace, interval }) => [
+    ...(admin !== undefined && control !== undefined ? ['--admin and --control exclude each other'] : []),
+    ...[admin, control].filter((url) => url !== undefined && !/^https?:\/\/[^/?#@]+\/?$/.test(url)).map((url) => `${JSON.stringify(url)} is no address such as http://127.0.0.1:9901`),
+    ...(namespace.length > 1 ? ['-n is one namespace here'] : []),
+    ...(interval < 1000 ? ['--interval is 1s at least: rates are counted over it'] : []),
+  ],
+  usage: ({ ledger, by, since, until }) => [
+    ...(ledger.length === 0 ? ['--ledger FILE is required, or - for stdin'] : []),
+    ...by.flatMap((names) => names.split(',')).filter((name) => !isDimension(name)).map((name) => `--by ${JSON.stringify(name)} is none of ${dimensions.join(', ')}`),
+    ...Object.entries({ since, until }).filter(([, text]) => text !== undefined && instantOf(text, 0) === undefined)
+      .map(([name]) => `--${name} must be a time ago, such as 24h or 30d, a day such as 2026-01-31, or a time of RFC 3339`),
+  ],
   dataplane: (options) => [
     ...(options.controller.length === 0 ? ['--controller URL is required'] : []),
+    ...keptFaults(options.auditHeader, 'audit-header'), ...keptFaults(options.auditParameter, 'audit-parameter'),
     ...(options.tlsCert === undefined && options.tlsKey === undefined ? [] : pair(options)),
+    ...(options.sidecarPort !== undefined && (options.tlsCert === undefined || options.clientCa === undefined) ? ['--sidecar-port needs --tls-cert, --tls-key and --client-ca'] : []),
+  ],
+  sidecar: (options) => [
+    ...(options.tlsCert === undefined || options.tlsKey === undefined || options.clientCa === undefined ? ['--tls-cert, --tls-key and --client-ca are required'] : []),
+    ...(options.injectMode === 'client' ? fleetFaults(options.fleet)
+      : [...(options.injectPort === undefined ? ['--inject-port is required: where the model server listens'] : []), ...(options.controller.length === 0 ? ['--controller URL is required'] : [])]),
   ],
   controller: (options, given) => {
     const clusterOnly = [
@@ -60,6 +92,7 @@ const rules: { readonly [C in Command]?: (options: Options<C>, given: ReadonlySe
     const idle = options.filename.length > 0 ? clusterOnly.filter((name) => given.has(name)) : []
     return [
       ...idle.map((name) => `--${name} has no meaning with -f, which reads files instead of a cluster`),
+      ...(options.filename.length > 0 ? consoleOf(options) : options.consoleTokenFile === undefined ? [] : ['--console-token-file goes with -f: a cluster has tokens of its own']),
       ...files.filter((name) => given.has(name)).map((name) => `--self-certificates and --${name} exclude each other`),
       ...(options.tlsCert === undefined && options.tlsKey === undefined ? [] : pair(options)),
       ...options.hostnameBinding.filter((text) => !binding.test(text)).map((text) =>
@@ -69,6 +102,19 @@ const rules: { readonly [C in Command]?: (options: Options<C>, given: ReadonlySe
   },
 }
 
+/** Over files somebody has to know where the token is. */
+function consoleOf({ consoleActions, consoleTokenFile, stateDir }: { consoleActions: boolean; consoleTokenFile?: string; stateDir?: string }) {
+  return [
+    ...(consoleActions && consoleTokenFile === undefined && stateDir === undefined ? ['--console-actions needs --state-dir DIR, to make its token in, or --console-token-file FILE'] : []),
+    ...(!consoleActions && consoleTokenFile !== undefined ? ['--console-token-file goes with --console-actions'] : []),
+  ]
+}
+
+/** Names of headers and parameters in which credentials travel, or might. */
+const credential = /auth|cookie|key|passw|secret|token/i
+const keptFaults = (names: readonly string[], flag: string) => names.filter((name) => credential.test(name))
+  .map((name) => `--${flag} ${name}: what may be a credential is in no log`)
+
 const rolloutActions = ['status', 'promote', 'pause', 'resume', 'abort', 'undo', 'retry', 'set-weight']
 
 /** Flags of `rollout` that mean something for one action only. */
@@ -76,6 +122,11 @@ const belongs = { watch: 'status', timeout: 'status', full: 'promote', 'to-revis
 
 /** A host, `*.suffix` or `*`, and the name of a namespace. */
 const binding = /^(\*|(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)=[a-z0-9]([-a-z0-9]*[a-z0-9])?$/i
+
+function fleetFaults(fleet: string | undefined): readonly string[] {
+  const url = fleet !== undefined && URL.canParse(fleet) ? new URL(fleet) : undefined
+  return url?.protocol === 'https:' && url.pathname === '/' ? [] : ['--fleet URL is required: https://HOST:9905, where proxies of the fleet take sidecars']
+}
 
 const pair = ({ tlsCert, tlsKey }: { tlsCert?: string; tlsKey?: string }) =>
   tlsCert === undefined || tlsKey === undefined ? ['--tls-cert and --tls-key go together'] : []

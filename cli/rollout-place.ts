@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { setTimeout as wait } from 'node:timers/promises'
 import * as v from 'valibot'
 import type { ModelRoute, ModelRouteStatus } from '../crds/types.gen.ts'
@@ -36,9 +37,9 @@ const takenWithin = 15_000
 const lookEvery = 250
 
 export async function placeOf(options: Options<'rollout'>): Promise<Place> {
-  const { control, kubeconfig, filename: [file], namespace: [given], operands: [, route = ''] } = options
+  const { control, kubeconfig, tokenFile, filename: [file], namespace: [given], operands: [, route = ''] } = options
   if (file !== undefined) return overFile(file, given ?? 'default', route)
-  if (control !== undefined) return overControl(control, given ?? 'default', route)
+  if (control !== undefined) return overControl(control, given ?? 'default', route, tokenFile)
   // The client library costs a second, which only a cluster is worth.
   const [{ connect, loadUserConfig }, { clusterRollouts }] = await Promise.all([
     import('../controller/kubernetes/connect.ts'), import('../controller/kubernetes/rollouts.ts'),
@@ -78,7 +79,7 @@ function overFile(path: string, namespace: string, route: string): Place {
   }
 }
 
-function overControl(control: string, namespace: string, route: string): Place {
+function overControl(control: string, namespace: string, route: string, tokenFile: string | undefined): Place {
   return {
     async read() {
       const { items } = await asked<{ items: readonly Readonly<{ kind: string; metadata: Readonly<{ namespace: string; name: string }> }>[] }>(new URL('/status', control))
@@ -88,7 +89,8 @@ function overControl(control: string, namespace: string, route: string): Place {
     },
     async tell({ rule, action, hash, revision }) {
       const body = JSON.stringify({ namespace, route, rule, action, specHash: hash, ...(revision !== undefined && { revision }) })
-      await asked(new URL('/rollout', control), { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+      const token = tokenFile === undefined ? {} : { authorization: `Bearer ${(await readFile(tokenFile, 'utf8')).trim()}` }
+      await asked(new URL('/rollout', control), { method: 'POST', headers: { 'content-type': 'application/json', ...token }, body })
     },
     close: () => {},
   }

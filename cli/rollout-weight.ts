@@ -1,6 +1,6 @@
-import type { WeightChange } from '../controller/sources/weights.ts'
+import { reweighings } from '../controller/sources/weights.ts'
 import type { Options } from './flags.ts'
-import type { Place, SeenRoute } from './rollout-place.ts'
+import type { Place } from './rollout-place.ts'
 import { ruleOf } from './rollout-rule.ts'
 
 type Output = Readonly<{ stdout: (text: string) => void; stderr: (text: string) => void }>
@@ -9,7 +9,7 @@ type Output = Readonly<{ stdout: (text: string) => void; stderr: (text: string) 
 export async function setWeight({ operands: [, , named], weight, write }: Options<'rollout'>, place: Place, { stdout, stderr }: Output): Promise<number> {
   const seen = await place.read()
   const rule = ruleOf(seen, named)
-  const changes = changesOf(seen, rule, new Map(weight.map((pair) => pairOf(pair))))
+  const changes = reweighings(seen.spec, `${seen.namespace}/${seen.name}`, rule, new Map(weight.map((pair) => pairOf(pair))))
   for (const { variant, from, to } of changes) stdout(`${rule} ${variant}: ${from} -> ${to}\n`)
   if (changes.length === 0) stdout(`${rule}: the weights are these already\n`)
   if (!write || changes.length === 0) {
@@ -19,24 +19,6 @@ export async function setWeight({ operands: [, , named], weight, write }: Option
   if (place.reweigh === undefined) throw new Error('the manifest is in a file: -f FILE')
   await place.reweigh(seen, changes.map(({ change }) => change))
   return 0
-}
-
-type Change = Readonly<{ variant: string; from: number; to: number; change: WeightChange }>
-
-function changesOf({ namespace, name, spec }: SeenRoute, rule: string, wanted: ReadonlyMap<string, number>): readonly Change[] {
-  const at = spec.rules.findIndex((each) => each.name === rule)
-  const refs = spec.rules[at]?.backendRefs ?? []
-  for (const variant of wanted.keys()) {
-    if (!refs.some((ref) => ref.variant === variant)) {
-      throw new Error(`rule ${rule} of ${namespace}/${name} has no variant ${variant}; it has ${refs.map((ref) => ref.variant).join(', ')}`)
-    }
-  }
-  return refs.flatMap(({ variant, weight }, index) => {
-    const to = wanted.get(variant)
-    const from = weight ?? 1
-    if (to === undefined || to === from) return []
-    return [{ variant, from, to, change: { at: [at, index], weight: to, had: weight !== undefined } }]
-  })
 }
 
 /** values.ts has seen that it is one. */

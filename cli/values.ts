@@ -1,5 +1,6 @@
 import { parseNetworks } from '../dataplane/pipeline/networks.ts'
 import { parseRedisUrl } from '../dataplane/limits/redis/url.ts'
+import { parseDestination } from '../dataplane/telemetry/ledger/destination.ts'
 import type { Flag } from './flag.ts'
 
 export type OptionValue = string | number | boolean | readonly string[]
@@ -85,6 +86,10 @@ export function parseValue(flag: Flag, text: string): Parsed {
   if (flag.name === 'redis') {
     const url = parseRedisUrl(text)
     return typeof url === 'string' ? { error: url, secret: true } : { value: text }
+  }
+  if (flag.name === 'ledger' && flag.type === 'text') {
+    const destination = parseDestination(text)
+    return typeof destination === 'string' ? { error: destination, secret: true } : { value: text }
   }
   const shape = shapes[flag.name]
   return shape === undefined || shape.test(text) ? { value: text } : { error: shape.message }

@@ -1,12 +1,17 @@
 import { createOutgoing, ownPorts } from '../outgoing/call.ts'
 import type { FromController, FromProxy, Link, Rotate, Rotated } from '../table/messages.ts'
+import type { Order } from '../table/order.ts'
+import { createAccess } from './actions/access.ts'
+import { createObey } from './actions/obey.ts'
 import { createCompiler } from './compile/compile.ts'
+import type { Compiled } from './compile/compiled.ts'
 import type { HostnameBinding } from './compile/ownership.ts'
+import { createFleet } from './console/fleet.ts'
+import { History } from './console/history.ts'
 import { listenControl } from './control.ts'
 import type { ClusterOptions } from './modes/cluster.ts'
 import { fileMode } from './modes/files.ts'
 import type { Mode } from './modes/mode.ts'
-import { systemClock } from './kubernetes/clock.ts'
 import type { TlsFiles } from './push/credentials.ts'
 import { keyProblems } from './key-problems.ts'
 import { pepperFrom } from './pepper.ts'
@@ -16,14 +21,13 @@ import type { Log } from './log.ts'
 import { createAnalyst } from './rollout/analyst.ts'
 import { createAskOutside } from './rollout/analysis/outside.ts'
 import { MeasurementStore } from './rollout/measurements.ts'
-import type { RolloutAnswer, RolloutRequest } from './rollout/page.ts'
-import { statusOf } from './rollout/recorded.ts'
-import { Rollouts } from './rollout/rollouts.ts'
+import type { News } from './rollout/machine.ts'
+import { Rollouts, type About } from './rollout/rollouts.ts'
 import { freshKey } from './rotation.ts'
 import type { Snapshot } from './sources/snapshot.ts'
 import type { Progress } from './status.ts'
 import { Statuses, type View } from './statuses.ts'
-import { createControllerMetrics } from './telemetry/metrics.ts'
+import { createControllerMetrics, type ControllerMetrics } from './telemetry/metrics.ts'
 
 export type { HostnameBinding } from './compile/ownership.ts'
 
@@ -31,8 +35,12 @@ export type ControllerOptions = Readonly<{
   /** Where resources come from: manifests, watched, or a cluster. */
   source: Readonly<{ files: readonly string[]; stateDir?: string | undefined }> | Readonly<{ cluster: ClusterOptions }>
   /** Without it nothing listens for proxies: the only one is in this process. */
-  push?: Readonly<{ host: string; port: number; tls?: TlsFiles | undefined; insecure: boolean }> | undefined
+  push?: Readonly<{ host: string; port: number; tls?: TlsFiles | undefined; insecure: boolean; sidecars?: readonly string[] }> | undefined
   control: Readonly<{ host: string; port: number }>
+  /** Lets pages give commands, with tokens of the cluster; over files with the one in `tokenFile`, or one made in `stateDir`. */
+  actions?: Readonly<{ tokenFile?: string | undefined }> | undefined
+  /** Names of the control port, where something in front of it encrypts. */
+  consoleHosts?: readonly string[] | undefined
   /** Hosts that URL backends may name. */
   allowUrls: readonly string[]
   allowUnmanagedEndpointSlices: boolean
@@ -42,6 +50,8 @@ export type ControllerOptions = Readonly<{
   /** The fleets there are, where that is known: a route for another is refused instead of waiting for it. */
   gateways?: readonly string[] | undefined
   log: Log
+  /** Called once the sources have been read and sent for the first time: what that left behind may go. */
+  read?: () => void
   /** Says where a server listens. */
   listening: (name: 'push' | 'control', url: string) => void
 }>
@@ -55,15 +65,31 @@ export type Controller = Readonly<{
   close(): Promise<void>
 }>
 
+/** How much is in force of all fleets together. */
+function sizeOf({ routes }: Compiled): Readonly<{ routes: number; rules: number }> {
+  let rules = 0
+  for (const { rules: each } of routes.values()) rules += each.length
+  return { routes: routes.size, rules }
+}
+
 type Compile = ReturnType<typeof createCompiler>
 
 /** Acknowledgements come in bursts, one a proxy: their statuses are worked out once for all of them. Milliseconds. */
 const SETTLE = 5
+/** When all of thousands of statuses are worked out, as when a proxy comes, that is done a quarter of the time at most. */
+const SETTLE_SHARE = 3
+const SETTLE_MAX = 1_000
+
+/**
+ * No replica that reads its API server is behind another for so long: a watch that died is found out sooner. Then it is the
+ * cluster that was set back, and what proxies hold is of a past that is gone. Milliseconds.
+ */
+const NEVER_BEHIND = 120_000
 
 /** The client library costs 90 MiB and a second, which only a cluster is worth. */
-async function overCluster(options: ClusterOptions, log: Log): Promise<Mode> {
+async function overCluster(options: ClusterOptions, log: Log, called: ControllerMetrics['called']): Promise<Mode> {
   const { clusterMode } = await import('./modes/cluster.ts')
-  return clusterMode(options, log)
+  return clusterMode(options, log, called)
 }
 
 /** source → compile → push, and back again what became of it. */
@@ -71,14 +97,20 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const { log, source } = options
   const overFiles = 'files' in source
   const store = new MeasurementStore()
-  const publisher = new Publisher({ log, rotate, measured: store.take })
+  const publisher = new Publisher({ log, rotate, measured: store.take, order: () => mode.order(), behind })
+  function behind(order: Order, ms: number): void {
+    if (ms >= NEVER_BEHIND) mode.surpass(order)
+  }
   async function rotate(request: Rotate): Promise<Rotated['outcome']> {
-    const fresh = latest ? freshKey(request, latest.snapshot.secrets, Date.now()) : 'the controller is starting'
+    const fresh = latest ? freshKey(request, latest.snapshot.secrets, mode.clock.date().getTime()) : 'the controller is starting'
     if (typeof fresh === 'string') return { problem: fresh }
     const problem = await mode.makeKey(fresh.key)
     return problem === undefined ? { name: fresh.key.name, until: fresh.until } : { problem }
   }
-  const metrics = createControllerMetrics({ proxies: () => publisher.counts(), rollouts: () => rollouts, judgements: () => analyst.judgements() })
+  const metrics = createControllerMetrics({
+    proxies: () => publisher.counts(), rollouts: () => rollouts, judgements: () => analyst.judgements(),
+    leading: () => mode.leading(), observed: () => mode.observed(), latest: () => latest && { compiled: latest.compiled, at: takenAt },
+  })
   const given = options.pepper === undefined ? undefined : await pepperFrom(options.pepper)
   const compileOptions = {
     allowUrls: options.allowUrls,
@@ -87,31 +119,43 @@ export async function startController(options: ControllerOptions): Promise<Contr
     ...(options.hostnameBindings && { hostnameBindings: options.hostnameBindings }),
     ...(options.gateways && { gateways: options.gateways }),
   }
-  const mode = overFiles ? fileMode(source.files, source.stateDir, log) : await overCluster(source.cluster, log)
+  const mode = overFiles ? fileMode(source.files, source.stateDir, options.actions?.tokenFile, log) : await overCluster(source.cluster, log, (call) => metrics.called(call))
   const statuses = new Statuses()
+  const history = new History()
   const tellOfKeys = keyProblems(log)
   /** Of this process: what a route says must not lead to them. */
   const own: number[] = []
   const outgoing = createOutgoing({ closed: ownPorts(() => own) })
   const analyst = createAnalyst({ store, ask: createAskOutside(outgoing), wake: () => rollouts.wake() })
   const rollouts: Rollouts = new Rollouts({
-    clock: systemClock,
+    clock: mode.clock,
     analyst,
     leading: () => mode.leading(),
     moved: () => again(),
-    changed: () => soon(),
+    changed(route) {
+      if (route === undefined) progressed = undefined
+      else progressed?.add(route)
+      soon()
+    },
     history: (route) => mode.history(route),
     claim: (route, rule, text) => mode.claim(route, rule, text),
     handled: (route, rule, text) => mode.handled(route, rule, text),
-    tell(route, rule, news) {
-      const { type, reason, message } = news
-      log(type === 'Warning' ? 'warn' : 'info', 'rollout', { route: `${route.namespace}/${route.name}`, rule, reason, message })
-      mode.tell(route, rule, news)
-    },
+    tell,
   })
+  function tell(route: About, rule: string, news: News): void {
+    const { type, reason, message } = news
+    log(type === 'Warning' ? 'warn' : 'info', 'rollout', { route: `${route.namespace}/${route.name}`, rule, reason, message })
+    history.add(`${route.namespace}/${route.name}`, rule, news, mode.clock.date())
+    mode.tell(route, rule, news)
+  }
 
   let latest: Pick<View, 'snapshot' | 'compiled'> | undefined
   let changedAt: number | undefined
+  let takenAt = 0
+  /** Routes of whose rollouts something is to be reported; undefined: any. */
+  let progressed: Set<string> | undefined
+  /** Milliseconds that the last report took. */
+  let reporting = 0
   let settling: NodeJS.Timeout | undefined
   let closed = false
   let compile: Compile | undefined
@@ -128,7 +172,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
 
   /** What changed is reported with what changes next. */
   function soon(): void {
-    settling ??= setTimeout(settle, SETTLE)
+    settling ??= setTimeout(settle, Math.max(SETTLE, Math.min(SETTLE_MAX, reporting * SETTLE_SHARE)))
   }
 
   /** The shares in force moved, of one rule or of hundreds: all that move in one turn are compiled together. */
@@ -149,7 +193,10 @@ export async function startController(options: ControllerOptions): Promise<Contr
       metrics.acknowledged((performance.now() - changedAt) / 1000)
       changedAt = undefined
     }
-    mode.report(current)
+    const begin = performance.now()
+    mode.report({ ...current, progressed })
+    progressed = new Set()
+    reporting = performance.now() - begin
     tellOfKeys(current.compiled.apiKeys)
   }
 
@@ -161,45 +208,55 @@ export async function startController(options: ControllerOptions): Promise<Contr
     for (let turns = 0; rollouts.take(snapshot, compiled) && turns < 3; turns++) compiled = compile({ ...snapshot, rollouts: rollouts.table })
     taking = false
     metrics.compiled((performance.now() - begin) / 1000)
+    if (latest === undefined) setTimeout(() => options.read?.(), SETTLE_MAX).unref()
     latest = { snapshot, compiled }
+    takenAt = begin
     if (publisher.publish(compiled.fleets)) changedAt = begin
     soon()
   }
 
   publisher.onChange(soon)
 
-  async function command({ namespace, route, rule, action, revision, specHash }: RolloutRequest): Promise<RolloutAnswer> {
-    const key = `${namespace}/${route}`
-    const rules = latest?.compiled.routes.get(key)?.rules ?? []
-    const name = rule ?? (rules.length === 1 ? rules[0]?.name : undefined)
-    if (!rules.some((each) => each.name === name) || name === undefined) {
-      const there = rules.map((each) => each.name).join(', ')
-      return { status: 404, refused: rules.length === 0 ? `nothing of a route ${key} is in force` : `which rule of ${key}? There are ${there}` }
-    }
-    if (!mode.leading()) return { status: 503, refused: 'another controller leads; ask that one, or annotate the route' }
-    const refused = await rollouts.command(key, name, {
-      action, ...(revision !== undefined && { revision }), ...(specHash !== undefined && { specHash }),
-    })
-    if (refused !== undefined) return { status: 409, refused }
-    const state = rollouts.states(key)?.get(name)
-    return { rule: state && statusOf(name, state) }
-  }
+  const names = (options.consoleHosts ?? []).map((name) => name.toLowerCase())
+  const identify = options.actions && await mode.identify()
+  const obey = createObey({
+    route: (key) => ({ resource: latest?.snapshot.modelRoutes.get(key), outcome: latest?.compiled.routes.get(key) }),
+    mode, rollouts, tell, log,
+  })
+
+  const isReady = () => latest !== undefined && (options.push === undefined || push !== undefined)
+  const fleet = createFleet({
+    proxies: () => publisher.proxies().filter(({ namespace }) => namespace === undefined),
+    version: (gateway) => publisher.version(gateway),
+    table: () => latest && sizeOf(latest.compiled),
+    ready: isReady,
+    rollouts: () => ({
+      rollouts, judgements: analyst.judgements(), counted: (step) => store.sum(step),
+      history: (route, rule) => history.of(route, rule),
+      revision: (route) => mode.revision(route, latest?.snapshot.modelRoutes.get(route)?.uid ?? ''),
+    }),
+    actions: identify === undefined
+      ? { enabled: false, why: 'Commands are off here; --console-actions turns them on.' }
+      : { enabled: true, url: 'rollout', session: 'console/session', token: overFiles ? 'file' : 'kubernetes' },
+  })
 
   let push: PushServer | undefined
   const control = await listenControl({
     ...options.control,
-    ready: () => latest !== undefined && (options.push === undefined || push !== undefined),
+    ready: isReady,
     status: () => {
       const current = view()
-      return { items: current ? statuses.items(current, new Date()) : [], problems: mode.problems() }
+      return { items: current ? statuses.items(current, mode.clock.date()) : [], problems: mode.problems() }
     },
-    metrics: () => metrics.scrape(),
-    rollout: (request) => command(request),
+    metrics: (request, response) => metrics.scrape(request, response),
+    names,
+    look: fleet,
+    commands: { access: createAccess({ identify, overFiles, names }), obey },
   })
   options.listening('control', control.url)
   own.push(Number(new URL(control.url).port))
 
-  const accept = (link: Link<FromController, FromProxy>, confided: boolean) => publisher.accept(link, confided)
+  const accept = (link: Link<FromController, FromProxy>, confided: boolean, namespace?: string) => publisher.accept(link, confided, namespace)
   async function listen(): Promise<void> {
     if (options.push === undefined) return
     try {

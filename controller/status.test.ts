@@ -4,7 +4,7 @@ import type { ModelRoute } from '../crds/types.gen.ts'
 import { validateModelRoute, validateRateLimitPolicy } from '../crds/validate.ts'
 import type { PolicyOutcome, RouteOutcome, Verdict } from './compile/compiled.ts'
 import type { ProxyView } from './push/publish.ts'
-import { policyStatus, reaches, routeStatus } from './status.ts'
+import { policyStatus, reaches, restless, routeStatus, standings } from './status.ts'
 
 const spec: ModelRoute['spec'] = { rules: [{ name: 'infer', backendRefs: [{ variant: 'stable', name: 'fraud', port: 8000 }] }] }
 const yes = (reason: string): Verdict => ({ status: 'True', reason, message: '' })
@@ -200,5 +200,32 @@ describe('the status of a policy', () => {
     assert.deepEqual(status.targets, outcome.targets)
     assert.equal(status.observedGeneration, 3)
     assert.deepEqual(status.conditions?.map(({ type }) => type), ['Accepted', 'Programmed'])
+  })
+})
+
+describe('what has to be looked at again', () => {
+  const published = new Map([['ml/fraud', 'h1'], ['shop/c', 'h1']])
+  const standing = (...proxies: ProxyView[]) => standings(proxies, () => published)
+  const restlessOf = (before: ReturnType<typeof standing>, after = before) => {
+    const ids = restless(before, after)
+    return ids && [...ids].sort()
+  }
+
+  test('is each route that a proxy lacked, whatever fleet has others that lack the same', () => {
+    // As proxies that have just come have it in common.
+    const nothing = new Map<string, string>()
+    const fresh = { ...proxy('b', undefined, undefined, 'b'), acked: nothing }
+    const whole = { ...proxy('a', undefined, undefined, 'a'), acked: published }
+    const before = standing({ ...whole, acked: nothing }, fresh)
+    assert.deepEqual(restlessOf(standing(whole, fresh)), ['ml/fraud', 'shop/c'])
+    assert.deepEqual([...before.values()].map(({ open }) => [...open].sort()), [['ml/fraud', 'shop/c'], ['ml/fraud', 'shop/c']])
+    assert.deepEqual(restlessOf(standing(whole, { ...fresh, acked: published })), [])
+  })
+
+  test('is nothing of what a sidecar is never to have, and all where one gives way to one of another namespace', () => {
+    const sidecar = { ...proxy('s', 'h1'), namespace: 'ml' }
+    assert.deepEqual(restlessOf(standing(sidecar)), [])
+    assert.deepEqual(restlessOf(standing({ ...sidecar, acked: new Map() })), ['ml/fraud'])
+    assert.equal(restlessOf(standing(sidecar), standing({ ...sidecar, namespace: 'shop', acked: new Map() })), undefined)
   })
 })

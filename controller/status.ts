@@ -1,7 +1,8 @@
 import type { Condition, ModelRouteStatus, RateLimitPolicyStatus, RuleStatus } from '../crds/types.gen.ts'
+import { differences } from '../table/changes.ts'
 import type { Hashes } from '../table/version.ts'
 import type { PolicyOutcome, RouteOutcome, Verdict } from './compile/compiled.ts'
-import type { ProxyView } from './push/publish.ts'
+import { partKey, type ProxyView } from './push/publish.ts'
 import { toStatus } from './rollout/recorded.ts'
 import type { RuleState } from './rollout/state.ts'
 
@@ -36,8 +37,9 @@ export function reaches(
     if (known !== undefined) return known
     const published = hashes(gateway)
     const all = proxies.filter(proxy => proxy.gateway === gateway)
-    // A proxy that has all of what is published says so with the same map; only the others are looked at by route.
-    const rest = all.filter(({ acked, refused }) => acked !== published || refused.size > 0)
+    // A proxy that has all of what is published says so with the same map; only the others are looked at by route, and
+    // sidecars, which only get the routes of their namespace.
+    const rest = all.filter(({ acked, refused, namespace }) => acked !== published || refused.size > 0 || namespace !== undefined)
     const fleet = { published, whole: all.length - rest.length, rest }
     fleets.set(gateway, fleet)
     return fleet
@@ -49,7 +51,8 @@ export function reaches(
     let version = ''
     let refusal = ''
     for (const gateway of gateways) {
-      const { published, whole, rest } = fleetOf(gateway)
+      const { published, whole, rest: others } = fleetOf(gateway)
+      const rest = others.filter((proxy) => isFor(proxy, id))
       const hash = published.get(id)
       if (version === '') version = hash ?? ''
       total += whole + rest.length
@@ -66,6 +69,43 @@ export function reaches(
     }
     return { programmed, total, rejected, version, refusal }
   }
+}
+
+/** A sidecar gets the routes of its namespace only. */
+const isFor = ({ namespace }: ProxyView, id: string): boolean => namespace === undefined || id.startsWith(`${namespace}/`)
+
+/** By fleet, and of its sidecars by namespace: how many there are, what is published, and the routes of which some do not have that. */
+export type Standings = ReadonlyMap<string, Readonly<{ total: number; published: Hashes; open: ReadonlySet<string> }>>
+
+export function standings(proxies: readonly ProxyView[], hashes: (gateway: string) => Hashes): Standings {
+  const parts = new Map<string, { total: number; published: Hashes; open: Set<string>; seen: Set<Hashes> }>()
+  for (const proxy of proxies) {
+    const { gateway, namespace, acked, refused } = proxy
+    const key = partKey(gateway, namespace)
+    // Those of one part that have the same have the same map; whoever has nothing yet shares it with those of other parts.
+    const part = parts.get(key) ?? { total: 0, published: hashes(gateway), open: new Set(), seen: new Set() }
+    parts.set(key, part)
+    part.total++
+    for (const id of refused.keys()) part.open.add(id)
+    if (acked === part.published || part.seen.has(acked)) continue
+    part.seen.add(acked)
+    for (const id of differences(acked, part.published)) if (isFor(proxy, id)) part.open.add(id)
+  }
+  return parts
+}
+
+/** The routes whose reach may have changed from then to now; undefined: any. */
+export function restless(before: Standings, after: Standings): ReadonlySet<string> | undefined {
+  if (before.size !== after.size) return undefined
+  const ids = new Set<string>()
+  for (const [key, now] of after) {
+    const then = before.get(key)
+    if (then?.total !== now.total) return undefined
+    for (const id of then.open) ids.add(id)
+    for (const id of now.open) ids.add(id)
+    for (const id of differences(then.published, now.published)) ids.add(id)
+  }
+  return ids
 }
 
 /** How far the rules of a route are rolled out, and which revision of it is in force. */

@@ -12,6 +12,8 @@ export type View = Readonly<{
   proxies: readonly ProxyView[]
   hashes: (gateway: string) => Hashes
   progress: (route: string) => Progress
+  /** The routes whose progress may be another than at the last report; absent: any. */
+  progressed?: ReadonlySet<string> | undefined
 }>
 
 /** The statuses of all resources, for whoever asks on the control port: the cluster's are written by the leader only. */

@@ -16,7 +16,7 @@ test('the generated files are as the schema has them', () => {
 
 test('a file that is missing is stale', () => {
   assert.deepEqual(stale('/nonexistent'), [...generated().keys()])
-  assert.equal(generated().size, 5)
+  assert.equal(generated().size, 7)
 })
 
 test('every field and item is described in a sentence', () => {
@@ -85,11 +85,13 @@ test('kubectl get shows what the contract says', () => {
 
 test('the chart keeps its CRDs, and takes no braces of a description for its own', () => {
   const manifest = 'apiVersion: v1\nkind: X\nmetadata:\n  name: a\n  labels:\n    b: c\nspec: write {{ x }}\n'
+  const shared = ['selector', 'labels'].map((part) => `    {{- include "modelroute.${part}" . | nindent 4 }}`)
   assert.equal(chartTemplate(manifest), [
     '{{- if .Values.crds.enabled }}',
     'apiVersion: v1', 'kind: X', 'metadata:', '  name: a',
     '  {{- if .Values.crds.keep }}', '  annotations:', '    helm.sh/resource-policy: keep', '  {{- end }}',
-    '  labels:', '    b: c', 'spec: write {{ "{{" }} x {{ "}}" }}',
+    '  labels:', '    b: c', ...shared, 'spec: write {{ "{{" }} x {{ "}}" }}',
     '{{- end }}', '',
   ].join('\n'))
+  assert.ok(chartTemplate(manifest.replace('  labels:\n    b: c\n', '')).includes(['  {{- end }}', '  labels:', ...shared, 'spec:'].join('\n')))
 })

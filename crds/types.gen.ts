@@ -181,6 +181,11 @@ export type Batching = {
   readonly maxSize: number
   /** How long the first waits for others. */
   readonly maxDelay: string
+  /**
+   * Whose requests may go together: those of one principal, or those of all callers; then the model is not told who
+   * calls. Default: Principal.
+   */
+  readonly scope?: 'Principal' | 'Tenant'
 }
 
 export type BodyChanges = {
@@ -226,7 +231,7 @@ export type Cache = {
   readonly staleIfError?: string
   /** What to do with requests that ask for chance, as with a temperature. Default: Bypass. */
   readonly nondeterministic?: 'Bypass' | 'Cache'
-  /** What a hit counts against token and cost limits. Default: Full. */
+  /** What a hit counts against limits, of what it cost at first. Default: Full. */
   readonly billing?: 'Free' | 'Full' | 'Percent'
   /** Share that a hit counts, for billing Percent. 0 to 100. */
   readonly billingPercent?: number
@@ -312,7 +317,7 @@ export type Compose = {
   readonly steps: readonly ComposeStep[]
   /**
    * CEL expression over steps that gives the answer; it also has mean, vote and weighted for ensembles. Default: the
-   * answer of the last step.
+   * answer of the last step of the list that has one, as it is.
    */
   readonly output?: string
 }
@@ -322,16 +327,30 @@ export type ComposeStep = {
   readonly name: string
   /** The server that is called. */
   readonly backendRef: CalleeRef
-  /** CEL expression that gives the body of the call. Default: the body of the request. */
+  /**
+   * Path that is called. Default: the one that backendRef.protocol has for the model, where protocol and model are
+   * known; else the path of the request.
+   */
+  readonly path?: string
+  /**
+   * CEL expression that gives the JSON body of the call, over request, principal and steps. Default: the body of the
+   * request as it came; with forEach, the item.
+   */
   readonly input?: string
   /**
-   * Steps whose answers must be there first. Default: those that the expressions name; steps that wait for none run at
-   * once, in parallel.
+   * Steps whose answers must be there first. Steps that the expressions name are waited for in any case; steps that
+   * wait for none run at once, in parallel.
    */
   readonly dependsOn?: readonly string[]
-  /** CEL expression; the step is left out when it is false. */
+  /**
+   * CEL expression; the step is left out when it is false, or cannot be evaluated. toss("name") is a number from 0 up
+   * to 1, drawn once a request for each name.
+   */
   readonly when?: string
-  /** CEL expression that gives a list; the step runs once for each item, which is called item. */
+  /**
+   * CEL expression that gives a list, of at most 1024; the step runs once for each item, which is called item in its
+   * input, and its answer is the list of the answers.
+   */
   readonly forEach?: string
   /** Calls of forEach in progress at once. Default: 8. 1 to 64. */
   readonly maxParallel?: number
@@ -339,7 +358,7 @@ export type ComposeStep = {
   readonly onError?: 'Fail' | 'Skip'
   /** How long the call may take. Default: what is left of the request. */
   readonly timeout?: string
-  /** When and how often the call is tried again. Default: never. */
+  /** When and how often the call is tried again. Default: the rule's retry. */
   readonly retry?: Retry
 }
 
@@ -1009,7 +1028,7 @@ export type Rule = {
   readonly transform?: Transform
   /** A graph of calls, parallel where it can be, in place of backendRefs. */
   readonly compose?: Compose
-  /** Join single predictions into one call of the model (V2). */
+  /** Join single predictions into one call of the model (V1, V2). */
   readonly batching?: Batching
   /** Answer again what was answered before. */
   readonly cache?: Cache

@@ -8,6 +8,7 @@ import { valid } from './cases/valid.ts'
 import { validateModelRoute, validateRateLimitPolicy } from './validate.ts'
 import { modelRoute } from './schema/modelroute.ts'
 import { rateLimitPolicy } from './schema/ratelimitpolicy.ts'
+import { runs } from '../test/runs.ts'
 import type { Node } from './schema/node.ts'
 import type { Fault } from './validate.ts'
 
@@ -131,12 +132,12 @@ test('depth, size and circles end in a fault, quickly', () => {
   let bomb: unknown[] = ['x']
   for (let i = 0; i < 40; i++) bomb = [bomb, bomb, bomb, bomb]
   const large = 'a'.repeat(1_000_000)
-  const many = Object.fromEntries(Array.from({ length: 1_000_000 }, (_, i) => [`k${i}`, 0]))
+  const many = Object.fromEntries(Array.from({ length: 120_000 }, (_, i) => [`k${i}`, 0]))
   const hostile: [string, unknown, RegExp][] = [
     ['deep', rule({ plugins: [{ name: 'a', config: { deep } }] }), /deeper than 100/],
     ['circle', rule({ validation: circle }), /deeper than 100/],
     ['aliases', rule({ matches: bomb }), /more than 100000 values/],
-    ['a million keys', rule(many), /more than/],
+    ['many keys', rule(many), /more than/],
     ['long list', rule({ matches: Array.from({ length: 90_000 }, () => 0) }), /must have at most 64 items/],
     ['long key', rule({ [large]: 1 }), /^unknown field/],
     ['long host', route({ hostnames: [`${large}!`], rules: [] }), /at most 253 characters, has 1000001/],
@@ -167,7 +168,7 @@ test('objects changed at random are judged, never thrown over', () => {
         assert.ok(message.length > 0 && message.length < 2_000)
       }
     }),
-    { numRuns: 3_000, interruptAfterTimeLimit: 5_000 },
+    { numRuns: runs(500) },
   )
   assert.ok(refused > 100)
 })

@@ -1,3 +1,6 @@
+/** The longest that a timer of Node can be set for; beyond it, it fires at once. Milliseconds. */
+export const timerMax = 2_147_483_647
+
 /**
  * Node looks for the global `performance` anew each time that it is named, which a request does often. From here on it
  * is there.

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Ack, FromController, FromProxy, Link, Measurements } from '../table/messages.ts'
+import type { Look } from '../table/console.ts'
 import { keepClock } from './clock.ts'
+import { forFleet } from './console/told.ts'
 import type { ConnectionLimits } from './door/admission.ts'
 import type { DrainOptions } from './drain.ts'
 import { connectLimiter } from './limits/create.ts'
@@ -8,14 +10,19 @@ import type { RedisUrl } from './limits/redis/url.ts'
 import { reportMeasured } from './measured.ts'
 import type { Networks } from './pipeline/networks.ts'
 import { openPlugins } from './plugins/plugins.ts'
-import { startProxy, type Bind, type ProxyOptions } from './proxy.ts'
+import { startProxy, type Proxy } from './proxy.ts'
+import type { Bind, ProxyOptions } from './proxy_options.ts'
 import { converse } from './receive/conversation.ts'
 import type { ClientTls } from './receive/dial.ts'
 import { openDisk, type DiskFile } from './receive/disk.ts'
 import type { RotateKey } from './portal/portal.ts'
 import { startReceiver } from './receive/stream.ts'
+import { guarding, type Guard } from './sidecar/guard.ts'
+import { followPort } from './sidecar/listening.ts'
 import { createStore, type Store } from './store.ts'
+import type { Kept } from './telemetry/kept.ts'
 import type { Log } from './telemetry/log.ts'
+import { tracingSettings } from './telemetry/tracing_settings.ts'
 import { pepperFrom, Vault } from './vault.ts'
 import { createWorkers } from './workers/primary.ts'
 import type { Primary } from './workers/worker.ts'
@@ -23,6 +30,9 @@ import type { Primary } from './workers/worker.ts'
 export type DataplaneOptions = Readonly<{
   http: Bind
   https?: ProxyOptions['https'] | undefined
+  sidecars?: ProxyOptions['sidecars']
+  /** It stands before one model server, and answers for it alone. */
+  guard?: Guard | undefined
   admin: Bind
   health?: Bind | undefined
   connections?: ConnectionLimits
@@ -46,10 +56,18 @@ export type DataplaneOptions = Readonly<{
   snapshot?: string | undefined
   /** File with what API keys are digested with, for while no controller has told it. */
   pepper?: string | undefined
-  /** Where proxies share the counts of limits; without it each counts for itself. */
+  /** Where proxies share the counts of limits, and answers that they keep; without it each counts for itself. */
   redis?: RedisUrl | undefined
   /** File of the audit log; without it, its records stand in the log. */
   audit?: string | undefined
+  /** Where the log of predictions goes: a file or a URL. */
+  predictions?: string | undefined
+  /** Where usage records go, and the folder where they wait for that; without it there are none. */
+  ledger?: Omit<NonNullable<ProxyOptions['ledger']>, 'delivers'> | undefined
+  /** What requests cost. */
+  prices?: ProxyOptions['prices']
+  /** What its records have beside. */
+  kept?: Kept | undefined
   /** Folder of the operator's own filters. */
   plugins?: string | undefined
   /** The pages of a key's holder, at /portal. */
@@ -77,13 +95,16 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
   let hangUp = () => {}
   let tell: (message: Ack | Measurements) => void = () => {}
   let rotate: RotateKey = () => Promise.resolve({ problem: 'no controller is connected' })
+  /** What it shows of itself, once there is something. */
+  let seen: Proxy['look'] = () => Promise.reject(new Error('it is starting'))
+  const show = async (look: Look) => forFleet(await seen(look), node)
   function listenTo(source: Exclude<Feed, { primary: Primary }>, store: Store, settled: Settled): () => void {
     if (!('link' in source)) {
-      const receiver = startReceiver({ ...source, store, gateway, node, log: say, settled })
+      const receiver = startReceiver({ ...source, store, gateway, node, log: say, settled, show })
       ;({ rotate, tell } = receiver)
       return () => receiver.close()
     }
-    ;({ rotate, tell } = converse(source.link, { store, identity: { node, instance: randomUUID(), gateway }, subscribe: true, log: say, settled }))
+    ;({ rotate, tell } = converse(source.link, { store, identity: { node, instance: randomUUID(), gateway }, subscribe: true, log: say, settled, show }))
     return () => source.link.close()
   }
 
@@ -91,21 +112,32 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
   let disk: DiskFile | undefined
   let store: Store | undefined
   const shared = options.redis && !('primary' in feed) ? await connectLimiter({ redis: options.redis, fleet: gateway, say }) : undefined
+  const tracing = tracingSettings(process.env, (message, fields) => say('warn', message, fields))
   const plugins = options.plugins === undefined ? undefined : await openPlugins({ folder: options.plugins, log: say, checked: 'primary' in feed })
   const limiter = 'primary' in feed ? feed.primary.limiter : shared
+  const behind = options.guard && followPort(options.guard.port)
   const proxy = await startProxy({
     http: options.http,
     ...(!('primary' in feed) && { admin: options.admin }),
     ...(options.https && { https: options.https }),
+    sidecars: options.sidecars,
+    // A guard is ready once there is somebody to guard.
+    ...(behind && { waits: () => !behind.open() }),
     ...(options.health && !('primary' in feed) && { health: options.health }),
     ...(limiter && { limiter }),
     ...(plugins && { plugins }),
+    ...(options.redis && { answers: await (await import('./cache/redis/connect.ts')).connectAnswers({ redis: options.redis, say }) }),
     ...(options.connections && { connections: options.connections }),
+    tracing,
     zone: options.zone,
     trusted: options.trusted,
     geo: options.geo,
     vault,
     audit: options.audit,
+    predictions: options.predictions,
+    ledger: options.ledger && { ...options.ledger, delivers: !('primary' in feed) },
+    prices: options.prices,
+    kept: options.kept,
     portal: options.portal,
     rotate: (key) => ('primary' in feed ? feed.primary.rotate(key) : rotate(key)),
     log,
@@ -118,7 +150,7 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
         return
       }
       disk = options.snapshot === undefined ? undefined : await openDisk({ file: options.snapshot, gateway, log: say })
-      store = createStore({ activate, disk, log: say })
+      store = createStore({ activate: options.guard ? guarding(options.guard, activate) : activate, disk, log: say })
       hangUp = listenTo(feed, store, settled)
       plugins?.onChange(() => {
         const healed = store?.retry()
@@ -129,10 +161,12 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
     tableAge: () => ('controllers' in feed ? (Date.now() - (store?.confirmedAt ?? Date.now())) / 1000 : 0),
   })
 
+  seen = proxy.look
   // What a worker counts, its primary tells.
   const reporter = 'primary' in feed ? undefined : reportMeasured({ take: proxy.measured, tell: (message) => tell(message) })
   const end = async () => {
     await reporter?.close()
+    behind?.close()
     hangUp()
     await disk?.close()
   }

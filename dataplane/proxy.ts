@@ -1,107 +1,55 @@
-import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
 import { createAdminServer, createHealthServer } from './admin.ts'
+import { createAnswers } from './asked.ts'
 import { Caches } from './cache/caches.ts'
-import { createAdmission, type ConnectionLimits } from './door/admission.ts'
-import { followCertificate, type CertificateFiles } from './door/certificates.ts'
+import { createProxyConsole, type ProxyConsole } from './console/opened.ts'
+import { createAdmission } from './door/admission.ts'
+import { followCertificate } from './door/certificates.ts'
 import { createServedCertificates, type ServedCertificates } from './door/served.ts'
-import { createDoor, listen, type Door } from './door/port.ts'
-import { createPace, type PaceLimits } from './door/pace.ts'
+import { createDoor, type Door } from './door/port.ts'
+import { listen } from './listen.ts'
+import { createPace } from './door/pace.ts'
 import { createDrain, type DrainOptions } from './drain.ts'
 import { authenticatorsOf } from './filters/auth/create.ts'
 import { createBackendTokens } from './filters/backend_credentials/tokens.ts'
-import type { FilterDeps } from './filters/filter.ts'
 import { proofFor } from './filters/backend_credentials/proof.ts'
 import { Checks } from './health/checks.ts'
 import { createLimiter } from './limits/create.ts'
-import type { Limiter } from './limits/limiter.ts'
-import { createMeasuredSum, workerMeasured, type MeasuredReporterOptions } from './measured.ts'
+import type { MeasuredReporterOptions } from './measured.ts'
 import { Mirrors } from './mirror/mirrors.ts'
-import { addReports } from './mirror/tally.ts'
 import { createOutgoing, ownPorts } from '../outgoing/call.ts'
 import { startShedding } from './overload.ts'
 import { createGateway } from './pipeline/gateway.ts'
-import { openGeo, type GeoOptions } from './pipeline/geo.ts'
-import { plainAddress, type Networks } from './pipeline/networks.ts'
-import { noPlugins, type Plugins } from './plugins/plugins.ts'
-import { createPortal, type RotateKey } from './portal/portal.ts'
+import { openGeo } from './pipeline/geo.ts'
+import { plainAddress } from './pipeline/networks.ts'
+import { noPlugins } from './plugins/plugins.ts'
+import { openPredictions } from './predictions/open.ts'
 import { Tally } from './portal/tally.ts'
 import { createRuntime } from './runtime.ts'
 import { createPages } from './server.ts'
-import type { Activate, Active } from './store.ts'
 import { openAudit } from './telemetry/audit.ts'
-import { addUsage, LimitTally } from './telemetry/limits.ts'
-import type { Log } from './telemetry/log.ts'
+import { LimitTally } from './telemetry/limits.ts'
 import { Measurements } from './telemetry/measurements.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { createRecorder } from './telemetry/recorder.ts'
 import { createReports } from './upstream/load/reports.ts'
 import { Names } from './upstream/names.ts'
-import { Upstreams, type PoolLimits, type Upstream } from './upstream/pool.ts'
+import { Upstreams, type Upstream } from './upstream/pool.ts'
 import { reportUpstreams } from './upstream/report.ts'
 import { createShielding } from './upstream/shielding.ts'
+import { BodyChecks } from './validation/body_checks.ts'
 import { Vault } from './vault.ts'
 import type { Asked } from './workers/messages.ts'
-import type { Workers } from './workers/primary.ts'
-
-export type Bind = Readonly<{ host: string; port: number }>
-
-/** `files`: what is shown for names whose routes bring no certificate. `wait`: it opens once there is one to show. */
-export type HttpsOptions = Readonly<{ bind: Bind; files?: CertificateFiles; wait?: boolean }>
-
-export type ProxyOptions = Readonly<{
-  http: Bind
-  /** The same over TLS. */
-  https?: HttpsOptions
-  admin?: Bind
-  health?: Bind
-  log: Log
-  /**
-   * Called before the public port opens: a table that is here already is in force for the first request. `settled`
-   * resolves once the last one is in force in all workers.
-   */
-  boot: (activate: Activate, settled?: () => Promise<void>) => Promise<void>
-  /** Seconds since a controller last confirmed the table in force. */
-  tableAge: () => number
-  limits?: PoolLimits
-  /** Where the credentials and secrets of the table in force are found. */
-  vault?: Vault
-  filterDeps?: Partial<FilterDeps>
-  /** Follows where the names of URLs lead; it ends with the proxy. */
-  names?: Names
-  /** Where requests are counted; it ends with the proxy. Without it, in this process. */
-  limiter?: Limiter
-  /** The operator's own filters; they end with the proxy. */
-  plugins?: Plugins
-  connections?: ConnectionLimits
-  /** Where it is, as the endpoints tell it of themselves. */
-  zone?: string | undefined
-  /** Hops whose word is taken for where a request came from; they may bring many clients each. */
-  trusted?: Networks | undefined
-  /** Where callers are: by a database, or by a header of trusted hops. */
-  geo?: GeoOptions | undefined
-  pace?: PaceLimits
-  /** File of the audit log; without it, its records stand in the log. */
-  audit?: string | undefined
-  /** The pages of a key's holder, at /portal. */
-  portal?: boolean | undefined
-  /** Gives the holder of a key another one. */
-  rotate?: RotateKey | undefined
-  /** Processes that the public ports are shared by, this one among them. */
-  processes?: number | undefined
-  /** They have the public ports, and this process has none. */
-  workers?: Workers | undefined
-  /** Ports that no call of the gateway's own may lead to, besides its own. */
-  closed?: readonly number[]
-  /** A port is open; absent: it stands in the log. */
-  announce?: (name: string, url: string) => void
-}>
+import type { Bind, HttpsOptions, ProxyOptions } from './proxy_options.ts'
+import { publishing } from './workers/publishing.ts'
 
 /** One proxy, without the source of its tables. */
 export type Proxy = Readonly<{
   urls: Readonly<{ http: string; https: string | undefined; admin: string | undefined; health: string | undefined }>
   /** What was counted of the rules that a rollout watches. */
   measured: MeasuredReporterOptions['take']
+  /** What it shows to who looks. */
+  look: ProxyConsole['state']
   /** For the process that this is a worker of. */
   answer(what: Asked): Promise<unknown>
   /** Ends the public port as `drain.ts` says, then the others. False: something in flight had to be cut. */
@@ -112,15 +60,15 @@ export type Proxy = Readonly<{
 
 export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const { log, workers, announce = (name, url) => log.announce('listening', { name, url }) } = options
-  const audit = await openAudit({ file: options.audit, log })
+  const audit = await openAudit({ file: options.audit, log, kept: options.kept })
+  const { prices } = options
+  const usage = options.ledger && (await import('./telemetry/ledger/open.ts')).openUsage(options.ledger, workers === undefined, log)
+  const ledger = usage?.ledger
   const vault = options.vault ?? new Vault()
   /** What the gateway calls is never itself. */
   const own: number[] = [...options.closed ?? []]
   const outgoing = createOutgoing({ closed: ownPorts(() => own) })
-  const authenticators = authenticatorsOf(vault, {
-    outgoing,
-    log: (level, message, fields) => log.write(level, message, fields),
-  })
+  const authenticators = authenticatorsOf(vault, { outgoing, log: (level, message, fields) => log.write(level, message, fields) })
   const backendTokens = createBackendTokens({ outgoing, vault })
   // The process that only holds the table for its workers sends nothing to backends.
   const checks = workers === undefined ? new Checks({
@@ -132,7 +80,9 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const measurements = new Measurements()
   const shedding = startShedding()
   const mirrors = options.filterDeps?.mirrors ?? new Mirrors({ busy: shedding.busy })
-  const caches = options.filterDeps?.caches ?? new Caches(options.processes)
+  const predictions = options.filterDeps?.predictions ?? await openPredictions(workers === undefined ? options.predictions : undefined, log, shedding.busy)
+  const caches = options.filterDeps?.caches ?? new Caches(options.processes, workers === undefined ? options.answers : undefined, (message, fields) => log.write('warn', message, fields))
+  const bodyChecks = new BodyChecks()
   const reports = createReports<Upstream>({ page: (upstream) => upstream.metricsPage() })
   const runtime = createRuntime({
     balancing: { zone: options.zone, follow: reports.follow },
@@ -140,17 +90,21 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     vault,
     ...(workers === undefined && { names }),
     shielding: createShielding({ ...(checks && { checks }), log: (...line) => log.write(...line) }),
-    filterDeps: { authenticators, backendTokens, limiter, limitTally, measurements, mirrors, caches, plugins, ...options.filterDeps, audit },
+    filterDeps: { metering: ledger && { prices }, authenticators, backendTokens, limiter, limitTally, measurements, mirrors, predictions, caches, plugins, bodyChecks, ...options.filterDeps, audit },
   })
   // Of a process that has workers, theirs: it sends nothing itself.
-  const upstreams = (all: boolean) => workers === undefined ? [...reportUpstreams([...runtime.table()?.routes() ?? []].flatMap(({ rules }) => rules), all)] : []
+  const rulesInForce = () => [...runtime.table()?.routes() ?? []].flatMap(({ rules }) => rules)
+  const upstreams = (all: boolean) => workers === undefined ? [...reportUpstreams(rulesInForce(), all)] : []
+  const spans = { exported: 0, failed: 0, dropped: 0 }
   const metrics = createMetrics({
-    series: runtime.series, upstreams: () => upstreams(false), limits: limitTally, mirrors, caches, plugins: plugins.tally, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: () => workers.ask('metrics') }),
+    ledger: usage?.state, series: runtime.series, upstreams: () => workers === undefined ? reportUpstreams(rulesInForce(), false) : [], limits: limitTally, mirrors, predictions, caches, tidy: () => limitTally.tidy([...runtime.table()?.routes() ?? []].flatMap(({ route }) => route.rules)), plugins: plugins.tally, checks: bodyChecks.tally, spans, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: (scrape: number) => workers.ask({ scrape }) }),
   })
   const tally = options.portal === true ? new Tally() : undefined
-  const recorder = createRecorder({ log, series: runtime.series, audit, tally })
-  const portal = tally && createPortal({ keys: vault, table: runtime.table, tally, rotate: options.rotate })
+  const recorder = createRecorder({ log, series: runtime.series, audit, tally, ledger, prices })
+  const portal = tally && (await import('./portal/portal.ts')).createPortal({ keys: vault, table: runtime.table, tally, rotate: options.rotate })
   const geo = options.geo && await openGeo(options.geo, options.trusted, (...line) => log.write(...line))
+  // A process that has workers gets no requests itself.
+  const traces = options.tracing && workers === undefined ? await (await import('./telemetry/tracing/open.ts')).openTracing(options.tracing, { log, tally: spans }) : undefined
   const drain = createDrain()
   const { trusted } = options
   const admission = createAdmission({
@@ -160,19 +114,25 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const pace = createPace(admission.crowded, options.pace)
   let ending = false
   const draining = () => ending || drain.draining()
-  const ready = () => runtime.table() !== undefined && !draining() && (workers?.ready() ?? true)
-  const usage = async () => workers === undefined ? limitTally.usage(limiter) : addUsage(await workers.ask('usage'))
-  const ownMeasured = workerMeasured(measurements, randomUUID())
-  const answer = async (what: Asked): Promise<unknown> =>
-    what === 'metrics' ? metrics.snapshots() : what === 'measured' ? ownMeasured() : what === 'mirrors' ? mirrors.report() : what === 'upstreams' ? upstreams(true).map((one) => ({ ...one, pid: process.pid })) : limitTally.usage(limiter)
-  const measured = workers === undefined ? (onlyNew: boolean) => measurements.take(onlyNew) : createMeasuredSum(measurements, () => workers.ask('measured'))
-  const mirrored = async () => workers === undefined ? mirrors.report() : addReports(await workers.ask('mirrors'))
-  const standing = async () => workers === undefined ? upstreams(true) : (await workers.ask('upstreams')).flatMap((told) => Array.isArray(told) ? told as unknown[] : [])
-  const admin = { metrics, table: runtime.table, usage, mirrored, upstreams: standing, ready }
+  const ready = () => runtime.table() !== undefined && !draining() && options.waits?.() !== true && (workers?.ready() ?? true)
+  const pages = createPages(portal)
+  const look = createProxyConsole({
+    series: runtime.series, limits: limitTally, limiter, measurements, caches, table: runtime.table, tableAge: options.tableAge, ready,
+    others: workers && ((what) => workers.ask({ look: what })),
+  })
+  const { answer, measured, admin: asked } = createAnswers({
+    caches, console: look, limiter, limitTally, measurements, metrics, mirrors, predictions, upstreams: () => upstreams(true), workers,
+    explained(question) {
+      const table = runtime.table()
+      return table && import('./explain/explain.ts').then(({ explain }) => explain(table, question, { geo: geo?.country, trusted, pages }))
+    },
+  })
+  const admin = { ...asked, metrics, table: runtime.table, ready }
 
   const servers: Server[] = []
   const doors: Door[] = []
   let certificates: ServedCertificates | undefined
+  let inward: ServedCertificates | undefined
   let closed = false
   const start = async (name: string, server: Server, bind: Bind | undefined) => {
     if (bind === undefined) return undefined
@@ -193,6 +153,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const close = async (): Promise<void> => {
     closed = true
     certificates?.close()
+    inward?.close()
     for (const { server, http1, http2 } of doors) {
       server.close()
       http1.destroy()
@@ -202,17 +163,18 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
       server.close()
       server.closeAllConnections()
     }
-    metrics.close()
+    for (const part of [metrics, look, pace, shedding, names, reports]) part.close()
     geo?.close()
-    pace.close()
-    shedding.close()
     checks?.close()
-    names.close()
-    reports.close()
     await runtime.close()
     await audit.close()
+    await predictions.close()
+    await usage?.close()
     await plugins.close()
+    await bodyChecks.close()
     await limiter.close()
+    caches.close()
+    await traces?.close()
     await log.flush()
   }
 
@@ -233,8 +195,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
           admin: adminUrl,
           health,
         },
-        answer,
-        measured,
+        answer, measured, look: look.state,
         async drain(drainOptions) {
           ending = true
           const clean = await workers.drain(drainOptions)
@@ -256,11 +217,16 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
       named.follow(next)
       return refusals
     })
-    const gateway = createGateway({ runtime, recorder, draining: drain.draining, shed: shedding.shed, trusted, geo: geo?.country, pages: createPages(portal) })
+    const gateway = createGateway({ runtime, recorder, tracing: traces?.tracing, draining: drain.draining, shed: shedding.shed, trusted, geo: geo?.country, pages })
     const http = await open('http', createDoor({ gateway, admission, pace }), options.http)
     let https: string | undefined
     const openTls = async ({ bind }: HttpsOptions) => {
       if (!closed) https = await open('https', createDoor({ gateway, admission, pace, certificates: named }), bind)
+    }
+    if (options.sidecars) {
+      const { bind, files } = options.sidecars
+      inward = createServedCertificates(await followCertificate(files, say), (...line) => log.write(...line))
+      await open('sidecars', createDoor({ gateway, admission, pace, certificates: inward }), bind)
     }
     if (tls?.wait) named?.onFirst(() => void openTls(tls).catch((error: unknown) => log.write('error', 'the TLS port cannot be opened', { why: String(error) })))
     else if (tls) await openTls(tls)
@@ -273,8 +239,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
         admin: adminUrl,
         health,
       },
-      answer,
-      measured,
+      answer, measured, look: look.state,
       async drain(drainOptions) {
         const clean = await drain.drain(drainOptions)
         await close()
@@ -285,22 +250,5 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   } catch (error) {
     await close()
     throw error
-  }
-}
-
-/** Builds a table here first: what cannot be built is refused here, and workers are given only what can. */
-function publishing(activate: Activate, publish: (active: Active) => void): Activate {
-  let last: Active | undefined
-  return (next) => {
-    const refusals = activate(next)
-    const routes = new Map(next.routes)
-    for (const { id } of refusals) {
-      const good = last?.routes.get(id)
-      if (good === undefined) routes.delete(id)
-      else routes.set(id, good)
-    }
-    last = { ...next, routes }
-    publish(last)
-    return refusals
   }
 }

@@ -7,10 +7,20 @@ import type { RedisUrl } from './limits/redis/url.ts'
 export type Remote = Readonly<{
   /** Runs a script. Rejects where nobody answers, and where the answer is an error. */
   call(script: Readonly<{ text: string; sha: string }>, keys: readonly string[], args: readonly (Buffer | string)[]): Promise<Buffer>
+  /** What is kept under a key; undefined: nothing, or something that is none of ours. */
+  get(key: string): Promise<Buffer | undefined>
+  /** Keeps it for so long, in milliseconds. */
+  set(key: string, value: Buffer, ttl: number): Promise<void>
+  /** Adds entries with one field, `record`, to a stream that keeps about so many. Rejects unless all of them are in. */
+  append(stream: string, records: readonly string[], kept: number): Promise<void>
+  /** Resolves once it is known whether there is a server. What is asked before is refused. */
+  begun: Promise<void>
   /** Writes a key that is forgotten at once: whether there is somebody who takes writes. */
   probe(key: string): Promise<void>
   /** Which server keys with this tag are on, as far as is known; servers fail one by one. */
   serverOf(tag: string): string
+  /** The server of the one connection, as far as is known; empty in a cluster. */
+  peer(): string
   /** Ends it; what is not answered is rejected. */
   close(): void
 }>
@@ -35,8 +45,18 @@ Object.defineProperty(Redis.prototype, 'stream', {
 /** Connects, and again whenever the connection is lost. @param trouble told of each failure, without secrets */
 export function connectRedis(url: RedisUrl, trouble: (error: Error) => void): Remote {
   const client = url.mode === 'cluster' ? clusterOf(url) : new Redis(singleOf(url))
-  client.on('error', (error: Error) => trouble(error))
+  const begun = Promise.withResolvers<void>()
+  client.on('error', (error: Error) => {
+    begun.resolve()
+    trouble(error)
+  })
+  client.once('ready', begun.resolve)
   const slots = new Map<string, number>()
+  let peer = ''
+  client.on('connect', () => {
+    const socket = streams.get(client)
+    if (socket instanceof Socket) peer = `${socket.remoteAddress}:${socket.remotePort}`
+  })
 
   return {
     async call({ text, sha }, keys, args) {
@@ -48,6 +68,24 @@ export function connectRedis(url: RedisUrl, trouble: (error: Error) => void): Re
         return bytes(await client.callBuffer('eval', text, keys.length, ...keys, ...args))
       }
     },
+    async get(key) {
+      try {
+        return await client.getBuffer(key) ?? undefined
+      } catch (error) {
+        // Somebody else's, of another type.
+        if (error instanceof Error && error.message.startsWith('WRONGTYPE')) return undefined
+        throw error
+      }
+    },
+    async set(key, value, ttl) {
+      await client.set(key, value, 'PX', ttl)
+    },
+    async append(stream, records, kept) {
+      const pipeline = client.pipeline()
+      for (const record of records) pipeline.xadd(stream, 'MAXLEN', '~', kept, '*', 'record', record)
+      for (const [error] of await pipeline.exec() ?? []) if (error !== null) throw error
+    },
+    begun: begun.promise,
     async probe(key) {
       await client.set(key, '1', 'PX', 1000)
     },
@@ -60,6 +98,7 @@ export function connectRedis(url: RedisUrl, trouble: (error: Error) => void): Re
       }
       return client.slots[slot]?.[0] ?? ''
     },
+    peer: () => peer,
     close: () => client.disconnect(),
   }
 }

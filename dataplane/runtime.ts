@@ -1,5 +1,7 @@
+import { differences } from '../table/changes.ts'
 import type { Refusal } from '../table/messages.ts'
 import type { Route } from '../table/route.ts'
+import { calleesOf } from './pipeline/callees.ts'
 import { buildRoute, type Built, type RouteState } from './pipeline/route.ts'
 import { createIndex, findMatch, findShared, methodsServed, type Index } from './pipeline/lookup.ts'
 import type { Wants } from './pipeline/looks.ts'
@@ -13,6 +15,7 @@ import { Caches } from './cache/caches.ts'
 import { createLimiter } from './limits/create.ts'
 import { Mirrors } from './mirror/mirrors.ts'
 import { noPlugins } from './plugins/plugins.ts'
+import { Predictions } from './predictions/predictions.ts'
 import type { Active } from './store.ts'
 import { unaudited } from './telemetry/audit.ts'
 import { LimitTally } from './telemetry/limits.ts'
@@ -20,9 +23,12 @@ import { Measurements } from './telemetry/measurements.ts'
 import { SeriesSet } from './telemetry/series.ts'
 import type { BalancingDeps } from './upstream/balancing.ts'
 import { Groups } from './upstream/groups.ts'
+import { callVariant } from './upstream/call.ts'
+import { askVariant } from './upstream/known.ts'
 import type { Names } from './upstream/names.ts'
 import { Upstreams } from './upstream/pool.ts'
 import { createShielding, type Shielding } from './upstream/shielding.ts'
+import { BodyChecks } from './validation/body_checks.ts'
 import { Vault } from './vault.ts'
 
 type Found = Readonly<{ rule: BuiltRule; candidate: Candidate; wants: Wants }>
@@ -70,15 +76,19 @@ export function createRuntime({
 }: RuntimeDeps = {}): Runtime {
   const filterDeps: FilterDeps = {
     vault,
-    backendTokens: noTokens,
-    authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), mirrors: new Mirrors(), caches: new Caches(), plugins: noPlugins(), ...given,
+    backendTokens: noTokens, call: callVariant,
+    authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), mirrors: new Mirrors(), predictions: new Predictions(), caches: new Caches(), plugins: noPlugins(), bodyChecks: new BodyChecks(), ...given,
   }
   const patterns = createPatterns()
   const series = new SeriesSet()
   const groups = new Groups(upstreams, names)
   /** By route: what of it must outlive a table. */
   const states = new Map<string, RouteState>()
-  let outcomes: ReadonlyMap<string, Outcome> = new Map()
+  const outcomes = new Map<string, Outcome>()
+  /** Why a route could not be built. */
+  const refused = new Map<string, string>()
+  /** All that is built, in the order of the table, once somebody has asked. */
+  let listed: readonly Built[] | undefined
   let layout: Layout = layOut([])
   let table: Table | undefined
 
@@ -88,7 +98,7 @@ export function createRuntime({
       state = new Map()
       states.set(item.id, state)
     }
-    const built = buildRoute(item, { patterns, groups, series, state, filterDeps, balancing, shielding })
+    const built = buildRoute(item, { patterns, groups, series, state, filterDeps, balancing, shielding, ask: askVariant })
     return typeof built === 'string'
       ? { item, built: last?.built, refused: built }
       : { item, built, refused: undefined }
@@ -97,26 +107,30 @@ export function createRuntime({
   /** Lets go of what a route that was replaced or removed held, after what replaces it holds its own. */
   function letGo(last: Built | undefined, next: Built | undefined): void {
     if (last === next) return
-    for (const { variants, mirror } of last?.rules ?? []) {
-      for (const { target } of variants) groups.release(target)
+    for (const { variants, callees, mirror } of last?.rules ?? []) {
+      for (const { target } of [...variants, ...callees]) groups.release(target)
       if (mirror) groups.release(mirror.target)
     }
     if (last === undefined) return
     const { id } = last.route
     filterDeps.measurements.prune(id, next?.route)
     filterDeps.mirrors.prune(id, next?.route)
+    filterDeps.predictions.prune(id, next?.route)
     filterDeps.plugins.prune(id, next?.route)
     filterDeps.caches.prune(id, next?.route)
-    const live = new Map(next?.route.rules.map((rule) => [rule.name, new Set(rule.variants.map(({ name }) => name))]))
+    filterDeps.bodyChecks.tally.prune(id, next?.route)
+    const live = new Map(next?.route.rules.map((rule) => [rule.name, new Set([...rule.variants, ...calleesOf(rule)].map(({ name }) => name))]))
     const state = states.get(id)
     for (const rule of state?.keys() ?? []) if (!live.has(rule)) state?.delete(rule)
-    const backends = new Set(next?.rules.flatMap(({ variants }) => variants.map(({ backend }) => backend?.state)))
+    const backends = new Set(next?.rules.flatMap(({ variants, callees }) => [...variants, ...callees].map(({ backend }) => backend?.state)))
     for (const ofRule of state?.values() ?? []) {
       for (const [key, kept] of ofRule.backends) if (!backends.has(kept)) ofRule.backends.delete(key)
     }
-    for (const { variants } of last.rules) for (const { backend } of variants) if (backend && !backends.has(backend.state)) backend.close()
+    for (const { variants, callees } of last.rules) for (const { backend } of [...variants, ...callees]) if (backend && !backends.has(backend.state)) backend.close()
     series.prune(id, next && (({ rule, variant }) => variant === '' ? live.has(rule) : live.get(rule)?.has(variant) === true))
   }
+
+  const builtOf = ({ routes }: Active): readonly Built[] => [...routes.keys()].flatMap((id) => outcomes.get(id)?.built ?? [])
 
   return {
     series,
@@ -124,42 +138,37 @@ export function createRuntime({
     activate(next) {
       groups.begin(next.endpoints)
       vault.follow(next)
-      const nextOutcomes = new Map<string, Outcome>()
-      const replaced: [last: Built | undefined, next: Built | undefined][] = []
-      for (const [id, item] of next.routes) {
+      // All is built before anything is put in its place: what throws on the way changes nothing.
+      const news: [id: string, last: Outcome | undefined, outcome: Outcome | undefined][] = []
+      for (const id of differences(table?.source.routes ?? new Map(), next.routes)) {
+        const item = next.routes.get(id)
         const last = outcomes.get(id)
-        const outcome = last?.item === item ? last : build(item, last)
-        if (outcome !== last) replaced.push([last?.built, outcome.built])
-        nextOutcomes.set(id, outcome)
+        const outcome = item && (last?.item === item ? last : build(item, last))
+        if (outcome !== last) news.push([id, last, outcome])
       }
-      for (const [id, { built }] of outcomes) {
-        if (nextOutcomes.has(id)) continue
-        replaced.push([built, undefined])
-        states.delete(id)
+      for (const [id, , outcome] of news) {
+        if (outcome) outcomes.set(id, outcome)
+        else outcomes.delete(id)
+        if (outcome?.refused === undefined) refused.delete(id)
+        else refused.set(id, outcome.refused)
       }
-
-      const built = [...nextOutcomes.values()].map((outcome) => outcome.built).filter((one) => one !== undefined)
+      const replaced = news.map(([, last, outcome]) => [last?.built, outcome?.built] as const)
       // Most edits move a weight. Then every request finds the same rule as before, and the index stays.
       layout = replaced.every(([a, b]) => a?.shape === b?.shape)
         ? { ...layout, rules: exchanged(layout, replaced) }
-        : layOut(built)
-      outcomes = nextOutcomes
-      table = createTable(next, layout, built)
+        : layOut(builtOf(next))
+      if (replaced.length > 0) listed = undefined
+      table = createTable(next, layout, () => (listed ??= builtOf(next)))
+      for (const [id, , outcome] of news) if (outcome === undefined) states.delete(id)
       for (const [a, b] of replaced) letGo(a, b)
       groups.follow()
-      return refusals(nextOutcomes)
+      return [...refused].map(([id, message]) => ({ id, message }))
     },
     close: () => upstreams.destroy(),
   }
 }
 
-function refusals(outcomes: ReadonlyMap<string, Outcome>): Refusal[] {
-  const refused: Refusal[] = []
-  for (const [id, { refused: message }] of outcomes) if (message !== undefined) refused.push({ id, message })
-  return refused
-}
-
-function createTable(source: Active, { index, rules }: Layout, built: readonly Built[]): Table {
+function createTable(source: Active, { index, rules }: Layout, routes: Table['routes']): Table {
   return {
     version: source.version,
     source,
@@ -168,7 +177,7 @@ function createTable(source: Active, { index, rules }: Layout, built: readonly B
       const rule = found && rules[found.slot]
       return rule && { rule, candidate: found.candidate, wants: found.wants }
     },
-    routes: () => built,
+    routes,
     shared(request, method) {
       const found = findShared(index, request, method)
       const rule = found && rules[found.slot]

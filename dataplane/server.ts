@@ -1,7 +1,7 @@
 import { IncomingMessage, ServerResponse, type OutgoingHttpHeader } from 'node:http'
 import { Socket } from 'node:net'
-import type { Express, NextFunction, Request, RequestHandler, Response } from 'express'
-import { listModels, listPaths } from './models.ts'
+import type { Express, NextFunction, Request, Response } from 'express'
+import { isAboutModels } from './models/paths.ts'
 import type { Failure } from './pipeline/errors.ts'
 import type { Exchange, Way } from './pipeline/exchange.ts'
 import type { Portal } from './portal/portal.ts'
@@ -24,11 +24,11 @@ export function createPages(portal: Portal | undefined): Pages {
   const asked = new WeakMap<object, Asked>()
   /** Loaded with the first page that is asked for: it takes 12 MiB, and many gateways never need it. */
   let app: Promise<Express> | undefined
-  const lists = new Set(listPaths)
   return {
     before: (path) => portal?.owns(path) === true,
-    after: (path) => lists.has(path),
-    open(exchange, table) {
+    after: isAboutModels,
+    async open(exchange, table) {
+      if (table !== undefined && portal?.owns(exchange.path) !== true) return (await import('./models/answers.ts')).tellOfModels(exchange, table)
       const { promise, resolve, reject } = Promise.withResolvers<Way | Failure | undefined>()
       const request = messageOf(exchange)
       asked.set(request, { exchange, table, settle: resolve, fail: reject })
@@ -65,15 +65,6 @@ async function appOf(portal: Portal | undefined, asked: WeakMap<object, Asked>):
     else next()
   })
 
-  const list: RequestHandler = async (request, response, next) => {
-    const { exchange, table, settle } = asked.get(request) ?? {}
-    const listed = exchange && table && await listModels(exchange, table)
-    if (listed === undefined) next()
-    else if (typeof listed !== 'string') settle?.(listed)
-    else response.set({ 'cache-control': 'no-store', vary: 'Authorization' }).type('application/json').send(Buffer.from(listed))
-  }
-  for (const path of listPaths) app.get(path, list)
-  app.post('/v2/repository/index', list)
   app.use((request) => asked.get(request)?.settle(undefined))
   app.use((error: unknown, request: Request, _response: Response, _next: NextFunction) => asked.get(request)?.fail(error))
   return app

@@ -1,5 +1,7 @@
+import { differences } from '../table/changes.ts'
 import type { Ack, Refusal, Resync, Update } from '../table/messages.ts'
 import { SCHEMA } from '../table/messages.ts'
+import { laterOf, type Order } from '../table/order.ts'
 import { confidential, perResource, RESOURCES, schemas, type Items, type Resource, type Share } from '../table/resources.ts'
 import type { Route } from '../table/route.ts'
 import { versionOf } from '../table/version.ts'
@@ -20,6 +22,8 @@ export type Table = { readonly [R in Resource]: Held<Items[R]> }
 /** What outlived the last process: nothing that is confidential, nor what that process did not know. */
 export type Loaded = Readonly<{
   changes: Readonly<Partial<Record<Resource, Change>>>
+  /** How new it was, where that was known. */
+  order?: Order | undefined
   /** Milliseconds since the epoch. */
   confirmedAt: number
 }>
@@ -27,13 +31,18 @@ export type Loaded = Readonly<{
 /** Where the last good table outlives the process. Both calls return at once. */
 export interface Disk {
   readonly loaded: Loaded | undefined
-  save(table: Table): void
+  save(table: Table, order: Order | undefined): void
   confirm(): void
 }
 
 export interface Store {
-  /** Answers with what is in force afterwards, or asks for a snapshot. Never throws, whatever it is given. */
-  handle(message: Update): Ack | Resync
+  /**
+   * Answers with what is in force afterwards, or asks for a snapshot. Never throws, whatever it is given.
+   * @param order how new the sender says it is; absent: it is of a release that does not say
+   */
+  handle(message: Update, order?: Order): Ack | Resync
+  /** How new what is held is; undefined where nobody said. */
+  readonly order: Order | undefined
   readonly versions: Readonly<Record<Resource, string | null>>
   /** The acknowledgement of each version in force, for a controller that has yet to hear it. */
   readonly acks: readonly Ack[]
@@ -73,6 +82,7 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
   let table = perResource<Table>(() => NOTHING)
   let active: Active | undefined
   let confirmedAt: number | undefined
+  let held: Order | undefined
   /**
    * What is gone while the routes in force may name it. All that routes name comes before them, so an update of both
    * would leave the old routes without theirs in between; the next routes end it. Something that routes name and that
@@ -84,7 +94,8 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
 
   function leave(resource: Resource, next: Held<unknown>): Left {
     if (active === undefined || resource === 'routes') return NONE
-    const gone = [...active[resource]].filter(([id]) => !next.items.has(id))
+    const had = active[resource]
+    const gone = [...differences(had, next.items)].flatMap((id) => (had.has(id) && !next.items.has(id) ? [[id, had.get(id)] as const] : []))
     const { [resource]: _, ...others } = lingering
     return gone.length === 0 ? others : { ...others, [resource]: new Map<string, unknown>(gone) }
   }
@@ -143,7 +154,7 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
     if (!outcome.ok) return undefined
     active = outcome.active
     table = outcome.table
-    disk?.save(table)
+    disk?.save(table, held)
     return ack('routes', routes.version)
   }
 
@@ -158,7 +169,7 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
     log('warn', 'more than half of the routes are gone', { before: had, after: has, version: next.version })
   }
 
-  function take(message: Update): Ack | string {
+  function take(message: Update, order: Order | undefined): Ack | string {
     const { resource, version } = message
     if (message.schema !== SCHEMA) return `schema ${message.schema} is not known here: this proxy reads ${SCHEMA}`
     const same = version === table[resource].version
@@ -172,12 +183,14 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
     if (complete && !idle) {
       const outcome = putInForce(next, left)
       if (!outcome.ok) return outcome.why
+      held = order && laterOf(order, held)
       active = outcome.active
       table = outcome.table
       lingering = left
-      if (!confidential(resource)) disk?.save(table)
-    } else if (!idle) {
-      table = next
+      if (!confidential(resource)) disk?.save(table, held)
+    } else {
+      held = order && laterOf(order, held)
+      if (!idle) table = next
     }
     confirm()
     return ack(resource, version)
@@ -189,16 +202,17 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
     disk?.confirm()
   }
 
-  function boot({ changes, confirmedAt: at }: Loaded): void {
-    let held = table
+  function boot({ changes, order, confirmedAt: at }: Loaded): void {
+    let loaded = table
     for (const resource of RESOURCES) {
       const change = changes[resource]
-      const next = change === undefined ? held : withChange(held, resource, change)
+      const next = change === undefined ? loaded : withChange(loaded, resource, change)
       if (typeof next === 'string') return
-      held = next
+      loaded = next
     }
-    const outcome = putInForce(held, NONE)
+    const outcome = putInForce(loaded, NONE)
     if (!outcome.ok) return
+    held = order
     active = outcome.active
     confirmedAt = at
     // What this process refuses of it was good in the last one; a controller must send it again to heal it.
@@ -210,10 +224,10 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
   if (disk?.loaded !== undefined) boot(disk.loaded)
 
   return {
-    handle(message) {
+    handle(message, order) {
       let answer: Ack | string
       try {
-        answer = take(message)
+        answer = take(message, order)
       } catch (error) {
         answer = `the update could not be read: ${String(error)}`
       }
@@ -237,6 +251,9 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
     },
     get active() {
       return active
+    },
+    get order() {
+      return held
     },
     retry,
     confirm,

@@ -58,7 +58,7 @@ export type Cost = Readonly<{ of: (facts: CostFacts) => number | undefined; read
 
 export type Fault = Readonly<{ fault: string }>
 
-const lengthMax = 2048
+export const lengthMax = 2048
 /** Nodes of the syntax tree. */
 const nodesMax = 400
 /** Entries of what a loop may go through: claims can be long lists. */

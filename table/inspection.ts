@@ -6,9 +6,9 @@ import { RE2JS } from 're2js'
 /** Steps of all regular expressions of one. */
 const programMax = 500
 
-const loops = new Set(['all', 'exists', 'exists_one', 'filter', 'map'])
+export const loops: ReadonlySet<string> = new Set(['all', 'exists', 'exists_one', 'filter', 'map'])
 /** Whatever else the library can do (splitting, time zones, bytes) has no bound here. */
-const callable = new Set([
+export const callable: ReadonlySet<string> = new Set([
   ...loops, 'has', 'size', 'contains', 'startsWith', 'endsWith', 'matches', 'lowerAscii', 'upperAscii', 'trim', 'indexOf',
   'lastIndexOf', 'substring', 'string', 'int', 'double', 'bool', 'dyn', 'type', 'min', 'max',
 ])
@@ -65,7 +65,8 @@ function count({ op, args }: ASTNode, loopsAround: number, work: Seen['work']): 
   if ((op === '==' || op === '!=' || op === 'in') && !args.some((side) => side.op === 'value')) work.compared++
 }
 
-function lookAtPattern(node: Extract<ASTNode, { op: 'rcall' }>, seen: Seen): string | undefined {
+/** Why the regular expression of a call of `matches` is not to be had; `seen` counts its steps and remembers its place. */
+export function lookAtPattern(node: Extract<ASTNode, { op: 'rcall' }>, seen: Pick<Seen, 'names' | 'steps'>): string | undefined {
   const [, receiver, [pattern]] = node.args
   if (pattern?.op !== 'value' || typeof pattern.args !== 'string') return 'matches needs its regular expression as a literal'
   try {
@@ -79,7 +80,7 @@ function lookAtPattern(node: Extract<ASTNode, { op: 'rcall' }>, seen: Seen): str
 }
 
 /** Everything that is an expression itself, however the library arranges the arguments of a node. */
-function childrenOf(args: unknown): ASTNode[] {
+export function childrenOf(args: unknown): ASTNode[] {
   if (!Array.isArray(args)) return isNode(args) ? [args] : []
   return args.flatMap(childrenOf)
 }

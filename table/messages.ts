@@ -1,5 +1,7 @@
 import * as v from 'valibot'
+import { Look } from './console.ts'
 import { RuleMeasurements } from './delivery.ts'
+import { Order } from './order.ts'
 import { RESOURCES } from './resources.ts'
 import { text } from './scalars.ts'
 
@@ -13,6 +15,8 @@ import { text } from './scalars.ts'
  *     proxy → resync                               a base or a version did not fit: send a snapshot
  *     proxy → measurements                         what it saw of the rules that are being rolled out
  *     proxy → rotate                               an API key is replaced by its holder; answered by rotated
+ *     controller → order                           how new the tables are that follow, where the hello asked for that
+ *     controller → look                            somebody looks at the fleet; answered by seen, as long as one does
  *     controller → goodbye                         why it closes the stream
  *
  * A proxy that is up to date gets a delta from its version to itself: an answer, so that it knows how fresh its table
@@ -21,6 +25,19 @@ import { text } from './scalars.ts'
 
 /** Raised when an older reader would misunderstand; a proxy refuses what it does not know and keeps its table. */
 export const SCHEMA = 1
+
+/**
+ * What was added to this schema that an older reader would not take. Each end tells its number in a header of the request
+ * that opens the stream, or of its answer, which readers of any release pass over; of two numbers the lower one is spoken.
+ * 0: release 0.1.0. 1: `order` in a hello, and the message of that name.
+ */
+export const MINOR = 1
+export const MINOR_HEADER = 'modelroute-protocol'
+
+/** The number in such a header; 0 where there is none that can be read. */
+export function minorOf(header: string | string[] | undefined): number {
+  return typeof header === 'string' && /^\d{1,4}$/.test(header) ? Number(header) : 0
+}
 
 const Resource = v.picklist(RESOURCES)
 
@@ -35,6 +52,10 @@ const Hello = v.strictObject({
   subscribe: v.boolean(),
   /** By each resource that it takes, the version in force; null before the first. */
   versions: v.record(text, v.nullable(text)),
+  /** It answers who looks. */
+  seen: v.exactOptional(v.literal(true)),
+  /** How new its table is, null where nobody said; it refuses older ones. Absent: it knows of no order. */
+  order: v.exactOptional(v.nullable(Order)),
 })
 
 const Refusal = v.strictObject({ id: text, message: v.string() })
@@ -73,6 +94,14 @@ const Rotated = v.strictObject({
 })
 export type Rotated = v.InferOutput<typeof Rotated>
 
+/** What somebody wants to see of the fleet. Nothing is told of it while nobody looks. */
+const Looking = v.strictObject({ type: v.literal('look'), id: v.number(), look: Look })
+export type Looking = v.InferOutput<typeof Looking>
+
+/** A `ConsoleState`, which its reader parses: one of another release refuses only itself. */
+const Seen = v.strictObject({ type: v.literal('seen'), id: v.number(), state: v.unknown() })
+export type Seen = v.InferOutput<typeof Seen>
+
 /** Items are parsed one by one by their reader, so that one bad item refuses only itself. */
 const Snapshot = v.strictObject({
   type: v.literal('snapshot'),
@@ -92,10 +121,13 @@ const Delta = v.strictObject({
   remove: v.array(text),
 })
 
+/** Of each update on the stream that follows, until the next one. */
+const Ordered = v.strictObject({ type: v.literal('order'), order: Order })
+
 const Goodbye = v.strictObject({ type: v.literal('goodbye'), why: v.string() })
 
-export const FromProxy = v.variant('type', [Hello, Ack, Resync, Measurements, Rotate])
-export const FromController = v.variant('type', [Snapshot, Delta, Rotated, Goodbye])
+export const FromProxy = v.variant('type', [Hello, Ack, Resync, Measurements, Rotate, Seen])
+export const FromController = v.variant('type', [Snapshot, Delta, Ordered, Rotated, Looking, Goodbye])
 export type FromProxy = v.InferOutput<typeof FromProxy>
 export type FromController = v.InferOutput<typeof FromController>
 export type Hello = v.InferOutput<typeof Hello>

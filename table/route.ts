@@ -1,14 +1,17 @@
 import * as v from 'valibot'
-import { Reach } from './reach.ts'
-import { BackendCredentials, BackendTls } from './backend.ts'
+import { Batching } from './batching.ts'
 import { Cache } from './cache.ts'
+import { Compose } from './compose.ts'
 import { Cors } from './cors.ts'
 import { Measured, Mirror, Split } from './delivery.ts'
 import { Limit } from './limits.ts'
 import { Auth, Authorization, PrincipalMatch } from './principal.ts'
-import { Balance, CircuitBreaker, FallbackResponse, Health, Hedge, Retry, ServedModel, WakeUp } from './resilience.ts'
+import { Balance, CircuitBreaker, FallbackResponse, Health, Hedge, Retry, WakeUp } from './resilience.ts'
+import { Predictions } from './predictions.ts'
 import { list, milliseconds, text } from './scalars.ts'
 import { Transform } from './shape.ts'
+import { Validation } from './validation.ts'
+import { Variant } from './variant.ts'
 
 /**
  * The routing table's item: one route of one fleet, ready to run. JSON only, and tied to no resource kind: whatever is
@@ -70,47 +73,6 @@ const Match = v.pipe(
   v.readonly(),
 )
 
-/** Where a variant's requests go. */
-const Target = v.pipe(
-  v.variant('kind', [
-    /**
-     * The endpoint set with this id, pushed apart from the routes. `host`: the Host to send when it is not the caller's.
-     * `tls`: plain without it. `http2`: all is sent over HTTP/2, by prior knowledge where it is plain.
-     */
-    v.strictObject({
-      kind: v.literal('endpoints'),
-      set: text,
-      host: v.exactOptional(text),
-      tls: v.exactOptional(BackendTls),
-      http2: v.exactOptional(v.literal(true)),
-    }),
-    /** An origin resolved by DNS, and where it may lead. */
-    v.strictObject({ kind: v.literal('url'), url: text, ...Reach.entries, tls: v.exactOptional(BackendTls) }),
-    /** Answers 500 for its share, so that a broken reference shows at its weight instead of moving the load. */
-    v.strictObject({ kind: v.literal('unresolved'), why: text }),
-  ]),
-  v.readonly(),
-)
-
-const Variant = v.pipe(
-  v.strictObject({
-    name: text,
-    /** The effective share, in millionths of its rule and priority. */
-    weight: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000)),
-    /** Higher is a fallback. */
-    priority: v.pipe(v.number(), v.integer(), v.minValue(0)),
-    target: Target,
-    credentials: v.exactOptional(BackendCredentials),
-    /** What to ask the server for, where it differs from what the request named. */
-    model: v.exactOptional(v.pipe(v.strictObject({ name: v.exactOptional(text), version: v.exactOptional(text) }), v.readonly())),
-    /** What it speaks: what callers say otherwise is translated. Absent: nothing is looked at. */
-    protocol: v.exactOptional(v.picklist(['V1', 'V2', 'GRPC', 'OpenAI'])),
-    /** What its endpoints are asked for, where the rule's active health is that of the model. */
-    served: v.exactOptional(ServedModel),
-  }),
-  v.readonly(),
-)
-
 /** Milliseconds; an absent one is no limit. `request` covers all tries, `backendRequest` one of them. */
 const Timeouts = v.pipe(
   v.strictObject({
@@ -141,6 +103,8 @@ const Rule = v.pipe(
     /** Absent: nothing is said to web pages, and their preflights are requests like others. */
     cors: v.exactOptional(Cors),
     variants: list(Variant),
+    /** In place of variants. */
+    compose: v.exactOptional(Compose),
     /** The first that holds chooses the variant, past the weights. `header` is lower case. */
     overrides: list(v.pipe(v.strictObject({ header: text, value: v.string(), variant: text }), v.readonly())),
     /** Absent: every request is a new toss. */
@@ -161,10 +125,15 @@ const Rule = v.pipe(
     sizeLimits: v.exactOptional(SizeLimits),
     /** Absent: every request is answered by a backend. */
     cache: v.exactOptional(Cache),
+    /** What requests and answers must be like. */
+    validation: v.exactOptional(Validation),
+    batching: v.exactOptional(Batching),
     /** How requests and answers are changed on their way. */
     transform: v.exactOptional(Transform),
     /** Strict: an answer waits until the record of who got it is on disk. */
     audit: v.exactOptional(v.picklist(['Buffered', 'Strict'])),
+    /** Absent: no prediction is logged. */
+    predictions: v.exactOptional(Predictions),
     /** Filters of the operator's own, in order; `config` is theirs to understand. */
     plugins: v.exactOptional(list(v.pipe(v.strictObject({ name: text, config: v.unknown() }), v.readonly()))),
     /** Every one that applies must allow a request. */
@@ -194,8 +163,7 @@ export const RouteSchema = v.pipe(
 export type StringMatch = v.InferOutput<typeof StringMatch>
 export type PathMatch = v.InferOutput<typeof PathMatch>
 export type Match = v.InferOutput<typeof Match>
-export type Target = v.InferOutput<typeof Target>
-export type Variant = v.InferOutput<typeof Variant>
+export type { Target, Variant } from './variant.ts'
 export type Timeouts = v.InferOutput<typeof Timeouts>
 export type SizeLimits = v.InferOutput<typeof SizeLimits>
 export type Rule = v.InferOutput<typeof Rule>

@@ -23,7 +23,7 @@ export type Value = Readonly<{
 
 /** A larger body is not looked into. Bytes. */
 const bodyMax = 1_048_576
-/** Up to here, whole numbers that JavaScript cannot hold are exact. Bytes. */
+/** Up to here, whole numbers that JavaScript cannot hold are exact, and members may be called `constructor`. Bytes. */
 const exactMax = 131_072
 /** What the JSON of a value may come to. Characters. */
 const valueMax = 1_048_576
@@ -76,7 +76,7 @@ export function compileValue(source: string, answer: boolean): Value | Fault {
     of(facts) {
       try {
         const values = contextOf(facts, program)
-        return jsonOf(program.run(values))
+        return writeJson(program.run(values))
       } catch {
         return undefined
       }
@@ -87,7 +87,7 @@ export function compileValue(source: string, answer: boolean): Value | Fault {
 function contextOf({ request, principal, body, answer }: ValueFacts, { work, bodies }: Program): Readonly<Record<string, unknown>> {
   const heavy = work.looped > 0 || work.compared > 0 || work.joints > 0
   const read = (text: Body) => {
-    const value = parsed(text)
+    const value = readJson(text)
     if (heavy && priceOf(work, value) > priceMax) throw new Error('it would take too long')
     return value
   }
@@ -100,16 +100,19 @@ function contextOf({ request, principal, body, answer }: ValueFacts, { work, bod
   }
 }
 
-function parsed(text: Body): unknown {
+/** JSON that an expression looks into, as JavaScript has it; whole numbers that this has not, exactly. Throws where it is none. */
+export function readJson(text: Body): unknown {
   if (text.length > bodyMax) throw new Error(`a body of more than ${bodyMax} bytes`)
   const json = text.toString()
-  if (text.length > exactMax || !/(?<![.\d])\d{16}/.test(json)) return JSON.parse(json)
+  if (text.length > exactMax || !/(?<![.\d])\d{16}|"constructor"|\\u/.test(json)) return JSON.parse(json)
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the third argument is newer than the types (proposal-json-parse-with-source)
   return JSON.parse(json, exact as (this: unknown, key: string, value: unknown) => unknown)
 }
 
 function exact(_key: string, value: unknown, { source = '' }: Readonly<{ source?: string }>): unknown {
-  return typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(source) ? BigInt(source) : value
+  if (typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(source)) return BigInt(source)
+  // By its constructor the library tells what an object is.
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, 'constructor') ? new Map(Object.entries(value)) : value
 }
 
 /** Nanoseconds, at most: as often as its nodes may be evaluated, with the longest text that they may meet. */
@@ -126,14 +129,15 @@ function sizeOf(body: unknown): { values: number; longest: number; text: number 
     size.values++
     if (typeof value === 'string') size.text = Math.max(size.text, value.length)
     if (typeof value !== 'object' || value === null) continue
-    const inner: readonly unknown[] = Array.isArray(value) ? value : Object.values(value)
+    const inner: readonly unknown[] = Array.isArray(value) ? value : value instanceof Map ? [...value.values()] : Object.values(value)
     size.longest = Math.max(size.longest, inner.length)
     for (const one of inner) waiting.push(one)
   }
   return size
 }
 
-function jsonOf(value: unknown): string {
+/** The JSON of what an expression gives. Throws where that has none, or more than a value may have. */
+export function writeJson(value: unknown): string {
   let left = valueMax
   const write = (one: unknown, depth: number): string => {
     if (depth > depthMax) throw new Error('nested too deep')

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { key as keyCommand } from '../cli/key.ts'
 import { readOptions } from '../cli/options.ts'
 import { startServing } from '../cli/serve.ts'
+import { inTime, watchMachine } from './machine.ts'
 import { httpUpstream } from './dataplane/sockets.ts'
 import { serviceAt } from './manifests.ts'
 import { client, identityProvider } from './tokens/oidc.ts'
@@ -54,9 +55,9 @@ stringData: {key: ${text}}
 `
 
 async function until(look: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000
+  const deadline = Date.now() + 60_000
   while (!await look()) {
-    if (Date.now() > deadline) assert.fail('waited 10 seconds')
+    if (Date.now() > deadline) assert.fail('waited a minute')
     await sleep(10)
   }
 }
@@ -78,10 +79,11 @@ test('a key works as soon as its Secret is there, and no longer than that', asyn
   assert.equal(await call(url, 'bob'), 'unauthenticated')
   write('bob.yaml', key('bob', 'modelroute.io/consumer: bob'))
   await until(async () => await call(url, 'bob') === 200)
+  const machine = watchMachine()
   const begin = performance.now()
   remove('ann.yaml')
   await until(async () => await call(url, 'ann') === 'unauthenticated')
-  assert.ok(performance.now() - begin < 1000, 'revoked within a second')
+  inTime(t, 'to be revoked', performance.now() - begin, 1000, machine())
   assert.equal(await call(url, 'bob'), 200)
 })
 

@@ -12,7 +12,7 @@ import { readManifests } from '../controller/sources/files.ts'
 const elsewhere = /does not exist|no ReferenceGrant/
 
 const root = join(import.meta.dirname, '..')
-const pages = [...globSync('*.md', { cwd: root }), ...globSync('docs/**/*.md', { cwd: root })]
+const pages = [...globSync('*.md', { cwd: root }), ...globSync('{docs,examples}/**/*.md', { cwd: root })]
 
 for (const page of pages) {
   const text = readFileSync(join(root, page), 'utf8')

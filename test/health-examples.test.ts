@@ -38,7 +38,7 @@ const ask = async (url: string) => {
 const askOften = (url: string, count: number) => Promise.all(Array.from({ length: count }, () => ask(url)))
 const times = (answers: readonly string[], wanted: string) => answers.filter((answer) => answer === wanted).length
 
-test('models.yaml: a canary whose version is not loaded gets nothing, and its share when it is', { timeout: 15_000 }, async (t) => {
+test('models.yaml: a canary whose version is not loaded gets nothing, and its share when it is', { timeout: 120_000 }, async (t) => {
   let loaded = false
   const proxy = await serve(t, 'models.yaml', (request, response) => {
     response.writeHead(request.url === '/v2/models/fraud/versions/2/ready' && !loaded ? 400 : 200).end('{}')
@@ -51,7 +51,7 @@ test('models.yaml: a canary whose version is not loaded gets nothing, and its sh
   assert.deepEqual([times(after, 'stable 200'), times(after, 'canary 200')], [18, 2])
 })
 
-test('replicas.yaml: what the model cannot take waits or is refused, and what fails too often is left alone', { timeout: 15_000 }, async (t) => {
+test('replicas.yaml: what the model cannot take waits or is refused, and what fails too often is left alone', { timeout: 120_000 }, async (t) => {
   const waiting: (() => void)[] = []
   let broken = false
   const proxy = await serve(t, 'replicas.yaml', (_request, response) => {
@@ -74,7 +74,7 @@ test('replicas.yaml: what the model cannot take waits or is refused, and what fa
   while (last !== 'stable circuit_open') last = await ask(proxy.url)
 })
 
-test('asleep.yaml: requests wait until there is an endpoint', { timeout: 15_000 }, async (t) => {
+test('asleep.yaml: requests wait until there is an endpoint', { timeout: 120_000 }, async (t) => {
   const proxy = await testProxy(t, await tableOf(t, 'asleep.yaml', undefined))
   const held = askOften(proxy.url, 10)
   const waiting = async () => (await fetch(`${proxy.urls.admin}/metrics`)).text()

@@ -28,9 +28,12 @@ export type LoadOptions = Readonly<{
   /** Requests a second over all targets. */
   rate: number
   limit: number
+  /** Milliseconds without a byte after which a request is given up; long, for a machine that does much else. */
+  patience?: number
 }>
 
 export function startLoad(options: LoadOptions): { samples: readonly Sample[]; stop(): Promise<readonly Sample[]> } {
+  const { patience = 60_000 } = options
   const agent = new Agent({ keepAlive: true, maxSockets: 256 })
   const samples: Sample[] = []
   const inFlight = new Set<Promise<void>>()
@@ -50,7 +53,7 @@ export function startLoad(options: LoadOptions): { samples: readonly Sample[]; s
         {
           agent,
           method: 'POST',
-          timeout: 10_000,
+          timeout: patience,
           headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(options.body), ...options.headers },
         },
         (response) => {
@@ -61,7 +64,7 @@ export function startLoad(options: LoadOptions): { samples: readonly Sample[]; s
           response.on('error', (error) => done(0, response.headers, body, error.message))
         },
       )
-      call.on('timeout', () => call.destroy(new Error('no answer within 10 s')))
+      call.on('timeout', () => call.destroy(new Error(`no answer within ${patience} ms`)))
       call.on('error', (error) => done(0, {}, '', error.message))
       call.end(options.body)
     })

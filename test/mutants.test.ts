@@ -11,13 +11,14 @@ import { readManifests } from '../controller/sources/files.ts'
 import { valid } from '../crds/cases/valid.ts'
 import { EndpointSetSchema } from '../table/endpoints.ts'
 import { RouteSchema } from '../table/route.ts'
+import { runs } from './runs.ts'
 
 /**
  * Manifests mutated at random, by the thousand, one after the other through one controller: whatever they have become,
  * nothing crashes, every problem has a place, what is compiled is a table that a proxy accepts, and a route beside
- * them is the same to the byte. Ten thousand of them take half a minute, so only CI runs them all.
+ * them is the same to the byte.
  */
-const RUNS = Number(process.env['MUTANTS'] ?? (process.env['CI'] ? 10_000 : 2000))
+const RUNS = runs(300, 10_000)
 
 const bystander = `apiVersion: modelroute.io/v1alpha1
 kind: ModelRoute

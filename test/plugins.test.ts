@@ -63,7 +63,7 @@ test('a route waits for its plugin, and follows it as a ConfigMap is swapped, in
   await until('the new version', async () => (await Promise.all(Array.from({ length: 8 }, () => ask()))).every(([, , body]) => body.includes('Tell in')))
 })
 
-test('check says which settings do not fit, with their place', { timeout: 30_000 }, async () => {
+test('check says which settings do not fit, with their place', { timeout: 120_000 }, async () => {
   const folder = temporaryFolder('check')
   mkdirSync(join(folder, 'plugins'))
   writeFileSync(join(folder, 'plugins/needs-team.ts'), tutorial)
@@ -80,7 +80,7 @@ test('check says which settings do not fit, with their place', { timeout: 30_000
   assert.match(String((await check(manifest.replace('name: needs-team', 'name: nobody')))[0]), /there is no plugin "nobody"; there are: needs-team$/)
 })
 
-test('the examples are ones that check lets pass', { timeout: 30_000 }, async () => {
+test('the examples are ones that check lets pass', { timeout: 120_000 }, async () => {
   const folder = temporaryFolder('examples')
   cpSync(join(root, 'examples/plugins'), folder, { recursive: true })
   const { stdout } = await promisify(execFile)(process.execPath, [join(root, 'cli/modelroute.js'), 'check', '-f', join(folder, 'route.yaml'), '--plugins', folder])

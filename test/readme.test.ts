@@ -7,18 +7,17 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import test from 'node:test'
 import { freePorts } from './free-ports.ts'
+import { blocksOf, patientSleep, walk } from './walk.ts'
 
 /**
  * The tour of the README, as a reader would take it: `npm start`, then each block in order in one shell, and what the
  * README says comes out of it. On a copy of the tree, and on free ports in place of the ones that the text names.
  */
 
-type Block = { language: string; text: string }
-
 const root = join(import.meta.dirname, '..')
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
 const tour = /^## One minute\n(.*?)^## /ms.exec(readme)?.[1] ?? ''
-const blocks: Block[] = [...tour.matchAll(/^```(\w+)\n(.*?)^```/gms)].map(([, language = '', text = '']) => ({ language, text }))
+const blocks = blocksOf(tour)
 
 test('every command of the tour does what the README says', { timeout: 90_000 }, async (t) => {
   assert.ok(blocks.length >= 8, 'the tour was found')
@@ -44,13 +43,9 @@ test('every command of the tour does what the README says', { timeout: 90_000 },
   gateway.stdout.resume()
   for (const line of curls) assert.match(execFileSync('bash', ['-c', line], { encoding: 'utf8' }), /"fraud"/)
 
-  const outputs = runInOneShell(blocks.filter(({ language }) => language === 'bash'), folder, (text) =>
-    text.replaceAll('127.0.0.1:8080', `127.0.0.1:${http}`))
-  let at = -1
-  for (const { language, text } of blocks) {
-    if (language === 'bash') at += 1
-    else assert.equal(outputs[at], text, `what block ${at + 1} prints`)
-  }
+  const adapt = (text: string) => text.replaceAll('127.0.0.1:8080', `127.0.0.1:${http}`)
+  // `check` of a broken file fails, as it should.
+  const outputs = await walk(t, blocks, { cwd: folder, adapt, strict: false, env: await patientSleep(t, admin ?? 0) })
   const splits = outputs.flatMap((output) => /(\d+) "model_version":"1"\n\s*(\d+) "model_version":"2"\n$/.exec(output)?.slice(1, 3) ?? [])
   assert.equal(splits.length, 4, outputs.join('---\n'))
   const near = (index: number, wanted: number) => assert.ok(Math.abs(Number(splits[index]) - wanted) <= 1, splits.join())
@@ -61,17 +56,9 @@ test('every command of the tour does what the README says', { timeout: 90_000 },
   assert.match(outputs.at(-2) ?? '', /"model_name":"fraud"/, 'the last good version goes on serving')
 })
 
-/** stdout of each block. */
-function runInOneShell(shell: readonly Block[], cwd: string, adapt: (text: string) => string): string[] {
-  const mark = '--- end of block'
-  const script = shell.map(({ text }) => `${adapt(text)}echo '${mark}'\n`).join('')
-  const output = execFileSync('bash', ['-c', script], { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
-  return output.split(`${mark}\n`).slice(0, -1)
-}
-
 function copyOfTree(replacements: Readonly<Record<string, string>>): string {
   const folder = mkdtempSync(join(tmpdir(), 'modelroute-readme-'))
-  for (const part of ['cli', 'controller', 'crds', 'dataplane', 'examples', 'outgoing', 'table', 'package.json']) {
+  for (const part of ['cli', 'console', 'controller', 'crds', 'dataplane', 'examples', 'exposition', 'outgoing', 'table', 'package.json']) {
     cpSync(join(root, part), join(folder, part), { recursive: true })
   }
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))

@@ -30,7 +30,7 @@ async function chat(t: TestContext, large: RequestListener | undefined, small: R
 
 const echo: RequestListener = (request, response) => { void bodyOf(request).then((body) => response.end(body)) }
 
-test('fallback.yaml: the large model, else the small one by its own name, else a sentence', { timeout: 20_000 }, async (t) => {
+test('fallback.yaml: the large model, else the small one by its own name, else a sentence', { timeout: 120_000 }, async (t) => {
   const busy: RequestListener = (_request, response) => response.writeHead(429).end()
   const answers = [
     [await chat(t, echo, echo), 'large', null, /llama-70b/],

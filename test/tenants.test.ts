@@ -10,6 +10,7 @@ import type { BuiltRule } from '../dataplane/pipeline/rule.ts'
 import { createRuntime } from '../dataplane/runtime.ts'
 import type { Upstream } from '../dataplane/upstream/pool.ts'
 import type { Route } from '../table/route.ts'
+import { runs } from './runs.ts'
 
 /**
  * Tenants of one gateway, at random: what any of them may write, and what the administrator bound. The worlds go the
@@ -206,7 +207,7 @@ test('no request, endpoint, connection or reference of one tenant is ever anothe
     for (const id of [...fleet.secrets.keys(), ...fleet.credentials.keys()]) assert.ok(id === 'pepper' || named.has(id), id)
     for (const { id, keys } of fleet.credentials.values()) for (const key of keys) assert.equal(key.consumer, id.split('?')[0])
     await runtime.close()
-  }), { numRuns: 1500 })
+  }), { numRuns: runs(500) })
   assert.ok(served > 1000 && foreign > 0 && limited > 0 && secret > 0, `${served} served, ${foreign} by a grant, ${limited} limited, ${secret} with a secret`)
 })
 

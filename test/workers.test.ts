@@ -60,6 +60,10 @@ spec:
   rules:
   - name: all
     backendRefs: [{variant: ${variant}, name: one, port: 8000}]
+  - name: kept
+    matches: [{path: {type: PathPrefix, value: /kept}}]
+    backendRefs: [{variant: ${variant}, name: one, port: 8000}]
+    cache: {ttl: 5m, scope: Shared, tags: [some]}
 `
 
 async function setUp(t: TestContext) {
@@ -102,6 +106,13 @@ test('workers share a port and a table: one line for each port, an edit is every
   await until('the log', () => one.lines.filter(({ msg }) => msg === 'request').length === 30)
   assert.match(await metricsOf(one), /^modelroute_table_version_info\{version="[0-9a-f]+"\} 1$/m)
   assert.match(await metricsOf(one), /^modelroute_request_duration_seconds_count\{route="default\/one".*\} 30$/m)
+
+  // Each has answers of its own, and all of them forget.
+  const kept = async () => (await fetch(`${http}/kept`, { headers: { connection: 'close' } })).headers.get('x-modelroute-cache')
+  const purge = async () => (await fetch(`${admin}/cache?tag=some`, { method: 'DELETE' })).json()
+  for (const by of ['miss', 'hit']) for (let n = 0; n < 3; n++) assert.equal(await kept(), by)
+  assert.deepEqual(await purge(), { rules: 1, answers: 3 })
+  for (let n = 0; n < 3; n++) assert.equal(await kept(), 'miss')
 
   type Status = { items: [{ status: { observedGeneration: number; conditions: { type: string; status: string; observedGeneration: number }[] } }] }
   const programmed = async () => {

@@ -14,6 +14,7 @@ import {
 } from '@peculiar/x509'
 import type { Authority } from './authority.ts'
 import type { Pair } from './pair.ts'
+import { sidecarUri } from '../push/caller.ts'
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
 
@@ -22,8 +23,8 @@ const DAY = 24 * HOUR
 /** Milliseconds. */
 const AUTHORITY_LIFE = 3_650 * DAY
 const LEAF_LIFE = 90 * DAY
-/** How far behind ours the clock of a peer may be. */
-const SKEW = HOUR
+/** How far behind ours the clock of a peer may be: a proxy's, by a day and an hour, whose time zone was taken for its time. */
+const SKEW = DAY + HOUR
 
 // RFC 5280, 4.2.1.12 and 4.2.1.3. The library's own names for them are enums, which types alone do not carry.
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'
@@ -50,12 +51,19 @@ export async function renewAuthority({ pair, key }: Authority, now: Date): Promi
 /** For the push port. `names`: what proxies may call it; the first is shown to people. */
 export async function issueServer(authority: Authority, names: readonly string[], now: Date): Promise<Pair> {
   const altNames = new SubjectAlternativeNameExtension(names.map((value) => ({ type: 'dns', value })))
-  return signLeaf(authority, `CN=${names[0]?.split('.')[0]}, O=modelroute controller`, SERVER_AUTH, [altNames], now)
+  return signLeaf(authority, `CN=${names[0]?.split('.')[0]}, O=modelroute controller`, [SERVER_AUTH], [altNames], now)
 }
 
-/** For proxies: whoever shows it gets the table. */
-export async function issueProxy(authority: Authority, name: string, now: Date): Promise<Pair> {
-  return signLeaf(authority, `CN=${name}, O=modelroute proxy`, CLIENT_AUTH, [], now)
+/** For proxies: whoever shows it gets the table. `host`: what sidecars ask for where they dial a proxy. */
+export async function issueProxy(authority: Authority, name: string, host: string, now: Date): Promise<Pair> {
+  const altNames = new SubjectAlternativeNameExtension([{ type: 'dns', value: host }])
+  return signLeaf(authority, `CN=${name}, O=modelroute proxy`, [CLIENT_AUTH, SERVER_AUTH], [altNames], now)
+}
+
+/** For the sidecars of a namespace: whoever shows it gets what belongs to that namespace, and reaches the proxies. */
+export async function issueSidecar(authority: Authority, name: string, namespace: string, now: Date): Promise<Pair> {
+  const altNames = new SubjectAlternativeNameExtension([{ type: 'url', value: sidecarUri(namespace) }])
+  return signLeaf(authority, `CN=${name}, O=modelroute sidecar`, [CLIENT_AUTH], [altNames], now)
 }
 
 async function signItself(subject: string, key: KeyObject, now: Date): Promise<Pair> {
@@ -79,7 +87,7 @@ async function signItself(subject: string, key: KeyObject, now: Date): Promise<P
 async function signLeaf(
   authority: Authority,
   subject: string,
-  usage: string,
+  usages: string[],
   more: readonly Extension[],
   now: Date,
 ): Promise<Pair> {
@@ -94,7 +102,7 @@ async function signLeaf(
     extensions: [
       new BasicConstraintsExtension(false, undefined, true),
       new KeyUsagesExtension(DIGITAL_SIGNATURE, true),
-      new ExtendedKeyUsageExtension([usage]),
+      new ExtendedKeyUsageExtension(usages),
       await SubjectKeyIdentifierExtension.create(publicOf(key)),
       await AuthorityKeyIdentifierExtension.create(publicOf(authority.key)),
       ...more,

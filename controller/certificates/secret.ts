@@ -5,7 +5,8 @@ import { troubleOf } from '../kubernetes/trouble.ts'
 /** What a Secret that the controller keeps holds, decoded. */
 export type SecretData = Readonly<{ [field in (typeof FIELDS)[number]]?: string }>
 
-export type SecretPlace = Readonly<{ api: Api; name: string; signal: AbortSignal }>
+/** Without `namespace`, the controller's own. */
+export type SecretPlace = Readonly<{ api: Api; name: string; namespace?: string | undefined; signal: AbortSignal }>
 
 type Verdict<T> = Readonly<{ value: T; write?: SecretData }> | Readonly<{ problem: string }>
 
@@ -16,16 +17,16 @@ const DEADLINE = 10_000
 const TRIES = 5
 
 /**
- * Reads a Secret of the controller's own namespace and writes what `judge` says belongs there. Whoever writes in
+ * Reads a Secret of the controller's and writes what `judge` says belongs there. Whoever writes in
  * between wins: what is there then is read and judged anew.
  */
 export async function keepSecret<T>(
-  { api, name, signal }: SecretPlace,
+  { api, name, namespace = api.namespace, signal }: SecretPlace,
   judge: (data: SecretData | undefined) => Promise<Verdict<T>>,
 ): Promise<Readonly<{ value: T; wrote?: 'created' | 'renewed' }> | Readonly<{ problem: string; denied: boolean }>> {
-  const fault = (why: string, denied = false) => ({ problem: `Secret ${api.namespace}/${name}: ${why}`, denied })
+  const fault = (why: string, denied = false) => ({ problem: `Secret ${namespace}/${name}: ${why}`, denied })
   const refused = (answer: Answer) => fault(troubleOf(answer).message, answer.status === 403)
-  const path = pathOf(SECRETS, api.namespace, name)
+  const path = pathOf(SECRETS, namespace, name)
   for (let tries = 0; tries < TRIES; tries++) {
     const found = await api.call({ path, signal, deadline: DEADLINE })
     if (found.status !== 404 && found.status !== 200) return refused(found)
@@ -36,7 +37,7 @@ export async function keepSecret<T>(
     if (verdict.write === undefined) return { value: verdict.value }
     const write =
       old === undefined
-        ? ({ method: 'POST', path: pathOf(SECRETS, api.namespace), body: fresh(name, verdict.write) } as const)
+        ? ({ method: 'POST', path: pathOf(SECRETS, namespace), body: fresh(name, verdict.write) } as const)
         : ({ method: 'PUT', path, body: changed(old, verdict.write) } as const)
     const answer = await api.call({ ...write, signal, deadline: DEADLINE })
     if (answer.status === 200 || answer.status === 201) {

@@ -3,16 +3,19 @@ import type { Api } from '../kubernetes/api.ts'
 import type { Log } from '../log.ts'
 import { backoff } from '../kubernetes/backoff.ts'
 import { sleep, systemClock, type Clock } from '../kubernetes/clock.ts'
+import { callerOf } from '../push/caller.ts'
 import type { CredentialSource, Credentials } from '../push/credentials.ts'
 import { keepAuthority, type Authority } from './authority.ts'
 import { loadIssue } from './load.ts'
 import { isDue, type Kept, type Pair } from './pair.ts'
-import { keepProxy } from './proxy.ts'
+import { keepLeaf } from './leaf.ts'
 
 export type SelfOptions = Readonly<{
   api: Api
   /** The DNS name that proxies dial: `modelroute-controller.modelroute.svc`. Its first label names the Secrets. */
   host: string
+  /** Namespaces whose pods may have sidecars: each gets a Secret with a certificate for them. */
+  sidecars?: readonly string[] | undefined
   log: Log
   clock?: Clock
 }>
@@ -28,11 +31,14 @@ export function namesOf(host: string): readonly string[] {
   return [...new Set([host, service, `${service}.cluster.local`, `${name}.${namespace}`, name])]
 }
 
+/** What proxies answer to where sidecars dial them: beside the controller's name, and never that. */
+const proxyNameOf = (host: string) => host.replace(/^[^.]+/, '$&-proxy')
+
 /**
  * Certificates without anybody's help: an authority and the proxies' certificate in Secrets of the controller's own
  * namespace, and a certificate of this replica's own in memory. What cannot be had now is tried again for ever.
  */
-export function selfCertificates({ api, host, log, clock = systemClock }: SelfOptions): CredentialSource {
+export function selfCertificates({ api, host, sidecars = [], log, clock = systemClock }: SelfOptions): CredentialSource {
   const stop = new AbortController()
   const { signal } = stop
   const label = host.split('.')[0] ?? host
@@ -42,10 +48,10 @@ export function selfCertificates({ api, host, log, clock = systemClock }: SelfOp
   let current: Credentials | undefined
   let told: string | undefined
 
-  function said(what: string, secret: string) {
+  function said(what: string, secret: string, namespace = api.namespace) {
     return (how: 'created' | 'renewed', until?: Date) =>
       log('info', `${what} ${how}`, {
-        secret: `${api.namespace}/${secret}`,
+        secret: `${namespace}/${secret}`,
         ...(until && { until: until.toISOString() }),
       })
   }
@@ -74,9 +80,31 @@ export function selfCertificates({ api, host, log, clock = systemClock }: SelfOp
     const next = await serve(authority)
     if (next !== current) onCurrent((current = next))
     if ('problem' in kept) return kept
+    const by = authority
+    const { now } = dated
     const proxies = `${label}-proxy`
-    const place = { api, name: proxies, signal }
-    return keepProxy(place, authority, { ...dated, said: said('certificate of the proxies', proxies) })
+    const name = proxyNameOf(host)
+    const problems = [await keepLeaf({ api, name: proxies, signal }, by, {
+      now, said: said('certificate of the proxies', proxies),
+      issue: async () => (await loadIssue()).issueProxy(by, label, name, now),
+      fits: (certificate) => certificate.checkHost(name) !== undefined,
+    })]
+    for (const namespace of sidecars) problems.push(await keepSidecars(by, namespace, now))
+    const why = problems.flatMap((one) => ('problem' in one ? [one.problem] : []))
+    return why.length === 0 ? { value: undefined } : { problem: why.join('; ') }
+  }
+
+  /** One namespace that is not there, or not opened to the controller, keeps nothing from the others. */
+  function keepSidecars(by: Authority, namespace: string, now: Date): Promise<Kept<undefined>> {
+    const secret = `${label}-sidecar`
+    return keepLeaf({ api, name: secret, namespace, signal }, by, {
+      now, said: said('certificate of sidecars', secret, namespace),
+      issue: async () => (await loadIssue()).issueSidecar(by, label, namespace, now),
+      fits(certificate) {
+        const caller = callerOf(certificate)
+        return caller.kind === 'sidecar' && caller.namespace === namespace
+      },
+    })
   }
 
   async function keep(onCurrent: (next: Credentials) => void): Promise<void> {

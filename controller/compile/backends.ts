@@ -4,21 +4,21 @@ import { resolveInferenceService } from './inference.ts'
 import type { Needs } from './needs.ts'
 import { invalid, unresolved } from './problems.ts'
 import { tcp } from './services.ts'
-import type { BackendRef } from './spec.ts'
+import type { CalleeRef } from './spec.ts'
 import { type Backend, type BackendContext, endpointsOf, type Unresolved } from './targets.ts'
 import { compileUrl } from './urls.ts'
 
 export type BackendFound = Readonly<{ needs: Needs; problems: Problem[] }>
 
-export function compileBackend(ref: BackendRef, place: string, context: BackendContext, found: BackendFound): Backend {
+export function compileBackend(ref: CalleeRef, place: string, context: BackendContext, found: BackendFound): Backend {
   const backend = findBackend(ref, place, context, found.problems)
   return ref.tls ? withTls(backend, ref, ref.tls, place, context, found) : backend
 }
 
 function withTls(
   backend: Backend,
-  ref: BackendRef,
-  tls: NonNullable<BackendRef['tls']>,
+  ref: CalleeRef,
+  tls: NonNullable<CalleeRef['tls']>,
   place: string,
   context: BackendContext,
   found: BackendFound,
@@ -37,7 +37,7 @@ function withTls(
   return { ...backend, target: { ...target, tls: access.value } }
 }
 
-function findBackend(ref: BackendRef, place: string, context: BackendContext, problems: Problem[]): Backend {
+function findBackend(ref: CalleeRef, place: string, context: BackendContext, problems: Problem[]): Backend {
   if (ref.kind === 'URL') return compileUrl(ref.url ?? '', `${place}.url`, context.options, problems)
   const found = resolve(ref, place, context, problems)
   if (!('reason' in found)) return found
@@ -47,7 +47,7 @@ function findBackend(ref: BackendRef, place: string, context: BackendContext, pr
 
 const groups = { Service: '', InferenceService: 'serving.kserve.io' } as const
 
-function resolve(ref: BackendRef, place: string, context: BackendContext, problems: Problem[]): Backend | Unresolved {
+function resolve(ref: CalleeRef, place: string, context: BackendContext, problems: Problem[]): Backend | Unresolved {
   const kind = ref.kind === 'InferenceService' ? 'InferenceService' : 'Service'
   const group = groups[kind]
   if (ref.group !== undefined && ref.group !== group) {
@@ -71,7 +71,7 @@ function resolve(ref: BackendRef, place: string, context: BackendContext, proble
   return resolveService(key, ref, context.world.service(key))
 }
 
-function resolveService(key: string, ref: BackendRef, service: Service | undefined): Backend | Unresolved {
+function resolveService(key: string, ref: CalleeRef, service: Service | undefined): Backend | Unresolved {
   if (!service) return { reason: 'BackendNotFound', why: `Service ${key} does not exist` }
   if (service.spec.type === 'ExternalName') {
     // Its DNS name is chosen by whoever may write the Service, past --allow-url.

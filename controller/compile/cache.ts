@@ -1,14 +1,17 @@
 import type { Cache } from '../../table/cache.ts'
-import type { Problem } from '../sources/snapshot.ts'
+import type { BackendFound } from './backends.ts'
 import { parseDuration } from './durations.ts'
 import { invalid, quote, warning } from './problems.ts'
 import { parseSize } from './sizes.ts'
+import { compileSemantic } from './semantic.ts'
 import type { CacheSpec } from './spec.ts'
+import type { BackendContext } from './targets.ts'
 
 const mebi = 2 ** 20
 
 /** Undefined where nothing is kept. @param known whether the rule asks who calls */
-export function compileCache(spec: CacheSpec | undefined, known: boolean, place: string, problems: Problem[]): Cache | undefined {
+export function compileCache(spec: CacheSpec | undefined, known: boolean, place: string, context: BackendContext, found: BackendFound): Cache | undefined {
+  const { problems } = found
   if (spec === undefined) return undefined
   const duration = (name: 'ttl' | 'staleIfError'): number => {
     const text = spec[name]
@@ -34,6 +37,7 @@ export function compileCache(spec: CacheSpec | undefined, known: boolean, place:
   if (scope === 'Tenant' && !known) {
     problems.push(warning(`${place}.scope`, 'Invalid', 'Tenant shares answers among callers that the rule knows, and without auth it knows nobody: each address has its own; add auth, or write Shared'))
   }
+  const semantic = spec.semantic && compileSemantic(spec.semantic, `${place}.semantic`, context, found)
   return {
     ttl: Math.max(1, ttl),
     scope, maxBytes, maxEntryBytes,
@@ -43,5 +47,6 @@ export function compileCache(spec: CacheSpec | undefined, known: boolean, place:
     ...(staleIfError > 0 && { staleIfError }),
     ...(spec.nondeterministic === 'Cache' && { nondeterministic: true as const }),
     billed: billing === 'Free' ? 0 : billing === 'Percent' ? billingPercent : 100,
+    ...(semantic && { semantic }),
   }
 }

@@ -1,3 +1,4 @@
+import { changedMap } from '../../table/changes.ts'
 import type { KeySet } from '../../table/credentials.ts'
 import type { Secret } from '../../table/secrets.ts'
 import type { Snapshot } from '../sources/snapshot.ts'
@@ -44,6 +45,7 @@ export function createCompiler(options: CompileOptions): (snapshot: Snapshot) =>
   const policiesOf = createPolicies()
   const judge = createJudge()
   let compiled: Compiled | undefined
+  let ids: readonly string[] = []
 
   return (snapshot) => {
     const drafts = draft(snapshot)
@@ -68,7 +70,8 @@ export function createCompiler(options: CompileOptions): (snapshot: Snapshot) =>
       compiled && !reshaped
         ? patch(compiled.fleets, listed(affected), supplies)
         : assemble(listed(drafts.ids), supplies, options, compiled?.fleets)
-    const routes = outcomesOf(drafts.ids, settled, sets, affected, compiled?.routes)
+    const routes = outcomesOf(drafts.ids, settled, sets, affected, compiled?.routes, drafts.ids === ids)
+    ids = drafts.ids
     const judged = judge(snapshot, policies, settled, affected)
     compiled = { fleets, routes, policies: judged, apiKeys: keysIn(snapshot.secrets).problems }
     return compiled
@@ -147,22 +150,27 @@ function keep(before: Settled | undefined, after: Settled): Settled {
   return JSON.stringify(before.item) === JSON.stringify(after.item) ? { ...after, item: before.item } : after
 }
 
+/**
+ * @param known those of before, by which an outcome that is equal keeps its identity
+ * @param same they are of the same routes
+ */
 function outcomesOf(
   ids: readonly string[],
   settled: ReadonlyMap<string, Settled>,
   sets: Sets,
   affected: ReadonlySet<string>,
-  before: ReadonlyMap<string, RouteOutcome> | undefined,
+  known: ReadonlyMap<string, RouteOutcome> | undefined,
+  same: boolean,
 ): ReadonlyMap<string, RouteOutcome> {
-  if (before && affected.size === 0 && sets.users.size === 0) return before
-  const outcomes = new Map<string, RouteOutcome>()
-  for (const id of ids) {
-    const known = before?.get(id)
+  const outcomeOf = (id: string): RouteOutcome | undefined => {
+    const before = known?.get(id)
     const route = settled.get(id)
-    if (known && !affected.has(id) && !sets.users.has(id)) outcomes.set(id, known)
-    else if (route) outcomes.set(id, keepOutcome(known, withEndpoints(route, sets.byId)))
+    if (before && !affected.has(id) && !sets.users.has(id)) return before
+    return route && keepOutcome(before, withEndpoints(route, sets.byId))
   }
-  return outcomes
+  const outcomesFor = (some: Iterable<string>) => [...some].map((id) => [id, outcomeOf(id)] as const)
+  if (known && same) return changedMap(known, outcomesFor(new Set([...affected, ...sets.users])))
+  return changedMap(new Map(), outcomesFor(ids))
 }
 
 function keepOutcome(before: RouteOutcome | undefined, after: RouteOutcome): RouteOutcome {

@@ -1,3 +1,4 @@
+import { differences } from '../../table/changes.ts'
 import type { ModelRoute } from '../../crds/types.gen.ts'
 import type { Resource, Snapshot } from '../sources/snapshot.ts'
 import { compileRoute, type RouteDraft } from './routes.ts'
@@ -29,19 +30,23 @@ export function createDrafts(options: CompileOptions, lastGood: LastGood): (snap
     const sameElsewhere = before !== undefined && sameWorld(before, snapshot)
     const sameRollouts = before?.rollouts === snapshot.rollouts
     if (sameElsewhere && sameRollouts && before?.modelRoutes === routes) return { ids, byId, touched: new Set() }
+    const candidates = before && candidatesOf(before, snapshot)
     before = snapshot
 
     const touched = new Set<string>()
-    for (const id of ids) {
-      if (routes.has(id)) continue
-      entries.delete(id)
+    let others = false
+    for (const id of candidates ?? ids) {
+      if (routes.has(id)) {
+        others ||= !entries.has(id)
+        continue
+      }
+      if (entries.delete(id)) touched.add(id)
       byId.delete(id)
-      touched.add(id)
     }
-    if (ids.length !== routes.size || touched.size > 0) ids = [...routes.keys()].sort()
+    if (candidates === undefined || others || touched.size > 0) ids = [...routes.keys()].sort()
 
     const world = worldOf(snapshot)
-    for (const id of ids) {
+    for (const id of candidates ? [...candidates].sort() : ids) {
       const resource = routes.get(id)
       const known = entries.get(id)
       if (!resource) continue
@@ -56,4 +61,15 @@ export function createDrafts(options: CompileOptions, lastGood: LastGood): (snap
     }
     return { ids, byId, touched }
   }
+}
+
+/** The routes that may come out otherwise; undefined: all. Of its rollout and its revision, each looks at its own. */
+function candidatesOf(before: Snapshot, snapshot: Snapshot): ReadonlySet<string> | undefined {
+  if (!sameWorld(before, { ...snapshot, revisions: before.revisions })) return undefined
+  const none = new Map<string, never>()
+  return new Set([
+    ...differences(before.modelRoutes, snapshot.modelRoutes),
+    ...differences(before.revisions, snapshot.revisions),
+    ...differences(before.rollouts ?? none, snapshot.rollouts ?? none),
+  ])
 }

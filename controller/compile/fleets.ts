@@ -1,3 +1,4 @@
+import { changedMap } from '../../table/changes.ts'
 import type { Items, Resource, Share } from '../../table/resources.ts'
 import type { Route } from '../../table/route.ts'
 import type { PepperId } from '../../table/secrets.ts'
@@ -61,11 +62,7 @@ function replace<T extends { readonly id: string }>(
   map: ReadonlyMap<string, T>,
   items: readonly T[],
 ): ReadonlyMap<string, T> {
-  const news = items.filter((item) => map.has(item.id) && map.get(item.id) !== item)
-  if (news.length === 0) return map
-  const next = new Map(map)
-  for (const item of news) next.set(item.id, item)
-  return next
+  return changedMap(map, items.filter(({ id }) => map.has(id)).map((item) => [item.id, item] as const))
 }
 
 function shareOf(name: string, settled: readonly Settled[], supplies: Supplies, options: CompileOptions): Share {

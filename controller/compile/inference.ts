@@ -1,6 +1,6 @@
 import type { InferenceService, Service } from '../sources/snapshot.ts'
 import { tcp } from './services.ts'
-import type { BackendRef } from './spec.ts'
+import type { CalleeRef } from './spec.ts'
 import { type Backend, type BackendContext, endpointsOf, setOf, type Unresolved } from './targets.ts'
 import { hostAllowed, reachOf } from './urls.ts'
 
@@ -12,7 +12,7 @@ const DEFAULT_PORT = 80
  * Knative: that Service is an ExternalName for Knative's router, which wants its own Host, so `status.address.url`.
  * Whether it is Ready shows in its endpoint set, so that a model that comes and goes rebuilds no route.
  */
-export function resolveInferenceService(key: string, ref: BackendRef, context: BackendContext): Backend | Unresolved {
+export function resolveInferenceService(key: string, ref: CalleeRef, context: BackendContext): Backend | Unresolved {
   const found = context.world.inferenceService(key)
   if (!found) return { reason: 'BackendNotFound', why: `InferenceService ${key} does not exist` }
   const component = ref.component ?? (found.spec?.['transformer'] ? 'transformer' : 'predictor')
@@ -70,7 +70,7 @@ function waiting(serviceKey: string, port: number, key: string): Backend {
 function knative(
   key: string,
   serviceKey: string,
-  ref: BackendRef,
+  ref: CalleeRef,
   found: InferenceService,
   { options }: BackendContext,
 ): Backend | Unresolved {

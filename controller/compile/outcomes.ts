@@ -146,7 +146,7 @@ function acceptance(
   if (nowhere.length > 0) return refuse('NoMatchingGateway', nowhere)
   const failed = new Set(draft.failed.map(({ name }) => name))
   if ([...alive].some((name) => !failed.has(name))) return { status: 'True', reason: 'Accepted', message: 'Accepted' }
-  const why = [...draft.failed.flatMap(({ problems }) => problems.filter(costsRule)), ...conflicts]
+  const why = [...draft.failed.flatMap(({ problems }) => costly(problems)), ...conflicts]
   return refuse(why[0]?.reason ?? 'Invalid', why)
 }
 
@@ -156,6 +156,9 @@ function costsRule({ reason }: Problem): boolean {
   return !referenceReasons.has(reason)
 }
 
+/** What a rule is lost for: a reference only where there is nothing else, such as a schema that is not there. */
+const costly = (problems: readonly Problem[]) => (problems.some(costsRule) ? problems.filter(costsRule) : problems)
+
 /** The prefixes are those that Gateway API prescribes for this condition. */
 function partial(
   draft: RouteDraft,
@@ -164,7 +167,7 @@ function partial(
   { strangers, conflicts }: Readonly<{ strangers: readonly Problem[]; conflicts: readonly Problem[] }>,
 ): Verdict | undefined {
   const failures = draft.failed.map(({ name, kept, closed, problems }) => {
-    const why = summary(problems.filter(costsRule))
+    const why = summary(costly(problems))
     return kept ? `Fall Back to the last good version of rule ${name}: ${why}` : `Dropped Rule ${name}${closed ? ', and its requests are answered 503' : ''}: ${why}`
   })
   const drops = losses.flatMap(({ rule }, at) => {
@@ -175,7 +178,7 @@ function partial(
   })
   const all = [...failures, ...strangers.map((problem) => `Dropped Hostname: ${summary([problem])}`), ...drops]
   if (all.length === 0) return undefined
-  const reason = draft.failed[0]?.problems.find(costsRule)?.reason ?? 'Conflicted'
+  const reason = costly(draft.failed[0]?.problems ?? [])[0]?.reason ?? 'Conflicted'
   return { status: 'True', reason, message: listed(all) }
 }
 

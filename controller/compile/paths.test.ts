@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { normalizePath } from '../../dataplane/pipeline/target.ts'
 import { normalisePath, withoutTrailingSlash } from './paths.ts'
+import { runs } from '../../test/runs.ts'
 
 const spellings: readonly [string, string][] = [
   ['/', '/'],
@@ -81,7 +82,7 @@ test('a proxy takes every path that is not refused here, and spells it in the sa
       const found = normalisePath(`/${parts.join('')}`)
       if ('path' in found) assert.equal(normalizePath(found.path), found.path)
     }),
-    { numRuns: 2000 },
+    { numRuns: runs(500) },
   )
 })
 

@@ -2,7 +2,6 @@ import type { RateLimitPolicy } from '../../crds/types.gen.ts'
 import type { Limit } from '../../table/limits.ts'
 import type { Problem, Resource } from '../sources/snapshot.ts'
 import { compileLimit, type PolicySpec } from './limits.ts'
-import { unsupportedInPolicy } from './unsupported.ts'
 
 export type TargetRef = PolicySpec['targetRefs'][number]
 
@@ -82,7 +81,6 @@ function compilePolicy(id: string, resource: Resource<RateLimitPolicy>, known: P
   const spec = resource.object?.spec
   const problems: Problem[] = [...resource.problems]
   const limits = spec?.limits.map((limit, at) => compileLimit(id, limit, `spec.limits[${at}]`, problems)) ?? []
-  if (spec) problems.push(...unsupportedInPolicy(spec))
   const fault = problems.find(({ severity }) => severity === 'error')
   const base = { id, namespace, resource, problems }
   if (spec && !fault) return { ...base, targets: spec.targetRefs, strategy: spec.strategy ?? 'Defaults', limits }

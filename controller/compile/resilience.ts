@@ -19,7 +19,7 @@ export function compileResilience(spec: RuleSpec, place: string, timeouts: Rule[
   return { ...(retry && { retry }), ...(hedge && { hedge }), ...(fallbackResponse && { fallbackResponse }) }
 }
 
-function compileRetry(spec: NonNullable<RuleSpec['retry']>, place: string, problems: Problem[]): Retry {
+export function compileRetry(spec: NonNullable<RuleSpec['retry']>, place: string, problems: Problem[]): Retry {
   const {
     attempts = 1, reasons = ['connect-failure', 'reset-before-response'], codes = [], budgetPercent = 10, backoff = '25ms', idempotent,
   } = spec

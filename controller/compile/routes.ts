@@ -9,7 +9,7 @@ import { closeRule, compileRule, type RuleContext, type RuleDraft, type RuleResu
 import { useSecret } from './secrets.ts'
 import type { CompileOptions, RouteSpec, RuleSpec } from './spec.ts'
 import type { BackendContext } from './targets.ts'
-import { unsupportedInRoute } from './unsupported.ts'
+import { withSchemas } from './validation.ts'
 import type { World } from './world.ts'
 
 /** One route taken by itself: everything but the conflicts with others and the endpoints behind it. */
@@ -42,31 +42,19 @@ export type RouteContext = Readonly<{
 
 export function compileRoute(id: string, resource: Resource<ModelRoute>, context: RouteContext): RouteDraft {
   const spec = resource.object?.spec
-  const refused = spec ? unsupportedInRoute(spec) : []
-  const problems = [...resource.problems, ...refused]
-  if (spec && refused.length === 0) return fromManifest(id, resource, spec, context)
+  if (spec) return fromManifest(id, resource, spec, context)
 
-  const reason = spec ? 'UnsupportedValue' : 'Invalid'
-  const base = { id, resource, refused: { reason, problems: errorsOf(problems) }, failed: [] }
+  const problems = [...resource.problems]
+  const base = { id, resource, refused: { reason: 'Invalid', problems: errorsOf(problems) }, failed: [] }
   const good = lastGood(id, context)
-  const wanted = (name: string) => spec ? asksOf(spec.rules.find((rule) => rule.name === name), spec) : asksOf(resource.asks?.rules.get(name), resource.asks ?? {})
+  const wanted = (name: string) => asksOf(resource.asks?.rules.get(name), resource.asks ?? {})
   const standing = good?.rules.filter((rule) => mayStandIn(asksOf(rule, good), wanted(rule.name))) ?? []
-  if (!good || standing.length === 0 || unsupportedInRoute(good).length > 0) {
-    const where = spec ? reach(spec, rulesContext(resource, spec, context), problems) : nowhere
-    return { ...base, ...where, rules: closed(spec, rulesContext(resource, spec, context)), problems }
-  }
+  if (!good || standing.length === 0) return { ...base, ...nowhere, rules: [], problems }
   const inner = rulesContext(resource, good, context)
   const kept = standing.map((rule) => compileRule(rule, '', inner))
   problems.push(...kept.flatMap((result) => result.problems).map((problem) => ofLastGood(problem, '')))
-  const names = new Set(standing.map(({ name }) => name))
-  const gone = spec && closed({ ...spec, rules: spec.rules.filter(({ name }) => !names.has(name)) }, rulesContext(resource, spec, context))
-  const rules = [...kept.flatMap((result) => result.draft ?? []), ...(gone ?? [])]
+  const rules = kept.flatMap((result) => result.draft ?? [])
   return { ...base, ...reach(good, inner, problems), rules, problems, inForce: standing.length === good.rules.length ? good : { ...good, rules: standing } }
-}
-
-/** The rules that ask who calls, of a spec that does not hold. */
-function closed(spec: RouteSpec | undefined, context: RuleContext): readonly RuleDraft[] {
-  return spec?.rules.flatMap((rule, at) => (isOpen(asksOf(rule, spec)) ? [] : closeRule(rule, `spec.rules[${at}]`, context) ?? [])) ?? []
 }
 
 function fromManifest(id: string, resource: Resource<ModelRoute>, spec: RouteSpec, context: RouteContext): RouteDraft {
@@ -83,7 +71,7 @@ function fromManifest(id: string, resource: Resource<ModelRoute>, spec: RouteSpe
     problems.push(...result.problems)
     if (rule && result.draft) {
       rules.push(result.draft)
-      holding.push(rule)
+      holding.push(withSchemas(rule, result.draft.rest.validation))
       continue
     }
     const wanted = asksOf(rule ?? broken?.asks, spec)
@@ -101,7 +89,8 @@ function fromManifest(id: string, resource: Resource<ModelRoute>, spec: RouteSpe
   }
   problems.push(...shadowed(rules))
   // Of rules that are only closed nothing is in force, and what was before stays the last good version.
-  const inForce = failed.length === 0 ? spec : holding.length > 0 ? { ...spec, rules: holding } : undefined
+  const asWritten = failed.length === 0 && holding.every((rule, at) => rule === spec.rules[at])
+  const inForce = asWritten ? spec : holding.length > 0 ? { ...spec, rules: holding } : undefined
   const where = reach(spec, inner, problems)
   return { id, resource, ...where, rules, failed, problems: once(problems), ...(inForce && { inForce }) }
 }

@@ -1,18 +1,20 @@
-import type { Rule, Target, Variant } from '../../table/route.ts'
+import type { Rule, Variant } from '../../table/route.ts'
 import type { Problem, RuleRollout } from '../sources/snapshot.ts'
 import { compileAuth } from './auth.ts'
 import { measuredFor } from './analysis.ts'
 import { asksWho, compileAuthorization, readsPrincipal } from './authorization.ts'
-import { compileCredentials } from './backend-access.ts'
-import { type BackendFound, compileBackend } from './backends.ts'
+import type { BackendFound } from './backends.ts'
 import { compileBalance } from './balance.ts'
+import { compileBatching } from './batching.ts'
 import { compileCache } from './cache.ts'
 import { compileCors } from './cors.ts'
-import { composeFaults } from './compose.ts'
+import { compileCallee } from './callee.ts'
+import { compileCompose } from './compose.ts'
 import { compileMatches, type PlacedMatch } from './matches.ts'
 import { compileMirror, compileSplit } from './delivery.ts'
 import { compileBreaker, compileHealth, compileWakeUp } from './health.ts'
 import { type Needs, noNeeds } from './needs.ts'
+import { compilePredictions } from './predictions.ts'
 import { invalid, quote } from './problems.ts'
 import type { CheckRegex } from './regexes.ts'
 import type { BackendRef, RouteSpec, RuleSpec } from './spec.ts'
@@ -23,7 +25,7 @@ import { servedModel } from './served.ts'
 import { compileSizeLimits } from './sizes.ts'
 import { compileTimeouts } from './timeouts.ts'
 import { compileTransform } from './transform.ts'
-import { unsupportedInRule } from './unsupported.ts'
+import { compileValidation } from './validation.ts'
 import { shares } from './weights.ts'
 
 /** A rule that holds, before other routes had their say about its matches. */
@@ -45,11 +47,11 @@ export type RuleResult = Readonly<{
 export type RuleContext = BackendContext & Readonly<{ id: string; checkRegex: CheckRegex; route: Pick<RouteSpec, 'auth' | 'authorization' | 'cors'> }>
 
 export function compileRule(written: RuleSpec, place: string, context: RuleContext): RuleResult {
-  const problems: Problem[] = [...unsupportedInRule(written, place)]
+  const problems: Problem[] = []
   const undone = written.backendRefs && context.world.undone(context.id, written.name)
   const spec = undone ? withUndone(written, undone) : written
-  if (spec.compose) problems.push(...composeFaults(spec.compose, `${place}.compose`))
-  else if (!spec.backendRefs?.length) problems.push(invalid(`${place}.backendRefs`, 'a rule needs a backendRef'))
+  if (!spec.compose && !spec.backendRefs?.length) problems.push(invalid(`${place}.backendRefs`, 'a rule needs a backendRef'))
+  if (spec.compose && spec.backendRefs) problems.push(invalid(`${place}.compose`, 'stands in place of backendRefs; remove one of the two'))
 
   const matches = compileMatches(spec.matches, place, context.checkRegex, problems)
   const needs = noNeeds()
@@ -67,6 +69,7 @@ export function compileRule(written: RuleSpec, place: string, context: RuleConte
   const mirror = compileMirror(spec, `${place}.mirror`, problems)
   const timeouts = compileTimeouts(spec.timeouts, `${place}.timeouts`, problems)
   const resilience = compileResilience(spec, place, timeouts, problems)
+  const compose = spec.compose && compileCompose(spec, spec.compose, `${place}.compose`, context, { needs, problems })
   const deadlineHeader = spec.timeouts?.deadlineHeader?.toLowerCase()
   const sizeLimits = compileSizeLimits(spec.sizeLimits, `${place}.sizeLimits`, problems)
   const protection = compileProtection(spec, place, context, needs, problems)
@@ -75,17 +78,20 @@ export function compileRule(written: RuleSpec, place: string, context: RuleConte
   const health = compileHealth(spec.health, `${place}.health`, problems)
   const breaker = compileBreaker(spec.circuitBreaker, `${place}.circuitBreaker`, problems)
   const wakeUp = compileWakeUp(spec.wakeUp, `${place}.wakeUp`, timeouts, problems)
-  const cache = compileCache(spec.cache, (spec.auth ?? context.route.auth) !== undefined, `${place}.cache`, problems)
+  const cache = compileCache(spec.cache, (spec.auth ?? context.route.auth) !== undefined, `${place}.cache`, context, { needs, problems })
+  const batching = compileBatching(spec.batching, timeouts, `${place}.batching`, problems)
   const transform = compileTransform(spec.transform, `${place}.transform`, protection.auth !== undefined, problems)
+  const validation = compileValidation(spec, place, context, problems)
   const audit = spec.logging?.audit
+  const predictions = compilePredictions(spec, context.namespace, `${place}.logging.predictions`, problems)
   const plugins = spec.plugins?.map(({ name, config = {} }) => ({ name, config }))
   const measured = known?.measured
 
-  if (problems.some(breaksRule)) return { problems }
+  if (validation === 'missing' || problems.some(breaksRule)) return { problems }
   const rest = {
-    name: spec.name, ...protection, ...(cors && { cors }), variants, overrides, ...(split && { split }), ...(mirror && { mirror }), balance,
+    name: spec.name, ...protection, ...(cors && { cors }), variants, ...(compose && { compose }), overrides, ...(split && { split }), ...(mirror && { mirror }), balance,
     ...(health && { health }), ...(breaker && { breaker }), ...(wakeUp && { wakeUp }),
-    timeouts, ...(deadlineHeader !== undefined && { deadlineHeader }), ...resilience, ...(sizeLimits && { sizeLimits }), ...(transform && { transform }), ...(cache && { cache }), ...(audit && { audit }), ...(plugins && plugins.length > 0 && { plugins }),
+    timeouts, ...(deadlineHeader !== undefined && { deadlineHeader }), ...resilience, ...(sizeLimits && { sizeLimits }), ...(validation && { validation }), ...(transform && { transform }), ...(cache && { cache }), ...(batching && { batching }), ...(audit && { audit }), ...(predictions && { predictions }), ...(plugins && plugins.length > 0 && { plugins }),
     ...(measured !== undefined && delivery?.plan?.analysis && { measured: measuredFor(delivery.plan.analysis, measured) }),
   } as const
   return { draft: { matches, rest, needs, ...(delivery && { delivery }) }, problems }
@@ -123,7 +129,7 @@ function compileProtection(
  * specific, might be open. Undefined where it cannot be told which requests those are.
  */
 export function closeRule(spec: RuleSpec, place: string, { checkRegex }: RuleContext): RuleDraft | undefined {
-  const problems: Problem[] = [...unsupportedInRule(spec, place)]
+  const problems: Problem[] = []
   const matches = compileMatches(spec.matches, place, checkRegex, problems)
   if (problems.some(breaksRule)) return undefined
   const closed = { anyOf: [], anonymous: false }
@@ -153,30 +159,9 @@ function compileVariants(
   }
   return refs.map((ref, at) => {
     const here = `${place}[${at}]`
-    const found = { needs, problems }
-    const { target: resolved, source } = compileBackend(ref, here, context, found)
-    if (source) needs.sets.push({ source, place: here })
-    const credentials = ref.credentials && compileCredentials(ref.credentials, `${here}.credentials`, context, found)
-    // A backend that wants a credential must not get the request without it.
-    const target: Target =
-      credentials && 'why' in credentials ? { kind: 'unresolved', why: `RefNotPermitted: ${credentials.why}` } : resolved
-    for (const part of ['name', 'version'] as const) {
-      // It becomes an element of the path that is asked for.
-      if (/^\.{1,2}$/.test(ref.model?.[part] ?? '')) {
-        problems.push(invalid(`${here}.model.${part}`, 'cannot stand in a path; . and .. are no names'))
-      }
-    }
     const served = health?.active?.type === 'Model' ? servedModel(ref, matches, here, problems) : undefined
-    return {
-      name: ref.variant,
-      weight: weights.get(ref.variant) ?? byPriority[at] ?? 0,
-      priority: ref.priority ?? 0,
-      target,
-      ...(credentials && 'value' in credentials && { credentials: credentials.value }),
-      ...(ref.model === undefined ? {} : { model: modelOf(ref.model) }),
-      ...(ref.protocol === undefined || ref.protocol === 'Passthrough' ? {} : { protocol: ref.protocol }),
-      ...(served && { served }),
-    }
+    const share = { name: ref.variant, weight: weights.get(ref.variant) ?? byPriority[at] ?? 0, priority: ref.priority ?? 0 }
+    return { ...share, ...compileCallee(ref, here, context, { needs, problems }), ...(served && { served }) }
   })
 }
 
@@ -189,8 +174,4 @@ function sharesByPriority(refs: readonly BackendRef[]): readonly number[] {
     for (const [i, [at]] of members.entries()) found[at] = split?.[i] ?? 0
   }
   return found
-}
-
-function modelOf({ name, version }: NonNullable<BackendRef['model']>): NonNullable<Variant['model']> {
-  return { ...(name === undefined ? {} : { name }), ...(version === undefined ? {} : { version }) }
 }

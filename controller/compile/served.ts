@@ -1,7 +1,7 @@
 import type { ServedModel } from '../../table/resilience.ts'
 import type { Problem } from '../sources/snapshot.ts'
 import { invalid, quote } from './problems.ts'
-import type { BackendRef, MatchSpec } from './spec.ts'
+import type { CalleeRef, MatchSpec } from './spec.ts'
 
 type Named = Readonly<{ protocol?: ServedModel['protocol']; base?: string; name?: string; version?: string }>
 
@@ -16,18 +16,19 @@ const forms: readonly (readonly [ServedModel['protocol'], RegExp])[] = [
 ]
 
 /** The model that a variant's endpoints must have ready, and how that is asked. Undefined, with a problem: nobody can tell. */
-export function servedModel(ref: BackendRef, matches: readonly MatchSpec[], place: string, problems: Problem[]): ServedModel | undefined {
+export function servedModel(ref: CalleeRef, matches: readonly MatchSpec[], place: string, problems: Problem[]): ServedModel | undefined {
   const named = matches.map(namedBy)
   const names = new Set(named.flatMap(({ name }) => name ?? []))
   const versions = new Set(named.flatMap(({ version }) => version ?? []))
   const first = named.find(({ protocol }) => protocol !== undefined)
   const refuse = (why: string): undefined => void problems.push(invalid(`${place}.model.name`, `${why}, and health.active of type Model asks for it`))
-  if (first?.protocol === undefined) {
+  const spoken = ref.protocol === 'Passthrough' ? undefined : ref.protocol
+  const { protocol = first?.protocol, base } = spoken === undefined || spoken === first?.protocol ? first ?? {} : { protocol: spoken }
+  if (protocol === undefined) {
     return refuse('the paths of this rule do not show which protocol the model is asked in (/v1/models, /v2/models, an OpenAI path, /inference.GRPCInferenceService)')
   }
   if (ref.model?.name === undefined && names.size > 1) return refuse(`the rule names several models (${[...names].slice(0, 4).map(quote).join(', ')}); say here which is this variant's`)
   const name = ref.model?.name ?? [...names][0]
-  const { protocol, base } = first
   if (protocol === 'OpenAI') return { protocol, ...(name !== undefined && { name }), ...(base !== undefined && { base }) }
   if (name === undefined) return refuse('the rule names no model; name it here or in a match')
   const version = ref.model?.version ?? (versions.size === 1 ? [...versions][0] : undefined)

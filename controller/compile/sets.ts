@@ -1,3 +1,4 @@
+import { differences } from '../../table/changes.ts'
 import type { Snapshot } from '../sources/snapshot.ts'
 import { type CompiledSet, compileSet, sameSet } from './endpoints.ts'
 import type { CompileOptions } from './spec.ts'
@@ -33,6 +34,8 @@ export function createSets(options: CompileOptions): EndpointSets {
   const used = new Map<string, readonly SetSource[]>()
   const byId = new Map<string, CompiledSet>()
   const fresh = new Set<string>()
+  /** The sets of each Service. */
+  const ofService = new Map<string, Set<string>>()
   let before: Snapshot | undefined
 
   const use = (route: string, sources: readonly SetSource[]): void => {
@@ -43,6 +46,7 @@ export function createSets(options: CompileOptions): EndpointSets {
       if (!entry) {
         entries.set(source.id, { source, users: [route], compiled: false })
         fresh.add(source.id)
+        ofService.set(source.service, (ofService.get(source.service) ?? new Set()).add(source.id))
       } else if (!entry.users.includes(route)) entry.users.push(route)
     }
     if (before) dispose(before)
@@ -58,9 +62,11 @@ export function createSets(options: CompileOptions): EndpointSets {
   }
 
   const dispose = (sources: readonly SetSource[]): void => {
-    for (const { id } of sources) {
+    for (const { id, service } of sources) {
       if (entries.get(id)?.users.length !== 0) continue
       entries.delete(id)
+      ofService.get(service)?.delete(id)
+      if (ofService.get(service)?.size === 0) ofService.delete(service)
       byId.delete(id)
       fresh.delete(id)
     }
@@ -79,8 +85,9 @@ export function createSets(options: CompileOptions): EndpointSets {
       changed.add(id)
       for (const user of entry.users) users.add(user)
     }
-    if (before && sameEndpoints(before, snapshot)) {
-      for (const id of fresh) {
+    if (before && sameServices(before, snapshot)) {
+      const others = [...differences(before.endpointSlices, snapshot.endpointSlices)].flatMap((service) => [...ofService.get(service) ?? []])
+      for (const id of new Set([...fresh, ...others])) {
         const entry = entries.get(id)
         if (entry) look(id, entry)
       }
@@ -107,8 +114,6 @@ function upToDate(entry: Entry, snapshot: Snapshot): boolean {
   return same
 }
 
-function sameEndpoints(a: Snapshot, b: Snapshot): boolean {
-  return (
-    a.endpointSlices === b.endpointSlices && a.services === b.services && a.inferenceServices === b.inferenceServices
-  )
+function sameServices(a: Snapshot, b: Snapshot): boolean {
+  return a.services === b.services && a.inferenceServices === b.inferenceServices
 }

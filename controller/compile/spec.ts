@@ -6,13 +6,17 @@ export type RouteSpec = ModelRoute['spec']
 export type RuleSpec = RouteSpec['rules'][number]
 export type MatchSpec = NonNullable<RuleSpec['matches']>[number]
 export type BackendRef = NonNullable<RuleSpec['backendRefs']>[number]
+/** A server to call, with or without a share of the traffic. */
+export type CalleeRef = Omit<BackendRef, 'variant' | 'weight' | 'priority'>
 export type TimeoutsSpec = NonNullable<RuleSpec['timeouts']>
 export type SizeLimitsSpec = NonNullable<RuleSpec['sizeLimits']>
 export type LoadBalancingSpec = NonNullable<RuleSpec['loadBalancing']>
 export type HealthSpec = NonNullable<RuleSpec['health']>
 export type CircuitBreakerSpec = NonNullable<RuleSpec['circuitBreaker']>
+export type BatchingSpec = NonNullable<RuleSpec['batching']>
 export type CacheSpec = NonNullable<RuleSpec['cache']>
 export type ComposeSpec = NonNullable<RuleSpec['compose']>
+export type StepSpec = ComposeSpec['steps'][number]
 
 export type RolloutSpec = NonNullable<RuleSpec['rollout']>
 export type AnalysisSpec = NonNullable<RolloutSpec['analysis']>
@@ -41,4 +45,5 @@ export type CompileOptions = Readonly<{
   /** When given, a route that names none of them is `NoMatchingGateway`. */
   gateways?: readonly string[]
 }>
+export type ValidationSpec = NonNullable<RuleSpec['validation']>
 export type TransformSpec = NonNullable<RuleSpec['transform']>

@@ -2,7 +2,7 @@ import type { Target } from '../../table/route.ts'
 import type { Service } from '../sources/snapshot.ts'
 import type { ReferenceReason } from './problems.ts'
 import { clusterIP, tcp } from './services.ts'
-import type { BackendRef, CompileOptions } from './spec.ts'
+import type { CalleeRef, CompileOptions } from './spec.ts'
 import type { World } from './world.ts'
 
 export type BackendContext = Readonly<{ namespace: string; world: World; options: CompileOptions }>
@@ -36,7 +36,7 @@ export function setOf(service: string, port: number, mode: SetSource['mode'], in
 export function endpointsOf(
   key: string,
   port: number,
-  ref: BackendRef,
+  ref: CalleeRef,
   service: Service,
   inferenceService?: string,
 ): Backend | Unresolved {

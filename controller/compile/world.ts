@@ -9,6 +9,8 @@ export type World = Readonly<{
   /** Whether there is one with that key. Its value is none of a route's: another one compiles no route anew. */
   secretHas: (key: string, field: string) => boolean
   configMapHas: (key: string, field: string) => boolean
+  /** What it holds under that key, as text: a part of the route that names it. */
+  configMapText: (key: string, field: string) => string | undefined
   secretsReadable: (namespace: string) => boolean
   permits: Permits
   /** What is in force of a rule (`rule`) of a route: undefined where it was never seen. */
@@ -21,6 +23,7 @@ export type World = Readonly<{
 export type Lookup =
   | Readonly<{ at: 'service' | 'inferenceService' | 'revision'; key: string; saw: unknown }>
   | Readonly<{ at: 'secretHas' | 'configMapHas'; key: string; field: string; saw: boolean }>
+  | Readonly<{ at: 'configMapText'; key: string; field: string; saw: string | undefined }>
   | Readonly<{ at: 'secretsReadable'; namespace: string; saw: boolean }>
   | Readonly<{ at: 'rollout' | 'undone'; key: string; rule: string; saw: unknown }>
   | Readonly<{ at: 'permits'; namespace: string; referent: Referent; saw: boolean }>
@@ -33,6 +36,10 @@ export function worldOf(snapshot: Snapshot): World {
     revision: (key) => snapshot.revisions.get(key),
     secretHas: (key, field) => snapshot.secrets.get(key)?.data.has(field) ?? false,
     configMapHas: (key, field) => snapshot.configMaps.get(key)?.data.has(field) ?? false,
+    configMapText: (key, field) => {
+      const data = snapshot.configMaps.get(key)?.data.get(field)
+      return data === undefined ? undefined : Buffer.from(data, 'base64').toString()
+    },
     secretsReadable: (namespace) => snapshot.openNamespaces.has(namespace),
     rollout: (route, rule) => snapshot.rollouts?.get(route)?.get(rule),
     undone: (route, rule) => snapshot.rollouts?.get(route)?.get(rule)?.undone,
@@ -68,6 +75,11 @@ export function observed(world: World, lookups: Lookup[]): World {
       lookups.push({ at: 'configMapHas', key, field, saw })
       return saw
     },
+    configMapText: (key, field) => {
+      const saw = world.configMapText(key, field)
+      lookups.push({ at: 'configMapText', key, field, saw })
+      return saw
+    },
     secretsReadable: (namespace) => {
       const saw = world.secretsReadable(namespace)
       lookups.push({ at: 'secretsReadable', namespace, saw })
@@ -94,7 +106,7 @@ export function observed(world: World, lookups: Lookup[]): World {
 /** Whether anybody would see something else now: objects keep their identity while they do not change. */
 export function changed(lookups: readonly Lookup[], world: World): boolean {
   return lookups.some((look) => {
-    if (look.at === 'secretHas' || look.at === 'configMapHas') return world[look.at](look.key, look.field) !== look.saw
+    if (look.at === 'secretHas' || look.at === 'configMapHas' || look.at === 'configMapText') return world[look.at](look.key, look.field) !== look.saw
     if (look.at === 'rollout' || look.at === 'undone') return world[look.at](look.key, look.rule) !== look.saw
     if (look.at === 'secretsReadable') return world.secretsReadable(look.namespace) !== look.saw
     if (look.at === 'permits') return world.permits(look.namespace, look.referent) !== look.saw

@@ -5,7 +5,7 @@ import { COMMAND } from '../sources/kubernetes-objects.ts'
 import { pathOf, type Api } from './api.ts'
 import type { Clock } from './clock.ts'
 import { MODEL_ROUTES } from './kinds.ts'
-import { Queue } from './queue.ts'
+import { Queue, type Work } from './queue.ts'
 
 export type AnnotationOptions = Readonly<{ api: Api; leading: () => boolean; log: Log; clock?: Clock }>
 
@@ -23,6 +23,10 @@ export class Annotations {
     const { log, clock } = options
     this.#options = options
     this.#queue = new Queue({ run: key => this.#patch(key), maxDelay: 30_000, log, ...(clock && { clock }) })
+  }
+
+  get work(): Work {
+    return this.#queue
   }
 
   claim({ namespace, name }: What, rule: string, text: string): void {

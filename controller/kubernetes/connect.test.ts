@@ -1,9 +1,15 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
+import { KubeConfig } from '@kubernetes/client-node'
 import { FakeServer } from '../../test/fakes/api-server.ts'
+import { FakeClock } from '../../test/fakes/clock.ts'
 import type { Api } from './api.ts'
 import { pathOf } from './api.ts'
-import { loadConfig } from './connect.ts'
+import { sharedClock } from './clock.ts'
+import { connect, loadConfig } from './connect.ts'
 
 let server: FakeServer
 let api: Api
@@ -61,6 +67,53 @@ test('cancelling ends a request at once, before and after it was sent', async ()
   setTimeout(() => abort.abort(), 20)
   assert.equal((await waiting).status, 0)
   assert.equal((await api.call({ path: '/', signal: abort.signal })).status, 0)
+})
+
+test('a token that is refused is read again at once, wherever the clock stands', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'token-'))
+  const tokenFile = join(folder, 'token')
+  writeFileSync(tokenFile, 'expired')
+  const config = new KubeConfig()
+  config.loadFromOptions({
+    clusters: [{ name: 'c', server: server.url, skipTLSVerify: true }],
+    users: [{ name: 'u', authProvider: { name: 'tokenFile', config: { tokenFile } } }],
+    contexts: [{ name: 'x', cluster: 'c', user: 'u' }],
+    currentContext: 'x',
+  })
+  const mine = connect(config)
+  server.install({ group: '', version: 'v1', plural: 'services' })
+  assert.equal((await mine.call({ path: '/api/v1/services' })).status, 401)
+  writeFileSync(tokenFile, 'secret')
+  assert.equal((await mine.call({ path: '/api/v1/services' })).status, 200)
+  mine.close()
+  rmSync(folder, { recursive: true })
+})
+
+test('the time of the server is told with each answer', async () => {
+  const told: Date[] = []
+  const config = new KubeConfig()
+  config.loadFromClusterAndUser({ name: 'c', server: server.url, skipTLSVerify: true }, { name: 'u' })
+  const mine = connect(config, undefined, (date) => told.push(date))
+  await mine.call({ path: '/' })
+  mine.close()
+  assert.ok(Math.abs((told[0]?.getTime() ?? 0) - Date.now()) < 60_000)
+})
+
+test('whose clock is a day off goes by that of the API server, and seconds are no news', () => {
+  const base = new FakeClock()
+  const said: number[] = []
+  const clock = sharedClock(base, (off) => said.push(off))
+  const server = base.date().getTime() - 86_400_000
+  clock.hear(new Date(server))
+  clock.hear(new Date(server + 900))
+  clock.hear(new Date(NaN))
+  assert.equal(clock.date().getTime(), server)
+  assert.equal(clock.now(), base.now(), 'what is measured is not set')
+  base.stall(3_000)
+  assert.equal(clock.date().getTime(), server + 3_000)
+  clock.hear(new Date(base.date().getTime() - 2_000))
+  assert.equal(clock.date().getTime(), base.date().getTime(), 'it was put right')
+  assert.deepEqual(said, [-86_400_000, 0])
 })
 
 test('connections are kept for the next request', async () => {

@@ -29,8 +29,22 @@ export function loadUserConfig(kubeconfig?: string): KubeConfig {
   return config
 }
 
-/** The client library knows how to find and refresh credentials; the requests are our own, with deadlines. */
-export function connect(config: KubeConfig, clock: Clock = systemClock): Api {
+/** The same cluster, with nothing but this token to show. */
+export function withToken(config: KubeConfig, token: string): KubeConfig {
+  const cluster = config.getCurrentCluster()
+  if (cluster === null) throw new Error('no current cluster')
+  const theirs = new KubeConfig()
+  const context = { name: 'token', cluster: cluster.name, user: 'token' }
+  theirs.loadFromOptions({ clusters: [cluster], users: [{ name: 'token', token }], contexts: [context], currentContext: 'token' })
+  return theirs
+}
+
+/**
+ * The client library knows how to find and refresh credentials; the requests are our own, with deadlines.
+ * @param onDate hears the time of the server with each answer
+ */
+export function connect(given: KubeConfig, clock: Clock = systemClock, onDate: (date: Date) => void = () => {}): Api {
+  let config = given
   const cluster = config.getCurrentCluster()
   if (cluster === null) throw new Error('no current cluster')
   const base = new URL(cluster.server)
@@ -68,7 +82,12 @@ export function connect(config: KubeConfig, clock: Clock = systemClock): Api {
         for (const signal of signals) signal.removeEventListener('abort', stop)
       })
       request.on('error', reject)
-      request.on('response', response => resolve({ response, cancelDeadline }))
+      request.on('response', response => {
+        if (response.headers.date !== undefined) onDate(new Date(response.headers.date))
+        // The library reads a token again after a minute by a clock that may have been set back since.
+        if (response.statusCode === 401) config = unread(config)
+        resolve({ response, cancelDeadline })
+      })
       for (const signal of signals) signal.addEventListener('abort', stop)
       if (signals.some(signal => signal.aborted)) stop()
       request.end(payload)
@@ -101,6 +120,13 @@ export function connect(config: KubeConfig, clock: Clock = systemClock): Api {
   }
   const namespace = config.getContextObject(config.getCurrentContext())?.namespace ?? 'default'
   return { namespace, call, stream, close }
+}
+
+/** The same, with nothing read yet of the files that it names. */
+function unread({ clusters, users, contexts, currentContext }: KubeConfig): KubeConfig {
+  const config = new KubeConfig()
+  config.loadFromOptions({ clusters, users, contexts, currentContext })
+  return config
 }
 
 type Opened = Readonly<{ response: http.IncomingMessage; cancelDeadline: () => void }>

@@ -12,6 +12,8 @@ export const SECRETS: Kind = { group: '', version: 'v1', plural: 'secrets' }
 export const CONFIG_MAPS: Kind = { group: '', version: 'v1', plural: 'configmaps' }
 export const LEASES: Kind = { group: 'coordination.k8s.io', version: 'v1', plural: 'leases' }
 export const EVENTS: Kind = { group: 'events.k8s.io', version: 'v1', plural: 'events' }
+export const TOKEN_REVIEWS: Kind = { group: 'authentication.k8s.io', version: 'v1', plural: 'tokenreviews' }
+export const SUBJECT_ACCESS_REVIEWS: Kind = { group: 'authorization.k8s.io', version: 'v1', plural: 'subjectaccessreviews' }
 
 /** The kinds that carry a status of ours. */
 export type Own = 'ModelRoute' | 'RateLimitPolicy'

@@ -195,4 +195,48 @@ describe('an election', () => {
     assert.deepEqual(a.said.slice(0, 2), ['started 1', 'stopped'])
     assert.equal(a.elector.leading, true)
   })
+
+  test('whoever leads or waits knows the term, and each change of hands is a later one', async () => {
+    const mortal = new FakeClock()
+    const a = candidate('a', mortal)
+    assert.equal(a.elector.term, 0, 'it has yet to read the lease')
+    await mortal.until('a to lead', () => a.elector.leading)
+    const b = candidate('b')
+    await clock.until('b to look', () => b.elector.term === 1)
+    await leads(b)
+    assert.equal(b.elector.term, 2)
+    assert.equal(a.elector.term, 1, 'who sleeps knows of nothing')
+    await mortal.until('a to learn', () => a.elector.term === 2)
+  })
+
+  test('a term that is known to be later than the lease says is followed by one after it, with the next renewal', async () => {
+    const a = candidate('a')
+    const b = candidate('b')
+    await clock.until('one to lead', () => a.elector.leading || b.elector.leading)
+    const [leader, other] = a.elector.leading ? [a, b] : [b, a]
+    // The lease was deleted while nobody looked, or etcd is of yesterday: proxies remember more changes of hands.
+    other.elector.surpass(500)
+    leader.elector.surpass(500)
+    await clock.until('the renewal', () => spec()?.['leaseTransitions'] === 501)
+    await clock.until('the other to know', () => other.elector.term === 501)
+    assert.equal(leader.elector.leading, true, 'nobody stops leading for that')
+    assert.deepEqual(leader.said, ['started 1'])
+    leader.elector.surpass(400)
+    leader.elector.surpass(2_000_000)
+    await clock.advance(10_000)
+    assert.equal(spec()?.['leaseTransitions'], 501, 'an earlier one is none, and one that is far beyond is made up')
+    await leader.elector.stop()
+    await leads(other)
+    assert.equal(spec()?.['leaseTransitions'], 502)
+  })
+
+  test('terms end at what the API server can hold, and leading does not', async () => {
+    server.put(LEASES, 'system', 'modelroute', { spec: { holderIdentity: '', leaseDurationSeconds: 1, leaseTransitions: 2 ** 31 - 1 } })
+    const a = candidate('a')
+    await leads(a)
+    a.elector.surpass(2 ** 31 - 1)
+    await clock.advance(5_000)
+    assert.equal(spec()?.['leaseTransitions'], 2 ** 31 - 1)
+    assert.equal(a.elector.leading, true)
+  })
 })

@@ -5,6 +5,10 @@ import { LEASES } from './kinds.ts'
 
 /** A holder with a longer lease than ours (another version, mid-upgrade) is waited for, but not for ever. Seconds. */
 const LONGEST = 60
+/** `leaseTransitions` is an int32, and what would be above it is refused by the API server. */
+const LAST_TERM = 2 ** 31 - 1
+/** By how much at most a term is made greater at once: whoever makes terms up does not use them up. */
+const LEAP = 10_000
 
 export type ElectorOptions = Readonly<{
   api: Api
@@ -42,6 +46,8 @@ export class Elector {
   #cancelDeadline: (() => void) | undefined
   #announced: Promise<void> = Promise.resolve()
   #told = ''
+  /** No term that is written is below it. */
+  #floor = 0
 
   constructor(options: ElectorOptions) {
     this.#options = options
@@ -54,6 +60,21 @@ export class Elector {
   /** Asked before each write: false from the deadline on, even when the event loop was too busy to say so. */
   get leading(): boolean {
     return this.#renewedAt !== undefined && this.#clock.now() - this.#renewedAt < this.#deadline
+  }
+
+  /** How often the lease has changed hands, as far as this process knows: also of others' terms. 0 before it has read one. */
+  get term(): number {
+    return this.#seen === undefined ? 0 : readSpec(this.#seen.lease).transitions
+  }
+
+  /**
+   * Somebody knows of a later term than the cluster does: its history was set back, by a restore of etcd or a deletion of the
+   * lease. Whoever leads takes a term after that one with the next renewal.
+   */
+  surpass(term: number): void {
+    if (!this.leading || term < this.term || term > this.term + LEAP) return
+    if (this.#floor <= term) this.#options.log('warn', 'a later term is known than the lease says; taking one after it', { known: term, lease: this.term })
+    this.#floor = Math.max(this.#floor, term + 1)
   }
 
   start(): void {
@@ -145,7 +166,7 @@ export class Elector {
       leaseDurationSeconds: release ? 1 : Math.ceil(this.#duration / 1_000),
       acquireTime: same && before.acquired !== undefined ? before.acquired : now,
       renewTime: now,
-      leaseTransitions: before === undefined ? 1 : before.transitions + (same ? 0 : 1),
+      leaseTransitions: Math.min(LAST_TERM, Math.max(this.#floor, before === undefined ? 1 : before.transitions + (same ? 0 : 1))),
     }
   }
 

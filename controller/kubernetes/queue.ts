@@ -4,6 +4,9 @@ import { systemClock, type Clock } from './clock.ts'
 /** What became of a key: done, or to be tried again, later and later. Throwing means `retry` as well, and is logged. */
 export type Outcome = 'done' | 'retry'
 
+/** How a queue stands: keys that it knows, and turns that came to nothing. */
+export type Work = Readonly<{ size: number; failed: number }>
+
 export type QueueOptions = Readonly<{
   run(key: string): Promise<Outcome>
   log: Log
@@ -32,6 +35,8 @@ export class Queue {
   readonly #later = new Map<string, Readonly<{ at: number; cancel: () => void }>>()
   readonly #failures = new Map<string, number>()
   #stopped = false
+  /** How often a turn came to nothing, and is to be tried again. */
+  failed = 0
 
   constructor(options: QueueOptions) {
     this.#options = options
@@ -40,7 +45,9 @@ export class Queue {
 
   /** Everything known to the queue: waiting, in work, or backing off. */
   get size(): number {
-    return new Set([...this.#ready, ...this.#running.keys(), ...this.#later.keys()]).size
+    let size = this.#ready.size + this.#later.size
+    for (const key of this.#running.keys()) if (!this.#ready.has(key) && !this.#later.has(key)) size++
+    return size
   }
 
   /** Asks for a turn in `delay` ms; of two requests for one key the earlier holds. */
@@ -114,6 +121,7 @@ export class Queue {
       this.#failures.delete(key)
       if (dirty) this.#ready.add(key)
     } else {
+      this.failed++
       const failures = this.#failures.get(key) ?? 0
       this.#failures.set(key, failures + 1)
       const { baseDelay = 5, maxDelay = 1_000_000 } = this.#options

@@ -26,6 +26,8 @@ export type ReflectorOptions<T> = Readonly<{
   onChange(changes: readonly Change<T>[]): void
   /** Once, after the first complete list (or the first proof that the kind does not exist). */
   onSynced(): void
+  /** The server's history is known up to there: after what a list or a watch brought of it is in the store. */
+  onVersion?(resourceVersion: string): void
   /** The server does not let us read it, or does again. */
   onDenied?(denied: boolean): void
   log: Log
@@ -47,6 +49,9 @@ const TOO_SHORT = 1_000
 const ABSENT_FOR = 5_000
 /** How soon a CRD that appears is seen, at the latest. Milliseconds. */
 const ABSENT_CAP = 10_000
+
+/** `reading`: not all of it has been read yet. `absent`: the server does not have the kind. */
+export type WatchState = 'following' | 'reading' | 'failing' | 'absent'
 
 /** Keeps a copy of one kind's objects, as fresh as the API server is reachable. Lists, watches, and never gives up. */
 export class Reflector<T> {
@@ -82,6 +87,21 @@ export class Reflector<T> {
       path: pathOf(options.kind, options.namespace),
       ...(options.labelSelector === undefined ? {} : { labelSelector: options.labelSelector }),
     }
+  }
+
+  /** Of the object as it is held. */
+  versionOf(key: string): string | undefined {
+    return this.#items.get(key)?.resourceVersion
+  }
+
+  get kind(): string {
+    return this.#options.kind.plural
+  }
+
+  /** How it stands with the server. */
+  get state(): WatchState {
+    if (this.#told !== '') return this.#absentSince === undefined ? 'failing' : 'absent'
+    return this.#synced ? 'following' : 'reading'
   }
 
   start(): void {
@@ -151,6 +171,7 @@ export class Reflector<T> {
     this.#listedAt = this.#clock.now()
     this.#deny(false)
     this.#swap(next)
+    this.#options.onVersion?.(listed.resourceVersion)
     return listed
   }
 
@@ -187,6 +208,7 @@ export class Reflector<T> {
       idle: this.#options.idle ?? 90_000,
       onVersion: version => {
         onVersion(version)
+        this.#options.onVersion?.(version)
         this.#tell(undefined)
       },
       onEvent: event => this.#apply(event),

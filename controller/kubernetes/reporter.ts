@@ -1,6 +1,7 @@
+import { differences } from '../../table/changes.ts'
 import type { PolicyOutcome, RouteOutcome, Verdict } from '../compile/compiled.ts'
 import type { Resource } from '../sources/snapshot.ts'
-import { policyStatus, reaches, routeStatus, type Progress, type Reach } from '../status.ts'
+import { policyStatus, reaches, restless, routeStatus, standings, type Progress, type Reach, type Standings } from '../status.ts'
 import type { News } from '../rollout/machine.ts'
 import type { View } from '../statuses.ts'
 import { keyOf, type Api } from './api.ts'
@@ -8,6 +9,7 @@ import type { Log } from '../log.ts'
 import { systemClock, type Clock } from './clock.ts'
 import { EventRecorder } from './events.ts'
 import type { Ref } from './kinds.ts'
+import type { Work } from './queue.ts'
 import { RevisionWriter, type Revisions } from './revisions.ts'
 import { StatusWriter, type Status } from './status.ts'
 
@@ -18,6 +20,8 @@ export type ReporterOptions = Readonly<{
   instance: string
   log: Log
   clock?: Clock
+  /** The resourceVersion of an object as it was read last. */
+  versionOf?: (ref: Ref) => string | undefined
   /** The server took a status, and shows it now. */
   written?: (uid: string, status: Status) => void
 }>
@@ -32,36 +36,59 @@ export class Reporter {
   /** By uid, what was reported last; identity and value tell what to look at again. */
   readonly #routes = new Map<string, Readonly<{ ref: Ref; outcome: RouteOutcome; reach: Reach; progress: Progress }>>()
   readonly #policies = new Map<string, Readonly<{ ref: Ref; outcome: PolicyOutcome; programmed: string }>>()
+  /** By `namespace/name`. */
+  readonly #uids = new Map<string, string>()
+  readonly #programmed = new Map<string, boolean>()
+  #last: Readonly<{ view: View; standings: Standings }> | undefined
 
   constructor(options: ReporterOptions) {
-    const { api, revisions, leading, instance, log, written, clock = systemClock } = options
+    const { api, revisions, leading, instance, log, versionOf, written, clock = systemClock } = options
     this.#options = options
     this.#clock = clock
-    this.statuses = new StatusWriter({ api, leading, log, clock, ...(written && { written }) })
+    this.statuses = new StatusWriter({ api, leading, log, clock, ...(versionOf && { versionOf }), ...(written && { written }) })
     this.#events = new EventRecorder({ api, instance, log, clock })
     this.#revisions = new RevisionWriter({ api, revisions, leading, log, clock })
   }
 
   /** Cheap when little changed: called after each compilation, and when a proxy acknowledges or leaves. */
-  report({ snapshot, compiled, proxies, hashes, progress }: View): void {
-    const gone = new Set([...this.#routes.keys(), ...this.#policies.keys()])
-    const programmed = new Map<string, boolean>()
+  report(view: View): void {
+    const { snapshot, compiled, proxies, hashes, progress } = view
+    const now = standings(proxies, hashes)
     const reachOf = reaches(proxies, hashes)
-    for (const [key, outcome] of compiled.routes) {
+    for (const key of this.#toLookAt(view, now)) {
+      const outcome = compiled.routes.get(key)
       const resource = snapshot.modelRoutes.get(key)
-      if (resource === undefined) continue
-      gone.delete(resource.uid)
+      const known = this.#uids.get(key)
+      if (known !== undefined && (outcome === undefined || resource?.uid !== known)) this.#forget(known, key)
+      if (outcome === undefined || resource === undefined) continue
       const reach = reachOf(key, outcome.gateways)
-      programmed.set(key, outcome.inForce !== undefined && reach.total > 0 && reach.programmed === reach.total)
+      this.#uids.set(key, resource.uid)
+      this.#programmed.set(key, outcome.inForce !== undefined && reach.total > 0 && reach.programmed === reach.total)
       this.#route(refOf('ModelRoute', resource), { outcome, reach, progress: progress(key) })
     }
+    this.#last = { view, standings: now }
+    const gone = new Set(this.#policies.keys())
     for (const [key, outcome] of compiled.policies) {
       const resource = snapshot.rateLimitPolicies.get(key)
       if (resource === undefined) continue
       gone.delete(resource.uid)
-      this.#policy(refOf('RateLimitPolicy', resource), outcome, name => programmed.get(keyOf(resource.namespace, name)))
+      this.#policy(refOf('RateLimitPolicy', resource), outcome, name => this.#programmed.get(keyOf(resource.namespace, name)))
     }
     for (const uid of gone) this.#forget(uid)
+  }
+
+  /** The routes of which something may be other than at the last report. */
+  #toLookAt({ snapshot, compiled, progressed }: View, now: Standings): Iterable<string> {
+    const before = this.#last
+    const moved = before && restless(before.standings, now)
+    if (before === undefined || moved === undefined || progressed === undefined) return new Set([...this.#uids.keys(), ...compiled.routes.keys()])
+    const { view } = before
+    return new Set([
+      ...moved, ...progressed,
+      ...differences(view.compiled.routes, compiled.routes),
+      ...differences(view.snapshot.modelRoutes, snapshot.modelRoutes),
+      ...differences(view.snapshot.revisions, snapshot.revisions),
+    ])
   }
 
   /** Called when this process has become the leader. */
@@ -70,6 +97,11 @@ export class Reporter {
     this.#revisions.resume()
     for (const { ref, outcome, reach } of this.#routes.values()) this.#warnOfRoute(ref, outcome, reach)
     for (const { ref, outcome } of this.#policies.values()) this.#warn(ref, outcome.generation, outcome.accepted)
+  }
+
+  /** By queue. */
+  work(): Readonly<Record<string, Work>> {
+    return { statuses: this.statuses.work, revisions: this.#revisions.work }
   }
 
   async stop(): Promise<void> {
@@ -125,7 +157,11 @@ export class Reporter {
     if (status === 'False' && this.#options.leading()) void this.#events.warn(ref, generation, reason, message)
   }
 
-  #forget(uid: string): void {
+  #forget(uid: string, route?: string): void {
+    if (route !== undefined) {
+      this.#uids.delete(route)
+      this.#programmed.delete(route)
+    }
     this.#routes.delete(uid)
     this.#policies.delete(uid)
     this.statuses.forget(uid)

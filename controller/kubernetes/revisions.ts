@@ -8,7 +8,7 @@ import type { Log } from '../log.ts'
 import type { Clock } from './clock.ts'
 import { equal } from './equal.ts'
 import { API_VERSION, CONTROLLER_REVISIONS, type Ref } from './kinds.ts'
-import { Queue, type Outcome } from './queue.ts'
+import { Queue, type Outcome, type Work } from './queue.ts'
 
 /** What selects our ControllerRevisions among those of StatefulSets and DaemonSets. */
 export const REVISION_LABEL = 'modelroute.io/route'
@@ -105,6 +105,10 @@ export class RevisionWriter {
       log: options.log,
       ...(options.clock === undefined ? {} : { clock: options.clock }),
     })
+  }
+
+  get work(): Work {
+    return this.#queue
   }
 
   want(ref: Ref, outcome: RouteOutcome): void {

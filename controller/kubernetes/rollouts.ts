@@ -5,8 +5,8 @@ import { isObject, isRecord, pathOf, type Answer, type Api } from './api.ts'
 import { EVENTS, MODEL_ROUTES } from './kinds.ts'
 import { troubleOf } from './trouble.ts'
 
-/** Routes in a cluster, with the rights of whoever asks. Throws what the server says. */
-export function clusterRollouts(api: Api) {
+/** Routes in a cluster, with the rights of whoever asks, which is written down as `fieldManager`. Throws what the server says. */
+export function clusterRollouts(api: Api, fieldManager = 'modelroute-cli') {
   const path = (namespace: string, name: string) => pathOf(MODEL_ROUTES, namespace, name)
   return {
     /** The object as the server has it. */
@@ -36,8 +36,7 @@ export function clusterRollouts(api: Api) {
         ...changes.map(({ at: [rule, ref], weight, had }) =>
           ({ op: had ? 'replace' : 'add', path: `/spec/rules/${rule}/backendRefs/${ref}/weight`, value: weight })),
       ]
-      const query = { fieldManager: 'modelroute-cli' }
-      answered(await api.call({ method: 'PATCH', path: path(namespace, name), query, body, contentType: 'application/json-patch+json' }))
+      answered(await api.call({ method: 'PATCH', path: path(namespace, name), query: { fieldManager }, body, contentType: 'application/json-patch+json' }))
     },
   }
 }

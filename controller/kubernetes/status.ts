@@ -1,10 +1,10 @@
 import type { ModelRouteStatus, RateLimitPolicyStatus } from '../../crds/types.gen.ts'
-import { isRecord, pathOf, type Api } from './api.ts'
+import { isObject, isRecord, pathOf, type Api } from './api.ts'
 import type { Log } from '../log.ts'
 import { systemClock, type Clock } from './clock.ts'
 import { equal } from './equal.ts'
 import { API_VERSION, OWN, type Ref } from './kinds.ts'
-import { Queue, type Outcome } from './queue.ts'
+import { Queue, type Outcome, type Work } from './queue.ts'
 
 export type Status = ModelRouteStatus | RateLimitPolicyStatus
 
@@ -13,6 +13,8 @@ export type StatusWriterOptions = Readonly<{
   leading: () => boolean
   log: Log
   clock?: Clock
+  /** The resourceVersion of an object as it was read last; absent: none is looked at. */
+  versionOf?: (ref: Ref) => string | undefined
   /** The server took this one. */
   written?: (uid: string, status: Status) => void
 }>
@@ -24,6 +26,8 @@ export type Desire = (previous: Status | undefined, now: Date) => Status
 const SOON = 30
 /** Counts of endpoints and proxies change all the time while pods roll, and nobody waits for them. Milliseconds. */
 const LATER = 1_000
+/** A proxy that comes or goes changes them in every status there is: so many of those are written a second. */
+const LATER_RATE = 50
 
 /** Brings the server's statuses to what they should say, by server-side apply, only while leading. */
 export class StatusWriter {
@@ -33,7 +37,8 @@ export class StatusWriter {
   /** By uid: an object deleted and created again is another. */
   readonly #desires = new Map<string, Readonly<{ ref: Ref; desire: Desire }>>()
   readonly #seen = new Map<string, Status | undefined>()
-  readonly #planned = new Map<string, Status>()
+  /** By uid, the resourceVersion that our last write made. */
+  readonly #wrote = new Map<string, string>()
   #denied = ''
 
   constructor(options: StatusWriterOptions) {
@@ -46,6 +51,10 @@ export class StatusWriter {
       log: options.log,
       clock: this.#clock,
     })
+  }
+
+  get work(): Work {
+    return this.#queue
   }
 
   /** Writes under way or due. */
@@ -63,16 +72,16 @@ export class StatusWriter {
 
   want(ref: Ref, desire: Desire): void {
     this.#desires.set(ref.uid, { ref, desire })
-    const next = desire(this.#seen.get(ref.uid), this.#clock.date())
-    const before = this.#planned.get(ref.uid) ?? this.#seen.get(ref.uid)
-    this.#planned.set(ref.uid, next)
-    this.#queue.add(ref.uid, before === undefined || essence(before) !== essence(next) ? SOON : LATER)
+    const before = this.#seen.get(ref.uid)
+    const next = desire(before, this.#clock.date())
+    const urgent = before === undefined || essence(before, before, next) !== essence(next, before, next)
+    this.#queue.add(ref.uid, urgent ? SOON : LATER + (this.#queue.size * 1_000) / LATER_RATE)
   }
 
   forget(uid: string): void {
     this.#desires.delete(uid)
     this.#seen.delete(uid)
-    this.#planned.delete(uid)
+    this.#wrote.delete(uid)
     this.#queue.forget(uid)
   }
 
@@ -99,29 +108,40 @@ export class StatusWriter {
       this.#options.written?.(uid, status)
       return 'done'
     }
+    const resourceVersion = this.#version(ref)
     const answer = await this.#options.api.call({
       method: 'PATCH',
       path: pathOf(OWN[ref.kind], ref.namespace, ref.name, 'status'),
       query: { fieldManager: 'modelroute-controller', force: true },
       contentType: 'application/apply-patch+yaml',
-      // The uid makes it a conflict to write of a deleted object onto one created since under its name.
+      // The uid makes it a conflict to write of a deleted object onto one created since under its name; the version, what a
+      // process writes that was asleep since it asked whether it leads.
       body: {
         apiVersion: API_VERSION,
         kind: ref.kind,
-        metadata: { name: ref.name, namespace: ref.namespace, uid },
+        metadata: { name: ref.name, namespace: ref.namespace, uid, ...(resourceVersion !== undefined && { resourceVersion }) },
         status,
       },
     })
     if (answer.status === 200) {
       this.#tell('')
       this.#options.written?.(uid, status)
-      if (this.#desires.has(uid) && isRecord(answer.body)) this.observe(uid, answer.body['status'])
+      if (!this.#desires.has(uid)) return 'done'
+      if (isObject(answer.body)) this.#wrote.set(uid, answer.body.metadata.resourceVersion)
+      if (isRecord(answer.body)) this.observe(uid, answer.body['status'])
       return 'done'
     }
     // Deleted meanwhile; the watch is about to say so.
     if (answer.status === 404) return 'done'
     if (answer.status !== 409) this.#tell(`${answer.status} ${answer.message}`)
     return 'retry'
+  }
+
+  /** What was read, or what our last write made of it while the watch has yet to bring that. */
+  #version(ref: Ref): string | undefined {
+    const read = this.#options.versionOf?.(ref)
+    const wrote = this.#wrote.get(ref.uid)
+    return read !== undefined && wrote !== undefined && Number(wrote) > Number(read) ? wrote : read
   }
 
   #tell(trouble: string): void {
@@ -131,13 +151,20 @@ export class StatusWriter {
   }
 }
 
-/** What somebody may be waiting for; the rest is counts and wording. */
-function essence(status: Status): string {
-  const conditions = (status.conditions ?? []).map(({ type, status, reason, observedGeneration }) => (
-    [type, status, reason, observedGeneration]
+/**
+ * What somebody may be waiting for; the rest is counts and wording. That a new proxy does not have yet what all the others
+ * have is no news of a route: it will in a moment, and there are thousands of them.
+ */
+function essence(status: Status, before: Status, next: Status): string {
+  const joining = programmed(before)?.status === 'True' && programmed(next)?.reason === 'Pending'
+    && programmed(before)?.observedGeneration === programmed(next)?.observedGeneration
+  const conditions = (status.conditions ?? []).flatMap(({ type, status, reason, observedGeneration }) => (
+    joining && type === 'Programmed' ? [] : [[type, status, reason, observedGeneration]]
   ))
   const rules = 'rules' in status ? status.rules?.map(({ phase, step, stepStartedAt, specHash, backends }) => (
     [phase, step, stepStartedAt, specHash, backends?.map(({ effectiveWeight }) => effectiveWeight)]
   )) : []
   return JSON.stringify([conditions, 'weights' in status ? status.weights : '', rules])
 }
+
+const programmed = ({ conditions }: Status) => conditions?.find(({ type }) => type === 'Programmed')

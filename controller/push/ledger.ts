@@ -1,3 +1,4 @@
+import { changedMap, differences } from '../../table/changes.ts'
 import type { Text, Update } from '../../table/messages.ts'
 import { SCHEMA } from '../../table/messages.ts'
 import type { Resource } from '../../table/resources.ts'
@@ -22,12 +23,16 @@ function entryOf(item: object): Entry {
   return entry
 }
 
+function hashIn(items: ReadonlyMap<string, object>, id: string): string | undefined {
+  const item = items.get(id)
+  return item && entryOf(item).hash
+}
+
 /** One resource of one fleet: what is published now, and the last versions of it by their hashes. */
 export class Ledger {
   readonly resource: Resource
   hashes: Hashes = new Map()
   version = versionOf(this.hashes)
-  #source: ReadonlyMap<string, object> = new Map()
   #items: ReadonlyMap<string, object> = new Map()
   readonly #past = new Map<string, Hashes>([[this.version, this.hashes]])
   #snapshot: Text<Update> | undefined
@@ -39,20 +44,12 @@ export class Ledger {
 
   /** Takes the items over; false when they are what was published already. */
   publish(items: ReadonlyMap<string, object>): boolean {
-    if (items === this.#source) return false
-    this.#source = items
-    const before = this.#items
-    const hashes = new Map<string, string>()
-    let changed = items.size !== before.size
-    for (const [id, item] of items) {
-      const hash = entryOf(item).hash
-      hashes.set(id, hash)
-      changed ||= before.get(id) !== item && this.hashes.get(id) !== hash
-    }
+    if (items === this.#items) return false
+    const hashes = changedMap(this.hashes, [...differences(this.#items, items)].map((id) => [id, hashIn(items, id)] as const))
     this.#items = items
-    if (!changed) return false
+    if (hashes === this.hashes) return false
+    this.version = versionOf(hashes, this.hashes)
     this.hashes = hashes
-    this.version = versionOf(hashes)
     this.#past.delete(this.version)
     this.#past.set(this.version, hashes)
     for (const version of this.#past.keys()) {
@@ -91,8 +88,12 @@ export class Ledger {
 
   #encodeDelta(base: string, held: Hashes): Text<Update> {
     const upsert: string[] = []
-    for (const [id, item] of this.#items) if (held.get(id) !== this.hashes.get(id)) upsert.push(entryOf(item).text)
-    const remove = [...held.keys()].filter((id) => !this.hashes.has(id))
+    const remove: string[] = []
+    for (const id of differences(held, this.hashes)) {
+      const item = this.#items.get(id)
+      if (item === undefined && held.has(id)) remove.push(id)
+      if (item !== undefined && held.get(id) !== this.hashes.get(id)) upsert.push(entryOf(item).text)
+    }
     const change = `"base":${JSON.stringify(base)},"upsert":[${upsert.join(',')}],"remove":${JSON.stringify(remove)}`
     return `${this.#head('delta')},${change}}`
   }

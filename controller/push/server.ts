@@ -8,11 +8,13 @@ import type {
 } from 'node:http2'
 import { createSecureServer, createServer } from 'node:http2'
 import { isIPv6 } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { heartbeat } from '../../table/heartbeat.ts'
 import { PROXY_LINE, streamLink } from '../../table/link.ts'
 import { isLoopback } from '../../table/loopback.ts'
 import type { FromController, FromProxy, Link } from '../../table/messages.ts'
-import { encode, FromProxy as FromProxySchema } from '../../table/messages.ts'
+import { encode, FromProxy as FromProxySchema, MINOR, MINOR_HEADER } from '../../table/messages.ts'
+import { callerOf } from './caller.ts'
 import type { CredentialSource, TlsFiles } from './credentials.ts'
 import { fileCredentials } from './credentials.ts'
 import type { Log } from '../log.ts'
@@ -23,8 +25,10 @@ export type PushServerOptions = {
   host: string
   /** 0 takes a free one. */
   port: number
-  /** Takes a proxy's stream over (`Publisher.accept`). */
-  accept: (link: Link<FromController, FromProxy>, confided: boolean) => void
+  /** Takes a proxy's stream over (`Publisher.accept`); `namespace`: it is a sidecar's, of that namespace. */
+  accept: (link: Link<FromController, FromProxy>, confided: boolean, namespace?: string) => void
+  /** Namespaces whose sidecars are let in. */
+  sidecars?: readonly string[] | undefined
   /** Files, which are watched, or another source of certificates. */
   tls?: TlsFiles | CredentialSource | undefined
   /** Allows a listener beyond loopback that does not ask proxies for a certificate. */
@@ -65,6 +69,11 @@ function admissible({ host, insecure }: PushServerOptions, source: CredentialSou
   }
 }
 
+function peerOf({ session }: ServerHttp2Stream) {
+  const socket = session?.socket
+  return socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined
+}
+
 /** Both ends on this machine: a mesh's sidecar, which brings strangers from loopback, knocks at the pod's address. */
 function local({ session }: ServerHttp2Stream): boolean {
   const { localAddress = '', remoteAddress = '' } = session?.socket ?? {}
@@ -76,7 +85,7 @@ function local({ session }: ServerHttp2Stream): boolean {
  * TLS it listens once there is a certificate.
  */
 export async function listenPush(options: PushServerOptions): Promise<PushServer> {
-  const { accept, log = () => {}, pingMs = 3_000, openMs = 10_000, maxLineBytes = PROXY_LINE } = options
+  const { accept, sidecars = [], log = () => {}, pingMs = 3_000, openMs = 10_000, maxLineBytes = PROXY_LINE } = options
   const settings = { enablePush: false, maxConcurrentStreams: 4, initialWindowSize: WINDOW }
   const sessions = new Set<ServerHttp2Session>()
   const source = sourceOf(options)
@@ -107,9 +116,16 @@ export async function listenPush(options: PushServerOptions): Promise<PushServer
       stream.respond({ ':status': known ? 405 : 404, ...(known && { allow: 'POST' }) }, { endStream: true })
       return void stream.resume()
     }
-    stream.respond({ ':status': 200, 'content-type': 'application/x-ndjson' })
+    const caller = source?.mutual === true ? callerOf(peerOf(stream)) : undefined
+    const scope = caller?.kind === 'sidecar' ? caller.namespace : undefined
+    if (caller?.kind === 'stranger' || (scope !== undefined && !sidecars.includes(scope))) {
+      log('warn', 'push: a sidecar is not let in', { namespace: scope, why: 'its namespace is not one of --sidecar-namespace' })
+      stream.on('error', () => {})
+      return stream.respond({ ':status': 403 }, { endStream: true })
+    }
+    stream.respond({ ':status': 200, 'content-type': 'application/x-ndjson', [MINOR_HEADER]: String(MINOR) })
     const farewell = (why: string) => encode<FromController>({ type: 'goodbye', why })
-    accept(streamLink(stream, { schema: FromProxySchema, maxLineBytes, farewell }), source?.mutual || local(stream))
+    accept(streamLink(stream, { schema: FromProxySchema, maxLineBytes, farewell }), source?.mutual || local(stream), scope)
   }
 
   server.on('session', (session: ServerHttp2Session) => {

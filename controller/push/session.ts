@@ -1,6 +1,9 @@
-import type { Ack, FromController, FromProxy, Hello, Link, Measurements, Resync, Rotate, Rotated } from '../../table/messages.ts'
+import { changedMap } from '../../table/changes.ts'
+import type { Ack, FromController, FromProxy, Hello, Link, Measurements, Resync, Rotate, Rotated, Seen } from '../../table/messages.ts'
 import { encode, SCHEMA } from '../../table/messages.ts'
+import { isBefore, laterOf, takesBack, type Order } from '../../table/order.ts'
 import { confidential, perResource, RESOURCES, type Resource } from '../../table/resources.ts'
+import type { Look } from '../../table/console.ts'
 import type { Hashes } from '../../table/version.ts'
 import type { Log } from '../log.ts'
 import type { Ledger } from './ledger.ts'
@@ -14,7 +17,13 @@ export type Board = {
   ledgers(gateway: string): Ledgers | undefined
   /** Nobody else can hear what is said on this link. */
   confided: boolean
+  /** It is a sidecar, of pods that anybody in this namespace may have made. */
+  namespace: string | undefined
   changed(): void
+  /** How new what is published is; undefined where there is but one controller, or no telling. */
+  order(): Order | undefined
+  /** A proxy has held a newer table for this long, in milliseconds. */
+  behind: (order: Order, ms: number) => void
   /** What a proxy counted of the rules that are being rolled out. */
   measured: (from: Hello, measurements: Measurements) => void
   /** Replaces an API key. */
@@ -51,6 +60,13 @@ const fresh = (): State => ({
   held: undefined,
 })
 
+/** Questions to one proxy at a time, and milliseconds that it has for each. */
+const looksMax = 8
+const lookMax = 3_000
+
+/** Between two looks at whether this controller has caught up with a proxy, in milliseconds. */
+const AGAIN = 500
+
 const NOTHING: Hashes = new Map()
 
 /** One proxy's stream: what it was sent, what it acknowledged, and what it is owed. */
@@ -58,12 +74,20 @@ export class Session {
   hello: Hello | undefined
   /** Told to leave; what it has is of no more interest. */
   dismissed = false
+  /** Milliseconds since the epoch. */
+  readonly since = Date.now()
   readonly states = perResource<Record<Resource, State>>(fresh)
   /** Of secrets that it does not get, once. */
   #warned = false
   /** The routes in force by the last acknowledgement, each with its hash. */
   #inForce: Hashes = NOTHING
   #resolved = true
+  #looked = 0
+  /** The last order that it was told. */
+  #told: Order | undefined
+  /** It holds a newer table than there is here: since when, and the timer of the next look. */
+  #held: { since: number; timer: NodeJS.Timeout } | undefined
+  readonly #looks = new Map<number, (state: unknown) => void>()
   readonly #link: Link<FromController, FromProxy>
   readonly #board: Board
 
@@ -75,7 +99,8 @@ export class Session {
   handle(message: FromProxy): void {
     if (message.type === 'hello') return this.#greet(message)
     if (this.hello === undefined) return this.dismiss('a proxy says hello first')
-    if (message.type === 'measurements') return this.#board.measured(this.hello, message)
+    if (message.type === 'measurements') return this.#measured(this.hello, message)
+    if (message.type === 'seen') return this.#seen(message)
     if (message.type === 'rotate') return void this.#rotate(message)
     if (message.type === 'ack') this.#acknowledged(message)
     else this.#resync(message)
@@ -90,12 +115,52 @@ export class Session {
     this.#link.close(why)
   }
 
+  /** What the proxy shows; undefined where it does not answer. Sidecars are not asked: they could say anything of others. */
+  look(look: Look): Promise<unknown> {
+    if (this.namespace !== undefined || this.hello?.seen === undefined || this.dismissed || this.#looks.size >= looksMax) return Promise.resolve(undefined)
+    const id = ++this.#looked
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#seen({ id, state: undefined }), lookMax)
+      this.#looks.set(id, (state) => {
+        clearTimeout(timer)
+        resolve(state)
+      })
+      this.#link.send(encode<FromController>({ type: 'look', id, look }))
+    })
+  }
+
+  get namespace(): string | undefined {
+    return this.#board.namespace
+  }
+
+  /** Of a sidecar, what concerns its own namespace: rollouts of others are not for it to decide. */
+  #measured(hello: Hello, message: Measurements): void {
+    const { namespace } = this
+    const rules = namespace === undefined ? message.rules : message.rules.filter(({ route }) => route.startsWith(`${namespace}/`))
+    this.#board.measured(hello, { ...message, rules })
+  }
+
+  /** It has left: nobody waits for it. */
+  closed(): void {
+    this.#caughtUp()
+    for (const id of this.#looks.keys()) this.#seen({ id, state: undefined })
+  }
+
+  #seen({ id, state }: Pick<Seen, 'id' | 'state'>): void {
+    const answer = this.#looks.get(id)
+    this.#looks.delete(id)
+    answer?.(state)
+  }
+
   /** Sends what the proxy lacks; what is published while a message is under way goes out as one, after its answer. */
   pump(): void {
     const hello = this.hello
     const ledgers = hello?.subscribe && !this.dismissed ? this.#board.ledgers(hello.gateway) : undefined
-    if (ledgers === undefined) return
+    if (hello === undefined || ledgers === undefined) return this.#caughtUp()
     if (RESOURCES.some((resource) => this.states[resource].outstanding !== undefined)) return
+    const order = hello.order === undefined ? undefined : this.#board.order()
+    if (order && this.#isBehind(order, hello, ledgers)) return this.#hold()
+    this.#caughtUp()
     for (const resource of RESOURCES) {
       const state = this.states[resource]
       const ledger = ledgers[resource]
@@ -107,12 +172,48 @@ export class Session {
       if (state.sent !== null) state.base ??= ledger.at(state.sent)
       const { sent, base } = state
       state.whole = sent === null || base === undefined
+      this.#tellOrder(order)
       this.#link.send(sent === null || base === undefined ? ledger.snapshot() : ledger.delta(sent, base))
       state.sent = version
       state.base = ledger.hashes
       state.outstanding = version
       state.greeted = true
     }
+  }
+
+  /** Whether it has seen newer tables than these. Those that it has are not older, whatever either end knows besides. */
+  #isBehind(order: Order, { order: theirs }: Hello, ledgers: Ledgers): boolean {
+    const newest = theirs ? laterOf(theirs, this.#told) : this.#told
+    if (newest === undefined || !isBefore(order, newest)) return false
+    return RESOURCES.some((resource) =>
+      this.#takes(resource, ledgers[resource]) && takesBack(resource, this.states[resource].sent, ledgers[resource].version))
+  }
+
+  /** Says nothing: the proxy turns to another controller, or this one catches up. */
+  #hold(): void {
+    const since = this.#held?.since ?? performance.now()
+    if (this.#held === undefined) {
+      const fields = { node: this.hello?.node, theirs: this.hello?.order, ours: this.#board.order() }
+      this.#board.log('warn', 'a proxy has a newer table; it gets none from here until this controller has caught up', fields)
+    }
+    clearTimeout(this.#held?.timer)
+    const timer = setTimeout(() => {
+      if (this.hello?.order) this.#board.behind(this.hello.order, performance.now() - since)
+      this.pump()
+    }, AGAIN).unref()
+    this.#held = { since, timer }
+  }
+
+  #caughtUp(): void {
+    clearTimeout(this.#held?.timer)
+    this.#held = undefined
+  }
+
+  /** Once for all that follows: a text is made once for every proxy, and this is of one. */
+  #tellOrder(order: Order | undefined): void {
+    if (order === undefined || (this.#told?.epoch === order.epoch && this.#told.sequence === order.sequence)) return
+    this.#told = order
+    this.#link.send(encode<FromController>({ type: 'order', order }))
   }
 
   /** The hashes of the routes in force: those of the acknowledged version, less what was refused of it. */
@@ -160,7 +261,7 @@ export class Session {
       state.greeted = false
       state.held = undefined
     }
-    const fields = { node: hello.node, gateway: hello.gateway, subscribe: hello.subscribe }
+    const fields = { node: hello.node, gateway: hello.gateway, ...(this.namespace !== undefined && { namespace: this.namespace }), subscribe: hello.subscribe }
     if (first) this.#board.log('info', 'proxy connected', fields)
     this.pump()
     this.#board.changed()
@@ -168,12 +269,18 @@ export class Session {
 
   /** Whoever could ask for it on a link that others hear could give themselves a key. */
   async #rotate(request: Rotate): Promise<void> {
-    const outcome = this.#board.confided ? await this.#board.rotate(request) : { problem: 'the connection to the controller is plain' }
+    const outcome = await this.#rotated(request)
     const { namespace, name } = request
     const fields = { node: this.hello?.node, secret: `${namespace}/${name}` }
     if ('problem' in outcome) this.#board.log('warn', 'key not replaced', { ...fields, why: outcome.problem })
     else this.#board.log('info', 'key replaced by its holder', { ...fields, by: outcome.name })
     this.#link.send(encode<FromController>({ type: 'rotated', id: request.id, outcome }))
+  }
+
+  #rotated(request: Rotate): Promise<Rotated['outcome']> {
+    if (!this.#board.confided) return Promise.resolve({ problem: 'the connection to the controller is plain' })
+    if (this.namespace !== undefined) return Promise.resolve({ problem: 'a sidecar replaces no keys' })
+    return this.#board.rotate(request)
   }
 
   #acknowledged({ resource, version, refused }: Ack): void {
@@ -210,12 +317,6 @@ export class Session {
       this.#inForce = known
       return
     }
-    const inForce = new Map(known)
-    for (const id of refused.keys()) {
-      const last = this.#inForce.get(id)
-      if (last === undefined) inForce.delete(id)
-      else inForce.set(id, last)
-    }
-    this.#inForce = inForce
+    this.#inForce = changedMap(known, [...refused.keys()].map((id) => [id, this.#inForce.get(id)] as const))
   }
 }

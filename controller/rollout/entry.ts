@@ -33,6 +33,9 @@ export type Around = Readonly<{
   endpoints: ReadonlyMap<string, number>
 }>
 
+/** A rule that has a rollout or is undone. */
+export type Rolled = Readonly<{ route: string; rule: string; state: RuleState; delivery: Delivery | undefined }>
+
 export type Moment = Readonly<{ monotonic: number; date: Date }>
 
 export function entryOf(state: RuleState, began: number): Entry {

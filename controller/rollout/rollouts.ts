@@ -1,47 +1,19 @@
+import { changedMap, differences } from '../../table/changes.ts'
 import type { ModelRoute } from '../../crds/types.gen.ts'
 import type { Compiled, RouteOutcome } from '../compile/compiled.ts'
-import type { Clock } from '../kubernetes/clock.ts'
-import type { Resource, RuleRollout, Snapshot } from '../sources/snapshot.ts'
+import { keyOf } from '../kubernetes/api.ts'
+import type { Resource, Snapshot } from '../sources/snapshot.ts'
 import { Alarm } from './alarm.ts'
+import type { About, Kept, RolloutsOptions } from './about.ts'
 import { isMarked, obey, parseCommand, unmarked, type Command, type Earlier } from './commands.ts'
-import { adopted, decide, due, entryOf, factsOf, next, putInForce, sameMove, watched, type Around, type Entry, type Moment } from './entry.ts'
-import type { Analyst, WatchedStep } from './judge.ts'
+import { adopted, decide, due, entryOf, factsOf, next, putInForce, sameMove, watched, type Around, type Moment, type Rolled } from './entry.ts'
+import type { WatchedStep } from './judge.ts'
 import type { News } from './machine.ts'
 import { Once } from './once.ts'
 import { fromStatus } from './recorded.ts'
 import { underWay, type RuleState } from './state.ts'
 
-/** Whom a rollout is about. */
-export type About = Readonly<{ namespace: string; name: string; uid: string; generation: number }>
-
-export type RolloutsOptions = Readonly<{
-  clock: Clock
-  analyst: Analyst
-  /** Only who leads decides; the others put in force what is recorded. Asked again before each decision. */
-  leading: () => boolean
-  /** What is in force is other than what was compiled last. */
-  moved: () => void
-  /** `states` is to be recorded, and `recorded` to be called when it is. */
-  changed: () => void
-  tell: (about: About, rule: string, news: News) => void
-  /** The revisions of a route, for undo. */
-  history: (about: About) => Promise<readonly Earlier[]>
-  /** A command of an annotation is to be marked, and to come again so. */
-  claim: (about: About, rule: string, text: string) => void
-  /** A command of an annotation is done with, and may go. */
-  handled: (about: About, rule: string, text: string) => void
-}>
-
-type Kept = {
-  readonly about: About
-  readonly resource: Resource<ModelRoute>
-  readonly outcome: RouteOutcome
-  readonly around: ReadonlyMap<string, Around>
-  readonly rules: Map<string, Entry>
-  /** Of `rules`: replaced when they differ. */
-  table: ReadonlyMap<string, RuleRollout>
-  states: ReadonlyMap<string, RuleState>
-}
+export type { About } from './about.ts'
 
 /** The rollouts of every route: what is decided, what is recorded, and what the compiler is to put in force. */
 export class Rollouts {
@@ -52,7 +24,13 @@ export class Rollouts {
   readonly #keys = new Map<string, string>()
   readonly #once = new Once()
   #table: NonNullable<Snapshot['rollouts']> = new Map()
-  #dirty = false
+  /** Routes whose part of the table is another one than it says. */
+  readonly #moved = new Set<string>()
+  /** Of which something is under way. */
+  readonly #going = new Set<Kept>()
+  /** What was taken last. */
+  #resources: Snapshot['modelRoutes'] = new Map()
+  #outcomes: Compiled['routes'] = new Map()
   readonly #alarm: Alarm
   #stopped = false
 
@@ -63,9 +41,9 @@ export class Rollouts {
 
   /** Beside a snapshot, what is in force of it. The same map until something moves. */
   get table(): NonNullable<Snapshot['rollouts']> {
-    if (this.#dirty) this.#table = new Map([...this.#kept].map(([key, { table }]) => [key, table]))
-    this.#dirty = false
-    return this.#table
+    const news = [...this.#moved].map((key) => [key, this.#kept.get(key)?.table] as const)
+    this.#moved.clear()
+    return (this.#table = changedMap(this.#table, news))
   }
 
   /** To be recorded of a route. The same map until something was decided. */
@@ -74,10 +52,11 @@ export class Rollouts {
   }
 
   /** Every rule that has a rollout or is undone. */
-  *[Symbol.iterator](): Iterator<Readonly<{ route: string; rule: string; state: RuleState }>> {
+  *[Symbol.iterator](): Iterator<Rolled> {
     for (const [route, { rules, around }] of this.#kept) {
       for (const [rule, { inForce }] of rules) {
-        if (around.get(rule)?.delivery.plan || inForce.undone) yield { route, rule, state: inForce }
+        const delivery = around.get(rule)?.delivery
+        if (delivery?.plan || inForce.undone) yield { route, rule, state: inForce, delivery }
       }
     }
   }
@@ -109,17 +88,18 @@ export class Rollouts {
 
   /** Looks at what was compiled; true where it has to be compiled again, since something is to be otherwise at once. */
   take(snapshot: Snapshot, compiled: Compiled): boolean {
-    for (const key of this.#kept.keys()) {
-      const kept = this.#kept.get(key)
-      if (snapshot.modelRoutes.get(key)?.uid === kept?.about.uid && compiled.routes.has(key)) continue
-      if (kept) this.#forget(key, kept)
-    }
+    const keys = new Set([...differences(this.#resources, snapshot.modelRoutes), ...differences(this.#outcomes, compiled.routes)])
+    this.#resources = snapshot.modelRoutes
+    this.#outcomes = compiled.routes
     let again = false
-    for (const [key, outcome] of compiled.routes) {
+    for (const key of keys) {
+      const kept = this.#kept.get(key)
       const resource = snapshot.modelRoutes.get(key)
-      const before = this.#kept.get(key)
-      if (!resource || (before?.outcome === outcome && before.resource === resource)) continue
-      if (this.#look(key, resource, outcome, before)) again = true
+      const outcome = compiled.routes.get(key)
+      const same = kept !== undefined && resource?.uid === kept.about.uid
+      if (kept && (!same || !outcome)) this.#forget(key, kept)
+      if (!resource || !outcome || (same && kept.outcome === outcome && kept.resource === resource)) continue
+      if (this.#look(key, resource, outcome, same ? kept : undefined)) again = true
     }
     this.#schedule()
     return again
@@ -158,12 +138,14 @@ export class Rollouts {
     return this.#kept.get(this.#keys.get(uid) ?? '')
   }
 
-  #forget(key: string, { about, rules }: Kept): void {
+  #forget(key: string, kept: Kept): void {
+    const { about, rules } = kept
     this.#kept.delete(key)
+    this.#going.delete(kept)
     this.#keys.delete(about.uid)
     this.#seen.delete(about.uid)
     for (const rule of rules.keys()) this.#once.forget(about.uid, rule)
-    this.#dirty = true
+    this.#moved.add(key)
   }
 
   #look(key: string, resource: Resource<ModelRoute>, outcome: RouteOutcome, before: Kept | undefined): boolean {
@@ -177,6 +159,7 @@ export class Rollouts {
       about: { namespace, name, uid, generation }, resource, outcome, around,
       rules: new Map(), table: before?.table ?? new Map(), states: before?.states ?? new Map(),
     }
+    if (before) this.#going.delete(before)
     this.#kept.set(key, kept)
     this.#keys.set(uid, key)
     // A rule that nothing is in force of, but that is still written, has not become another one by that.
@@ -229,11 +212,13 @@ export class Rollouts {
       // Of the others nothing is in force but their targets, and the compiler does not ask.
       moved = [...kept.around].some(([rule, { delivery }]) => delivery.plan || table.get(rule)?.undone !== kept.table.get(rule)?.undone)
       kept.table = table
-      this.#dirty = true
+      this.#moved.add(keyOf(kept.about.namespace, kept.about.name))
     }
+    if ([...kept.rules.values()].some(({ decided }) => underWay(decided))) this.#going.add(kept)
+    else this.#going.delete(kept)
     if (kept.states.size !== kept.rules.size || [...kept.rules].some(([rule, { decided }]) => kept.states.get(rule) !== decided)) {
       kept.states = new Map([...kept.rules].map(([rule, { decided }]) => [rule, decided]))
-      this.#options.changed()
+      this.#options.changed(keyOf(kept.about.namespace, kept.about.name))
     }
     return moved
   }
@@ -259,7 +244,7 @@ export class Rollouts {
   async #annotated(about: About, rule: string, text: string): Promise<void> {
     const plain = unmarked(text)
     const command = parseCommand(plain)
-    const refused = typeof command === 'string' ? command : await this.#obey(`${about.namespace}/${about.name}`, rule, command, text)
+    const refused = typeof command === 'string' ? command : await this.#obey(keyOf(about.namespace, about.name), rule, command, text)
     if (refused === undefined) return
     this.#options.tell(about, rule, { type: 'Warning', reason: 'RolloutCommandRefused', message: `${plain}: ${refused}` })
     this.#handled(about, rule, text)
@@ -300,8 +285,7 @@ export class Rollouts {
   #tick(): void {
     let moved = false
     const steps: WatchedStep[] = []
-    for (const kept of this.#kept.values()) {
-      if (![...kept.rules.values()].some(({ decided }) => underWay(decided))) continue
+    for (const kept of this.#going) {
       if (this.#turn(kept)) moved = true
       for (const [rule, around] of kept.around) {
         const entry = kept.rules.get(rule)
@@ -317,7 +301,7 @@ export class Rollouts {
   #schedule(): void {
     const now = this.#options.clock.now()
     let soonest = Infinity
-    for (const { rules, around } of this.#stopped || !this.#options.leading() ? [] : this.#kept.values()) {
+    for (const { rules, around } of this.#stopped || !this.#options.leading() ? [] : this.#going) {
       for (const [rule, entry] of rules) {
         const of = around.get(rule)
         soonest = Math.min(soonest, (of && due(entry, of, now)) ?? Infinity)

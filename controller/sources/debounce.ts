@@ -26,6 +26,11 @@ export class Debounce {
     })
   }
 
+  /** It was called, and has yet to fire. */
+  get waiting(): boolean {
+    return this.#cancel !== undefined
+  }
+
   cancel(): void {
     this.#cancel?.()
     this.#cancel = undefined

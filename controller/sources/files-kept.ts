@@ -36,29 +36,34 @@ export class KeptFile {
   keep(content: () => unknown, written: () => void = () => {}): void {
     this.#content = content
     this.#written.push(written)
-    this.#writing ??= this.#write().finally(() => (this.#writing = undefined))
+    this.#writing ??= this.#write()
   }
 
   /** Resolves when what was kept is on disk. */
   async flush(): Promise<void> {
-    await this.#writing
+    while (this.#writing !== undefined) await this.#writing
   }
 
   async #write(): Promise<void> {
     // What is kept in one go is written in one go.
     await Promise.resolve()
-    while (this.#content !== undefined) {
-      const text = JSON.stringify(this.#content())
-      const waiting = this.#written
-      this.#content = undefined
-      this.#written = []
-      try {
-        if (this.#file !== undefined) await replace(this.#file, text)
-      } catch (error) {
-        this.#log('error', `the ${this.#what} cannot be kept`, { file: this.#file, why: String(error) })
+    try {
+      while (this.#content !== undefined) {
+        const text = JSON.stringify(this.#content())
+        const waiting = this.#written
+        this.#content = undefined
+        this.#written = []
+        try {
+          if (this.#file !== undefined) await replace(this.#file, text)
+        } catch (error) {
+          this.#log('error', `the ${this.#what} cannot be kept`, { file: this.#file, why: String(error) })
+        }
+        // A full disk must not stop what waits for it: then it ends with the process.
+        for (const written of waiting) written()
       }
-      // A full disk must not stop what waits for it: then it ends with the process.
-      for (const written of waiting) written()
+    } finally {
+      // In the turn that found nothing more: what is kept a moment later must find nobody writing, or nobody would write it.
+      this.#writing = undefined
     }
   }
 }

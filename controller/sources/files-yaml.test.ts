@@ -96,11 +96,9 @@ describe('YAML that is refused, with its place', () => {
 
   it('an alias bomb, before it goes off', () => {
     const levels = Array.from({ length: 30 }, (_, n) => `l${n + 1}: &l${n + 1} [*l${n}, *l${n}, *l${n}, *l${n}]`)
-    const began = performance.now()
     const document = parseYaml(`l0: &l0 [x, x, x]\n${levels.join('\n')}`)
     assert.ok('fault' in document)
     assert.match(document.fault.message, /aliases expand to more than/)
-    assert.ok(performance.now() - began < 5000)
   })
 
   it('aliases in honest numbers are no bomb', () => {

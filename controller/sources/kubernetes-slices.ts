@@ -1,3 +1,4 @@
+import { differsIn } from '../../table/changes.ts'
 import { keyOf } from '../kubernetes/api.ts'
 import type { Change } from '../kubernetes/reflector.ts'
 import { SERVICE_LABEL } from './kubernetes-objects.ts'
@@ -6,6 +7,9 @@ import type { EndpointSlice } from './snapshot.ts'
 /** The slices by their Service, each list sorted by name; a list that did not change keeps its identity. */
 export class Slices {
   readonly #byService = new Map<string, readonly EndpointSlice[]>()
+  #copy: ReadonlyMap<string, readonly EndpointSlice[]> = new Map()
+  /** Services with other slices than those in the copy. */
+  #changed = new Set<string>()
 
   /** Answers whether somebody stopped being ready: that can't wait, since requests are on their way there. */
   apply(changes: readonly Change<EndpointSlice>[]): boolean {
@@ -13,6 +17,7 @@ export class Slices {
     for (const { before, after } of changes) {
       const from = before && serviceOf(before)
       const to = after && serviceOf(after)
+      for (const service of [from, to]) if (service !== undefined) this.#changed.add(service)
       if (from !== undefined) {
         const rest = (this.#byService.get(from) ?? []).filter(slice => slice !== before)
         if (rest.length === 0) this.#byService.delete(from)
@@ -29,7 +34,11 @@ export class Slices {
 
   /** A copy that later changes leave alone. */
   all(): ReadonlyMap<string, readonly EndpointSlice[]> {
-    return new Map(this.#byService)
+    if (this.#changed.size > 0) {
+      this.#copy = differsIn(new Map(this.#byService), this.#copy, this.#changed)
+      this.#changed = new Set()
+    }
+    return this.#copy
   }
 }
 

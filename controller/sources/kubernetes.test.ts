@@ -158,6 +158,24 @@ describe('a cluster as a source', () => {
     assert.deepEqual(seen, [['uid-1', undefined], ['uid-1', { weights: 'x' }]])
   })
 
+  test('knows how much of the history its last snapshot holds, what is no news of it too', async () => {
+    server.put(MODEL_ROUTES, 'ml', 'fraud', route())
+    await begin()
+    await first()
+    const before = source.sequence ?? NaN
+    const { metadata } = server.put(MODEL_ROUTES, 'ml', 'fraud', route(2))
+    await clock.until('the event', () => source.versionOf({ kind: 'ModelRoute', namespace: 'ml', name: 'fraud' }) === metadata.resourceVersion, { step: 1 })
+    if (snapshots.length === 1) assert.equal(source.sequence, before, 'what was read and is not in the snapshot does not count')
+    await next(1)
+    assert.equal(source.sequence, Number(metadata.resourceVersion))
+    const written = server.put(MODEL_ROUTES, 'ml', 'fraud', { ...route(2), status: { observedGeneration: 2 } })
+    await clock.until('the status', () => source.sequence === Number(written.metadata.resourceVersion))
+    assert.equal(snapshots.length, 2)
+    assert.equal(source.versionOf({ kind: 'RateLimitPolicy', namespace: 'ml', name: 'fraud' }), undefined)
+    server.say(MODEL_ROUTES, JSON.stringify({ type: 'BOOKMARK', object: { metadata: { resourceVersion: 'none of ours' } } }))
+    await clock.until('versions that are no numbers', () => source.sequence === undefined)
+  })
+
   test('an annotation or a label of ours is news', async () => {
     server.put(MODEL_ROUTES, 'ml', 'fraud', route())
     await begin()

@@ -1,12 +1,13 @@
+import { changedMap, differsIn } from '../../table/changes.ts'
 import type { ModelRoute, RateLimitPolicy } from '../../crds/types.gen.ts'
-import type { Api, Kind, RawObject } from '../kubernetes/api.ts'
+import { keyOf, type Api, type Kind, type RawObject } from '../kubernetes/api.ts'
 import type { Log } from '../log.ts'
 import { systemClock, type Clock } from '../kubernetes/clock.ts'
 import {
-  CONFIG_MAPS, CONTROLLER_REVISIONS, ENDPOINT_SLICES, INFERENCE_SERVICES, MODEL_ROUTES, RATE_LIMIT_POLICIES, REFERENCE_GRANTS, SECRETS,
-  SERVICES,
+  CONFIG_MAPS, CONTROLLER_REVISIONS, ENDPOINT_SLICES, INFERENCE_SERVICES, MODEL_ROUTES, OWN, RATE_LIMIT_POLICIES, REFERENCE_GRANTS,
+  SECRETS, SERVICES, type Ref,
 } from '../kubernetes/kinds.ts'
-import { Reflector, type Change } from '../kubernetes/reflector.ts'
+import { Reflector, type Change, type WatchState } from '../kubernetes/reflector.ts'
 import { readRevision, REVISION_LABEL, Revisions } from '../kubernetes/revisions.ts'
 import { Debounce } from './debounce.ts'
 import {
@@ -16,7 +17,7 @@ import {
 import { Slices } from './kubernetes-slices.ts'
 import { keepConfigMap, keepSecret } from './kubernetes-secrets.ts'
 import { isRouteSpec } from './route-spec.ts'
-import type { ConfigMap, Resource, Revision, Secret, Snapshot } from './snapshot.ts'
+import type { ConfigMap, Resource, Secret, Snapshot } from './snapshot.ts'
 import type { Source } from './source.ts'
 
 export type KubernetesSourceOptions = Readonly<{
@@ -31,8 +32,8 @@ export type KubernetesSourceOptions = Readonly<{
   clock?: Clock
 }>
 
-/** What goes into the map of one kind of the snapshot, kept up to date by one reflector a namespace. */
-type Table<T> = { items: Map<string, T>; copy: ReadonlyMap<string, T> | undefined }
+/** What goes into the map of one kind of the snapshot, kept up to date by one reflector a namespace. `changed`: since the copy. */
+type Table<T> = { readonly items: Map<string, T>; copy: ReadonlyMap<string, T>; changed: Set<string> }
 
 /** Reads the world from a cluster. */
 export class KubernetesSource implements Source {
@@ -42,27 +43,33 @@ export class KubernetesSource implements Source {
   readonly #options: KubernetesSourceOptions
   readonly #clock: Clock
   readonly #debounce: Debounce
-  readonly #reflectors: Readonly<{ start(): void; stop(): Promise<void> }>[] = []
+  readonly #reflectors: Readonly<{ start(): void; stop(): Promise<void>; kind: string; state: WatchState }>[] = []
   readonly #routes = table<Resource<ModelRoute>>()
   readonly #policies = table<Resource<RateLimitPolicy>>()
   readonly #slices = new Slices()
   readonly #secrets = table<Secret>()
   readonly #configMaps = table<ConfigMap>()
+  readonly #byKind = new Map<Kind, readonly Readonly<{ versionOf(key: string): string | undefined }>[]>()
   /** Replaced, never changed. */
   #open: ReadonlySet<string> = new Set()
-  #slicesCopy: Snapshot['endpointSlices'] | undefined
-  #revisionsCopy: Snapshot['revisions'] | undefined
+  #latest: Snapshot['revisions'] = new Map()
+  /** Routes whose latest revision may be another one than `#latest` says. */
+  readonly #revised = new Set<string>()
+  readonly #keys = new Map<string, string>()
   #read: () => Pick<Snapshot, 'services' | 'inferenceServices' | 'referenceGrants'>
   #unsynced = 0
   #last: Snapshot | undefined
   #onSnapshot: ((snapshot: Snapshot) => void) | undefined
+  /** The largest resourceVersion that any kind was told, and that of the last snapshot. NaN where they are no numbers. */
+  #known = 0
+  #given = 0
 
   constructor(options: KubernetesSourceOptions) {
     this.#options = options
     this.#clock = options.clock ?? systemClock
     this.#debounce = new Debounce(this.#clock, () => this.#publish())
     const required = { required: true }
-    this.#reflect(MODEL_ROUTES, keepModelRoute, changes => this.#own(this.#routes, changes), required)
+    this.#reflect(MODEL_ROUTES, keepModelRoute, changes => this.#ownRoutes(changes), required)
     this.#reflect(RATE_LIMIT_POLICIES, keepRateLimitPolicy, changes => this.#own(this.#policies, changes), required)
     const services = this.#table(SERVICES, keepService)
     const inferenceServices = this.#table(INFERENCE_SERVICES, keepInferenceService)
@@ -72,16 +79,14 @@ export class KubernetesSource implements Source {
       inferenceServices: copyOf(inferenceServices),
       referenceGrants: copyOf(referenceGrants),
     })
-    this.#reflect(ENDPOINT_SLICES, keepEndpointSlice, changes => {
-      this.#slicesCopy = undefined
-      return this.#slices.apply(changes)
-    }, { labelSelector: 'kubernetes.io/service-name' })
+    this.#reflect(ENDPOINT_SLICES, keepEndpointSlice, changes => this.#slices.apply(changes), { labelSelector: 'kubernetes.io/service-name' })
     this.#reflect(CONTROLLER_REVISIONS, readRevision, changes => {
       for (const { before, after } of changes) {
         if (after !== undefined) this.revisions.put(after)
         else if (before !== undefined) this.revisions.remove(before)
+        const route = this.#keys.get((after ?? before)?.owner ?? '')
+        if (route !== undefined) this.#revised.add(route)
       }
-      this.#revisionsCopy = undefined
       return false
     }, { labelSelector: REVISION_LABEL })
     for (const namespace of new Set(options.secretNamespaces ?? [])) {
@@ -95,6 +100,26 @@ export class KubernetesSource implements Source {
     this.#onSnapshot = onSnapshot
     for (const reflector of this.#reflectors) reflector.start()
     return Promise.resolve()
+  }
+
+  /** How each kind is followed; of Secrets and ConfigMaps, in each namespace. */
+  watches(): readonly Readonly<{ kind: string; state: WatchState }>[] {
+    return this.#reflectors.map(({ kind, state }) => ({ kind, state }))
+  }
+
+  /**
+   * How much of the cluster's history the last snapshot holds: etcd's revision, which is what resourceVersions are of every
+   * API server that is Kubernetes' own. Undefined where they are something else.
+   */
+  get sequence(): number | undefined {
+    if (!this.#debounce.waiting) this.#given = this.#known
+    return Number.isNaN(this.#given) ? undefined : this.#given
+  }
+
+  /** The resourceVersion of a route or policy as it was read last. */
+  versionOf({ kind, namespace, name }: Pick<Ref, 'kind' | 'namespace' | 'name'>): string | undefined {
+    const versions = (this.#byKind.get(OWN[kind]) ?? []).map(each => each.versionOf(keyOf(namespace, name)))
+    return versions.find(version => version !== undefined)
   }
 
   async stop(): Promise<void> {
@@ -122,7 +147,7 @@ export class KubernetesSource implements Source {
     const { api, log, namespaces = [] } = this.#options
     for (const namespace of namespaces.length === 0 ? [undefined] : namespaces) {
       this.#unsynced++
-      this.#reflectors.push(new Reflector<T>({
+      const reflector = new Reflector<T>({
         api,
         kind,
         ...(namespace === undefined ? {} : { namespace }),
@@ -133,9 +158,12 @@ export class KubernetesSource implements Source {
           this.#unsynced--
           this.#debounce.call()
         },
+        onVersion: version => this.#told(version),
         log,
         clock: this.#clock,
-      }))
+      })
+      this.#reflectors.push(reflector)
+      this.#byKind.set(kind, [...this.#byKind.get(kind) ?? [], reflector])
     }
   }
 
@@ -166,17 +194,30 @@ export class KubernetesSource implements Source {
         this.#debounce.call(changes.some(({ after }) => after === undefined))
       },
       onSynced: () => settled(true),
+      onVersion: version => this.#told(version),
       onDenied: denied => settled(!denied),
       log,
       clock: this.#clock,
     }))
   }
 
+  #told(version: string): void {
+    this.#known = Math.max(this.#known, /^\d{1,15}$/.test(version) ? Number(version) : NaN)
+  }
+
+  #ownRoutes(changes: readonly Change<OwnObject<ModelRoute>>[]): boolean {
+    for (const { key, before, after } of changes) {
+      if (before !== undefined && before.resource.uid !== after?.resource.uid) this.#keys.delete(before.resource.uid)
+      if (after !== undefined) this.#keys.set(after.resource.uid, key)
+      this.#revised.add(key)
+    }
+    return this.#own(this.#routes, changes)
+  }
+
   #own<T>(kept: Table<Resource<T>>, changes: readonly Change<OwnObject<T>>[]): boolean {
     for (const { key, before, after } of changes) {
       if (after === undefined || before?.resource !== after.resource) {
         set(kept, key, after?.resource)
-        this.#revisionsCopy = undefined
       }
       if (after !== undefined) this.#options.onStatus?.(after.resource.uid, after.status)
     }
@@ -185,15 +226,16 @@ export class KubernetesSource implements Source {
 
   #publish(): void {
     if (this.#unsynced > 0 || this.#onSnapshot === undefined) return
+    this.#given = this.#known
     const snapshot: Snapshot = {
       ...this.#read(),
       modelRoutes: copyOf(this.#routes),
       rateLimitPolicies: copyOf(this.#policies),
-      endpointSlices: (this.#slicesCopy ??= this.#slices.all()),
+      endpointSlices: this.#slices.all(),
       secrets: copyOf(this.#secrets),
       configMaps: copyOf(this.#configMaps),
       openNamespaces: this.#open,
-      revisions: (this.#revisionsCopy ??= this.#latestRevisions()),
+      revisions: this.#latestRevisions(),
     }
     // A write of a status, most of all our own, is no news.
     if (this.#last !== undefined && same(this.#last, snapshot)) return
@@ -202,28 +244,28 @@ export class KubernetesSource implements Source {
   }
 
   #latestRevisions(): Snapshot['revisions'] {
-    const latest = new Map<string, Revision>()
-    for (const [key, { uid }] of this.#routes.items) {
-      const revision = this.revisions.latest(uid)
-      if (revision !== undefined) latest.set(key, revision)
-    }
-    const before = this.#last?.revisions
-    return before?.size === latest.size && [...latest].every(([key, revision]) => before.get(key) === revision) ? before : latest
+    const now = [...this.#revised].map((key) => [key, this.revisions.latest(this.#routes.items.get(key)?.uid ?? '')] as const)
+    this.#revised.clear()
+    return (this.#latest = changedMap(this.#latest, now))
   }
 }
 
 function table<T>(): Table<T> {
-  return { items: new Map(), copy: undefined }
+  return { items: new Map(), copy: new Map(), changed: new Set() }
 }
 
 function set<T>(kept: Table<T>, key: string, value: T | undefined): void {
   if (value === undefined) kept.items.delete(key)
   else kept.items.set(key, value)
-  kept.copy = undefined
+  kept.changed.add(key)
 }
 
 function copyOf<T>(kept: Table<T>): ReadonlyMap<string, T> {
-  return (kept.copy ??= new Map(kept.items))
+  if (kept.changed.size > 0) {
+    kept.copy = differsIn(new Map(kept.items), kept.copy, kept.changed)
+    kept.changed = new Set()
+  }
+  return kept.copy
 }
 
 function same(a: Snapshot, b: Snapshot): boolean {

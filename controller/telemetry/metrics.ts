@@ -1,35 +1,42 @@
-import { Gauge, Histogram, Registry } from 'prom-client'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Family } from '../../exposition/family.ts'
+import { registerUse } from '../../exposition/process.ts'
+import { familiesOf } from '../../exposition/registry.ts'
+import { createScrape } from '../../exposition/scrape.ts'
+import type { Compiled } from '../compile/compiled.ts'
+import type { CallRecord } from '../kubernetes/counted.ts'
+import type { Observed } from '../modes/mode.ts'
+import { resourceFamilies } from './resources.ts'
+import { rolloutFamilies, type Judged, type RolledOut } from './rollouts.ts'
 
 /** The controller's own metrics; names are part of the public contract. */
 export interface ControllerMetrics {
   compiled(seconds: number): void
   /** From the change's arrival to the acknowledgement of the last connected proxy. */
   acknowledged(seconds: number): void
-  /** The exposition, and its content type. */
-  scrape(): Promise<{ body: string; contentType: string }>
+  /** A call of the API server is over. */
+  called(call: CallRecord): void
+  /** Answers GET /metrics. */
+  scrape(request: IncomingMessage, response: ServerResponse): void
+  /** As of now. */
+  families(): Promise<readonly Family[]>
 }
 
 export type ProxyCounts = Readonly<{ connected: number; current: number; behind: number; refusing: number }>
 
-/** Rules that are rolled out, or were undone. Shares are millionths. */
-export type RolledOut = Iterable<Readonly<{
-  route: string
-  rule: string
-  state: Readonly<{ phase: string; variants: readonly Readonly<{ variant: string; share: number }>[] }>
-}>>
+export type ControllerMetricsDeps = Readonly<{
+  proxies: () => ProxyCounts
+  rollouts: () => RolledOut
+  judgements: () => Judged
+  /** Whether this process decides. */
+  leading: () => boolean
+  observed: () => Observed
+  /** What was compiled last, and when (`performance.now()`). */
+  latest: () => Readonly<{ compiled: Pick<Compiled, 'routes' | 'policies'>; at: number }> | undefined
+}>
 
-type Estimated = Readonly<{ value: number; low: number; high: number }>
-
-/** What the gates said last, of rules whose step is judged. */
-export type Judged = Iterable<Readonly<{
-  route: string
-  rule: string
-  judgement: Readonly<{ metrics: readonly Readonly<{ name: string; verdict: string; candidate?: Estimated; stable?: Estimated }>[] }>
-}>>
-
-export type ControllerMetricsDeps = Readonly<{ proxies: () => ProxyCounts; rollouts: () => RolledOut; judgements: () => Judged }>
-
-export function createControllerMetrics({ proxies, rollouts, judgements }: ControllerMetricsDeps): ControllerMetrics {
+export function createControllerMetrics({ proxies, rollouts, judgements, leading, observed, latest }: ControllerMetricsDeps): ControllerMetrics {
   const registry = new Registry()
   const registers = [registry]
   const compile = new Histogram({
@@ -44,9 +51,22 @@ export function createControllerMetrics({ proxies, rollouts, judgements }: Contr
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     registers,
   })
+  const calls = new Counter({
+    name: 'modelroute_kubernetes_requests_total',
+    help: 'Calls of the Kubernetes API that are over. verb: of HTTP in lower case, or watch. code: the HTTP status, or 0 where there was no answer.',
+    labelNames: ['verb', 'resource', 'code'],
+    registers,
+  })
+  const callTimes = new Histogram({
+    name: 'modelroute_kubernetes_request_duration_seconds',
+    help: 'Time that calls of the Kubernetes API took, watches aside.',
+    labelNames: ['verb'],
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    registers,
+  })
   registry.registerMetric(new Gauge({
     name: 'modelroute_proxies',
-    help: 'Connected proxies by state: current (the published table is in force), behind, refusing (some route).',
+    help: 'Proxies by state: connected, and of these current (the published table is in force), behind, and refusing (some route).',
     labelNames: ['state'],
     registers: [],
     collect() {
@@ -54,59 +74,34 @@ export function createControllerMetrics({ proxies, rollouts, judgements }: Contr
     },
   }))
   registry.registerMetric(new Gauge({
-    name: 'modelroute_rollout_phase',
-    help: 'Rules that are rolled out: 1 for the phase that each is in (Stable, Progressing, Paused, AwaitingApproval, Aborted).',
-    labelNames: ['route', 'rule', 'phase'],
+    name: 'modelroute_leader',
+    help: '1 where this controller decides about rollouts and writes statuses, 0 where it stands by.',
     registers: [],
     collect() {
-      this.reset()
-      for (const { route, rule, state } of rollouts()) this.set({ route, rule, phase: state.phase }, 1)
+      this.set(leading() ? 1 : 0)
     },
   }))
   registry.registerMetric(new Gauge({
-    name: 'modelroute_rollout_share',
-    help: 'Of rules that are rolled out, the share of each variant in force, from 0 to 1.',
-    labelNames: ['route', 'rule', 'variant'],
+    name: 'modelroute_snapshot_age_seconds',
+    help: 'Since the resources, or the shares of a rollout, were last read and compiled. It grows where nothing changes.',
     registers: [],
     collect() {
-      this.reset()
-      for (const { route, rule, state } of rollouts()) {
-        for (const { variant, share } of state.variants) this.set({ route, rule, variant }, share / 1_000_000)
-      }
+      const last = latest()
+      if (last !== undefined) this.set((performance.now() - last.at) / 1000)
+      else this.remove()
     },
   }))
-  registry.registerMetric(new Gauge({
-    name: 'modelroute_rollout_gate',
-    help: 'What a gate measured: of the candidate or of stable, the value, and between which bounds (low, high) the truth is.',
-    labelNames: ['route', 'rule', 'gate', 'of', 'figure'],
-    registers: [],
-    collect() {
-      this.reset()
-      for (const { route, rule, judgement } of judgements()) {
-        for (const { name: gate, candidate, stable } of judgement.metrics) {
-          for (const [of, figures] of [['candidate', candidate], ['stable', stable]] as const) {
-            if (figures === undefined) continue
-            for (const figure of ['value', 'low', 'high'] as const) this.set({ route, rule, gate, of, figure }, figures[figure])
-          }
-        }
-      }
-    },
-  }))
-  registry.registerMetric(new Gauge({
-    name: 'modelroute_rollout_gate_verdict',
-    help: '1 for what the last judgement said of a gate: pass, wait (undecided), no-data, fail.',
-    labelNames: ['route', 'rule', 'gate', 'verdict'],
-    registers: [],
-    collect() {
-      this.reset()
-      for (const { route, rule, judgement } of judgements()) {
-        for (const { name: gate, verdict } of judgement.metrics) this.set({ route, rule, gate, verdict }, 1)
-      }
-    },
-  }))
+  registerUse(registry)
+  const steady = [...rolloutFamilies(rollouts, judgements), ...resourceFamilies(latest, observed)]
+  const families = async (): Promise<readonly Family[]> => [...await familiesOf(registry), ...steady]
   return {
     compiled: (seconds) => compile.observe(seconds),
     acknowledged: (seconds) => acknowledge.observe(seconds),
-    scrape: async () => ({ body: await registry.metrics(), contentType: registry.contentType }),
+    called({ verb, resource, code, seconds }) {
+      calls.inc({ verb, resource, code })
+      if (verb !== 'watch') callTimes.observe({ verb }, seconds)
+    },
+    scrape: createScrape(families),
+    families,
   }
 }

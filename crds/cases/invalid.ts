@@ -211,6 +211,10 @@ export const invalid: readonly InvalidCase[] = [
   bad('a step with a weight', route({ rules: [{ name: 'a', compose: { steps: [
     { name: 'a', backendRef: { name: 'a', port: 1, weight: 1 } }] } }] }),
       `${rule0}.compose.steps[0].backendRef.weight`, /^unknown/),
+  bad('a step with a query in its path', route({ rules: [{ name: 'a', compose: { steps: [
+    { name: 'a', backendRef: { name: 'a', port: 1 }, path: '/a?b' }] } }] }), `${rule0}.compose.steps[0].path`, /a path such as/),
+  bad('a composition in batches', route({ rules: [{ ...composeRule, batching: { maxSize: 2, maxDelay: '5ms' } }] }),
+    `${rule0}.batching`, /^goes with backendRefs$/),
   bad('a composition with a rollout', route({ rules: [{ ...composeRule, rollout: { candidate: 'clean' } }] }),
     `${rule0}.rollout.candidate`, /^must be a variant/),
   bad('a share of a bill that is not shared', rule({ cache: { ttl: '1m', billingPercent: 5 } }), `${rule0}.cache`,

@@ -26,7 +26,7 @@ export const composeRule = {
   name: 'ensemble',
   compose: {
     steps: [
-      { name: 'clean', backendRef: { name: 'clean', port: 80 } },
+      { name: 'clean', backendRef: { name: 'clean', port: 80 }, path: '/clean/%20(all)' },
       {
         name: 'score', backendRef: { kind: 'URL', url: 'https://score.example.com' }, input: 'steps.clean',
         dependsOn: ['clean'], when: 'true', forEach: '[1, 2]', maxParallel: 8, onError: 'Skip', timeout: '1s',

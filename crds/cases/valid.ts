@@ -99,7 +99,7 @@ export const fullRule = {
     request: changes,
     response: { ...changes, enrich: { pointer: '/parameters', confidence: { pointer: '/predictions', low: '0.6' } } },
   },
-  batching: { maxSize: 32, maxDelay: '5ms' },
+  batching: { maxSize: 32, maxDelay: '5ms', scope: 'Tenant' },
   cache: {
     ttl: '5m', scope: 'Principal', maxBytes: '64Mi', maxEntryBytes: '1Mi',
     vary: { headers: ['accept-language'], pointers: ['/model'] }, tags: ['fraud'], staleIfError: '1m',

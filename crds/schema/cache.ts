@@ -43,7 +43,7 @@ export function cache(): ObjectNode {
       staleIfError: duration('How much longer an old answer stands in for a failed backend. Default: 0s.'),
       nondeterministic: choice('What to do with requests that ask for chance, as with a temperature. Default: Bypass.',
         ['Bypass', 'Cache']),
-      billing: choice('What a hit counts against token and cost limits. Default: Full.', ['Free', 'Full', 'Percent']),
+      billing: choice('What a hit counts against limits, of what it cost at first. Default: Full.', ['Free', 'Full', 'Percent']),
       billingPercent: percent('Share that a hit counts, for billing Percent.'),
       semantic: semantic(),
     },

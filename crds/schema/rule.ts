@@ -71,6 +71,7 @@ const rules: readonly CelRule[] = [
     at: 'overrides',
   },
   { rule: '!has(self.split) || has(self.backendRefs)', message: 'goes with backendRefs', at: 'split' },
+  { rule: '!has(self.batching) || has(self.backendRefs)', message: 'goes with backendRefs', at: 'batching' },
 ]
 
 export function rule(): ObjectNode {
@@ -115,9 +116,11 @@ export function rule(): ObjectNode {
       validation: validation(),
       transform: transform(),
       compose: compose(),
-      batching: obj('Batching', 'Join single predictions into one call of the model (V2).', {
+      batching: obj('Batching', 'Join single predictions into one call of the model (V1, V2).', {
         maxSize: required(int('Predictions in one call, at most.', 1, 4096)),
         maxDelay: required(duration('How long the first waits for others.')),
+        scope: choice(`Whose requests may go together: those of one principal, or those of all callers; then the model is
+          not told who calls. Default: Principal.`, ['Principal', 'Tenant']),
       }),
       cache: cache(),
       plugins: listMap('Filters of your own, in order.', ['name'], plugin, { max: 16 }),

@@ -111,6 +111,15 @@ export function origin(description: string): StringNode {
   })
 }
 
+/** As requests have it in normal form. */
+export function requestPath(description: string): StringNode {
+  return str(description, {
+    max: 1024,
+    pattern: "^/([A-Za-z0-9!$&'()*+,;=:@._~/-]|%[0-9A-Fa-f]{2})*$",
+    expects: 'a path such as /clean, without query',
+  })
+}
+
 export function percent(description: string, min = 0): IntegerNode {
   return int(description, min, 100)
 }

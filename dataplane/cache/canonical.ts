@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { segmentsOf } from '../json/pointer.ts'
 
 /** Larger ones are what their bytes are: the canonical form is made at some 15 MB a second. */
 const canonicalMax = 65_536
@@ -30,8 +31,7 @@ const arrayOf = (value: readonly Canonical[] | ReadonlyMap<string, Canonical>): 
 /** What a JSON Pointer (RFC 6901) leads to; undefined where there is nothing. */
 export function valueAt(value: Canonical, pointer: string): Canonical | undefined {
   let at: Canonical | undefined = value
-  for (const escaped of pointer === '' ? [] : pointer.slice(1).split('/')) {
-    const name = escaped.replaceAll('~1', '/').replaceAll('~0', '~')
+  for (const name of segmentsOf(pointer)) {
     if (typeof at !== 'object') return undefined
     at = at instanceof Map ? (at as ReadonlyMap<string, Canonical>).get(name) : /^(?:0|[1-9]\d{0,8})$/.test(name) ? arrayOf(at)[Number(name)] : undefined
   }

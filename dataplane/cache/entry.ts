@@ -1,4 +1,5 @@
 import type { FlatHeaders } from '../pipeline/headers.ts'
+import type { Generated } from '../translate/translation.ts'
 import type { Terms } from './freshness.ts'
 
 /** An answer that is kept. */
@@ -12,6 +13,8 @@ export type Entry = Terms & Readonly<{
   storedAt: number
   /** What the backend took for it. */
   backendSeconds: number
+  /** What a translation made of it: the answer itself may not say how many tokens it took. */
+  generated?: Readonly<Generated>
   /** Purges with a greater number than this have purged it. */
   mark: number
 }>
@@ -21,7 +24,7 @@ export function ageAt(entry: Entry, now: number): number {
   return entry.age + Math.max(0, now - entry.storedAt)
 }
 
-/** What an answer takes in memory beside its body and the texts of its headers, by estimate. Bytes. */
+/** What an answer takes in memory beside its body and the texts of its headers, in bytes: measured, test/load/cache.e2e.ts holds it to that. */
 const overhead = 640
 const perText = 24
 

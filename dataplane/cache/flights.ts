@@ -1,25 +1,34 @@
-/** What became of the request that the others waited for. `unkept`: its answer is for nobody else, and the next one's would not be either. */
-export type Landing = 'kept' | 'unkept' | 'failed'
+/**
+ * What became of the request that the others waited for. `unkept`: its answer is for nobody else, and the next one's would
+ * not be either. `stale`: its backend failed, and an old answer stood in.
+ */
+export type Landing = 'kept' | 'unkept' | 'failed' | 'stale'
 
 /** One request on its way to a backend, and those that wait for its answer. */
 export class Flight {
   readonly #waiting = new Set<(landing: Landing) => void>()
   readonly #over: () => void
   #landing: Landing | undefined
+  #lonely: (() => void) | undefined
 
   constructor(over: () => void) {
     this.#over = over
   }
 
-  get waiting(): number {
-    return this.#waiting.size
+  /** Its own client has left. False: nobody else waits. @param lonely called once that is so */
+  outlives(lonely: () => void): boolean {
+    if (this.#landing !== undefined || this.#waiting.size === 0) return false
+    this.#lonely = lonely
+    return true
   }
 
   /** @returns what to call by whoever waits no longer */
   join(landed: (landing: Landing) => void): () => void {
     if (this.#landing === undefined) this.#waiting.add(landed)
     else landed(this.#landing)
-    return () => this.#waiting.delete(landed)
+    return () => {
+      if (this.#waiting.delete(landed) && this.#waiting.size === 0) this.#lonely?.()
+    }
   }
 
   /** Counts once. */

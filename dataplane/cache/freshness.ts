@@ -12,6 +12,8 @@ export type Terms = Readonly<{
   kept: number
   /** So long after its lifetime it may stand in for a backend that fails. */
   staleIfError: number
+  /** Not beyond its lifetime, whatever the caller would take. */
+  strict: boolean
   /** Not without asking its backend, fresh or not. */
   always: boolean
 }>
@@ -50,10 +52,10 @@ export function termsOf(status: number, headers: readonly string[], request: Ter
   const lifetime = Math.min(told ?? ttl, ttl)
   const age = told === undefined ? ageSaid(headers) : ageOf(headers, asked, answered)
   const strict = always || control.has('must-revalidate') || control.has('proxy-revalidate') || shared !== undefined
-  const spare = strict ? 0 : staleIfError
+  const spare = strict ? 0 : Math.min(staleIfError, timeOf(control, 'stale-if-error') ?? staleIfError)
   const revalidates = request.revalidates && (valueOf(headers, 'etag') !== undefined || valueOf(headers, 'last-modified') !== undefined)
   const kept = Math.max(always ? 0 : lifetime + spare, revalidates ? ttl : 0)
-  return kept <= age ? 'no time left' : { age, lifetime, kept, staleIfError: spare, always }
+  return kept <= age ? 'no time left' : { age, lifetime, kept, staleIfError: spare, strict, always }
 }
 
 /** RFC 9111 section 5.3: what is no date is a time that has passed. */
@@ -71,10 +73,15 @@ export function dateOf(text: string | undefined): number | undefined {
   return Number.isNaN(at) ? undefined : at
 }
 
+/** What says its age in a way that could be read in two is old (RFC 9111 section 4.2.1 has it so for times). */
 function ageSaid(headers: readonly string[]): number {
-  const [first = ''] = (valueOf(headers, 'age') ?? '').split(',')
-  return /^\d+$/.test(first.trim()) ? Math.min(Number(first), 2 ** 31) * 1000 : 0
+  const said = valueOf(headers, 'age')
+  if (said === undefined) return 0
+  return (/^\d+$/.test(said.trim()) ? Math.min(Number(said), oldest) : oldest) * 1000
 }
+
+/** Seconds. */
+const oldest = 2 ** 31
 
 /** RFC 9111 section 4.2.3. */
 function ageOf(headers: readonly string[], asked: number, answered: number): number {

@@ -25,6 +25,7 @@ export class Http1Response implements DoorResponse {
   headersSent = false
   writableEnded = false
   writableFinished = false
+  beforeEnd: DoorResponse['beforeEnd'] = undefined
   readonly #socket: Socket
   readonly #done: (response: Http1Response) => void
   /** The head that has not gone out yet, without its last lines. */
@@ -96,9 +97,12 @@ export class Http1Response implements DoorResponse {
   }
 
   write(chunk: Buffer | string): boolean {
-    const socket = this.#socket
     // Whatever comes after the end would be read as the next answer.
-    if (this.#closed || this.writableEnded) return true
+    return this.#closed || this.writableEnded ? true : this.#put(chunk)
+  }
+
+  #put(chunk: Buffer | string): boolean {
+    const socket = this.#socket
     if (this.#bodyless) {
       this.flushHeaders()
       return true
@@ -120,14 +124,22 @@ export class Http1Response implements DoorResponse {
 
   end(chunk?: Buffer | string): void {
     if (this.writableEnded || this.#closed) return
+    this.writableEnded = true
+    const { beforeEnd } = this
+    if (beforeEnd === undefined) this.#last(chunk)
+    else if (this.#socket.writableLength === 0) beforeEnd(() => this.#last(chunk))
+    else this.#socket.write('', () => { if (!this.#closed) beforeEnd(() => this.#last(chunk)) })
+  }
+
+  #last(chunk?: Buffer | string): void {
+    if (this.#closed) return
     const empty = chunk === undefined || chunk.length === 0
     if (!this.headersSent && !this.#framed && !this.#bodyless) {
       this.#head += `content-length: ${empty ? 0 : chunk.length}\r\n`
       this.#framed = true
     }
-    if (!empty) this.write(chunk)
+    if (!empty) this.#put(chunk)
     else this.flushHeaders()
-    this.writableEnded = true
     if (this.#socket.writableLength === 0) this.#finish()
     // It comes back when all before it has gone.
     else this.#socket.write('', () => this.#finish())

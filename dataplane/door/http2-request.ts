@@ -38,6 +38,11 @@ export class Http2Request implements DoorRequest {
     this.release()
     const { stream } = this
     this.#sink = sink
+    if (stream.readableEnded || stream.destroyed) {
+      // The end came with the last piece, when the one before had let go already.
+      process.nextTick(stream.readableEnded && !stream.aborted ? this.#onEnd : this.#onClose)
+      return
+    }
     stream.on('data', this.#onData)
     stream.once('end', this.#onEnd)
     stream.once('close', this.#onClose)

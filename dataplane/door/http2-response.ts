@@ -13,6 +13,7 @@ export class Http2Response extends EventEmitter implements DoorResponse {
   /** What was given is the stream's until it has gone. */
   readonly pending = true
   statusCode = 200
+  beforeEnd: DoorResponse['beforeEnd'] = undefined
   /** The connection outlives the answer whatever it says: a drain ends it with a GOAWAY. */
   shouldKeepAlive = true
   readonly #stream: ServerHttp2Stream
@@ -23,6 +24,9 @@ export class Http2Response extends EventEmitter implements DoorResponse {
   #ended = false
   #broken = false
   #written = 0
+  /** Pieces that have not gone yet, and who waits for that. */
+  #under = 0
+  #gone: (() => void) | undefined
 
   constructor(request: Http2Request) {
     super()
@@ -105,7 +109,14 @@ export class Http2Response extends EventEmitter implements DoorResponse {
   write(chunk: Buffer | string): boolean {
     this.#begin(false)
     this.#written += chunk.length
-    return this.#open() ? this.#stream.write(chunk, 'latin1') : true
+    if (!this.#open()) return true
+    if (this.beforeEnd === undefined) return this.#stream.write(chunk, 'latin1')
+    this.#under++
+    return this.#stream.write(chunk, 'latin1', this.#onGone)
+  }
+
+  readonly #onGone = (): void => {
+    if (--this.#under === 0) this.#gone?.()
   }
 
   /** A stream of HTTP/2 gathers by itself what can go out together. */
@@ -122,15 +133,26 @@ export class Http2Response extends EventEmitter implements DoorResponse {
   end(chunk?: Buffer | string): this {
     if (this.#ended) return this
     this.#ended = true
+    const { beforeEnd } = this
+    if (beforeEnd === undefined || !this.#open()) this.#last(chunk)
+    else if (this.#under === 0) beforeEnd(() => this.#last(chunk))
+    else {
+      this.#gone = () => {
+        if (this.#open()) beforeEnd(() => this.#last(chunk))
+      }
+    }
+    return this
+  }
+
+  #last(chunk?: Buffer | string): void {
     const empty = chunk === undefined || chunk.length === 0
     this.#begin(empty && this.#trailers === undefined)
-    if (!this.#open() || this.#stream.writableEnded) return this
+    if (!this.#open() || this.#stream.writableEnded) return
     if (empty) this.#stream.end()
     else {
       this.#written += chunk.length
       this.#stream.end(chunk, 'latin1')
     }
-    return this
   }
 
   /** Breaks the answer off so that it cannot be taken for a whole one: INTERNAL_ERROR, and the connection goes on. */

@@ -1,108 +1,142 @@
-import * as v from 'valibot'
-import type { DoorRequest, DoorResponse } from '../pipeline/door.ts'
-import type { ErrorCode, Failure } from '../pipeline/errors.ts'
-import { Exchange } from '../pipeline/exchange.ts'
-import { findKnown } from '../pipeline/gateway.ts'
+import type { Limit } from '../../table/limits.ts'
+import { asksForTunnel } from '../door/upgrade.ts'
+import { isPreflight } from '../filters/cors/preflight.ts'
 import type { Standing } from '../limits/limiter.ts'
+import type { ErrorCode } from '../pipeline/errors.ts'
+import { Exchange } from '../pipeline/exchange.ts'
+import { findKnown, trace } from '../pipeline/gateway.ts'
+import type { Geo } from '../pipeline/geo.ts'
+import type { Networks } from '../pipeline/networks.ts'
 import { anonymous, type Principal } from '../pipeline/principal.ts'
 import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
-import { isGrpc } from '../protocols/grpc.ts'
-import type { Weighed } from '../upstream/pick/pick.ts'
-import { screen } from '../pipeline/screen.ts'
+import type { CacheTold, LimitTold, SplitTold } from '../pipeline/told.ts'
 import { chooseVariant } from '../pipeline/variant.ts'
+import { isGrpc } from '../protocols/grpc.ts'
+import { screen } from '../pipeline/screen.ts'
 import type { Table } from '../runtime.ts'
-import type { EndpointReport } from '../upstream/fitness.ts'
-import { consider, type Considered } from './considered.ts'
+import type { Pages } from '../server.ts'
+import { noBackend } from '../upstream/destination.ts'
+import { unreadable } from '../upstream/patience.ts'
+import { tunnelFault } from '../upstream/tunnel-request.ts'
+import { changesOf } from './changes.ts'
+import { consider, describeMatch, type Considered } from './considered.ts'
+import { unanswered, unmade, type Imagined, type Question } from './question.ts'
+import { isUnreadable, refusal, refusedBy, seen, sendingOf, type Sending, type Step } from './sending.ts'
 
-/** A request that is not made. `url` is absolute, or a path; `as`: the consumer to take the caller for. */
-const Question = v.strictObject({
-  method: v.optional(v.pipe(v.string(), v.regex(/^[A-Z-]{1,32}$/)), 'GET'),
-  url: v.pipe(v.string(), v.minLength(1)),
-  headers: v.optional(v.record(v.string(), v.string()), {}),
-  body: v.optional(v.string()),
-  as: v.optional(v.pipe(v.string(), v.minLength(1))),
-})
-export type Question = v.InferOutput<typeof Question>
+/** One limit as the request finds it. `left` is null where it could not be asked. Times are milliseconds from now. */
+type LimitShown = Readonly<{
+  policy: string
+  name: string
+  unit: Limit['unit']
+  amount: number
+  left: number | null
+  asks: number
+  allows: boolean
+  /** It only watches. */
+  shadow: boolean
+  resetsInMs: number
+}>
 
-/** Reads a question from JSON, or says in a line what is wrong with it. */
-export function readQuestion(text: string): Question | string {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch {
-    return 'the body is not JSON'
-  }
-  const parsed = v.safeParse(Question, value)
-  if (!parsed.success) {
-    const [issue] = parsed.issues
-    return `${v.getDotPath(issue) ?? 'the body'}: ${issue.message}`
-  }
-  return URL.canParse(parsed.output.url, 'http://localhost') ? parsed.output : 'url: neither an address nor a path'
-}
+/** Who calls, as far as the rule asks. */
+type CallerShown = Readonly<Pick<Principal, 'via' | 'consumer' | 'groups' | 'tier'>>
 
-export type Step = Readonly<{ filter: string; verdict: 'pass' | 'answer' | 'refuse'; why: string }>
+/** How long the rule lets requests take, and how often it has them tried; milliseconds. */
+type TermsShown = Readonly<Pick<BuiltRule, 'timeouts'> & Partial<Pick<BuiltRule, 'retry' | 'hedge' | 'deadlineHeader'>>>
 
 /** What the gateway would do. `code`: of the error that it would answer with; absent where a backend would be asked. */
-export type Explanation = Readonly<{
+export type Explanation = Readonly<Sending & {
   route?: string
   rule?: string
-  variant?: string
-  endpoint?: string
-  /** The endpoints of the variant as its policy sees them, the likeliest first; of many, the first of these. */
-  endpoints?: readonly Weighed[]
-  /** Endpoints that are not asked at present, and why; of many, the first of these. */
-  unfit?: readonly EndpointReport[]
-  code?: ErrorCode
-  steps: readonly Step[]
+  caller?: CallerShown
+  split?: SplitTold
+  limits?: readonly LimitShown[]
+  cache?: CacheTold
+  terms?: TermsShown
   considered: readonly Considered[]
 }>
 
+/** What the door of a proxy knows beside the table. */
+export type Surroundings = Readonly<{ geo?: Geo | undefined; trusted?: Networks | undefined; pages?: Pages | undefined }>
+
 /** Goes the way of a request up to where it would be sent, and takes nothing: no turn, no share, no count. */
-export async function explain(table: Table, question: Question): Promise<Explanation> {
-  const request = unmade(question)
-  const received = screen(request)
-  if ('code' in received) return { code: received.code, steps: [refusal('screen', received)], considered: [] }
-  const exchange = new Exchange(request, unanswered, received, table.version, 'explain', performance.now())
-  exchange.explaining = new Map()
+export async function explain(table: Table, question: Question, { geo, trusted, pages }: Surroundings = {}): Promise<Explanation> {
+  const exchange = imagine(table, question)
+  if (!(exchange instanceof Exchange)) return { code: exchange.code, steps: [refusal('screen', exchange)], considered: [] }
   if (question.as !== undefined) exchange.assumed = consumerNamed(question.as, table)
-  exchange.body = Buffer.from(question.body ?? '')
+  if (trusted !== undefined) trace(exchange, trusted)
+  exchange.geo = geo
+  if (pages?.before(exchange.path) === true) return { steps: [page], considered: [] }
+  const tunnel = asksForTunnel(exchange.request, exchange.received)
+  const fault = tunnel ? tunnelFault(exchange) : undefined
+  if (fault !== undefined) return { code: fault.code, steps: [refusal('tunnel', fault)], considered: [] }
+  const shared = isPreflight(exchange) ? table.shared(exchange, exchange.header('access-control-request-method') ?? '') : undefined
+  if (shared?.rule.cors !== undefined) return { route: shared.rule.route, rule: shared.rule.name, steps: [preflight], considered: [] }
   const found = await findKnown(exchange, table)
   const unserved = found === undefined || 'code' in found
   const considered = consider(table.routes(), exchange, unserved ? undefined : found.candidate)
   if (found === undefined) {
     const allow = table.methods(exchange)
+    if (!tunnel && pages?.after(exchange.path) === true) return { steps: [perhapsPage], considered }
     const code = allow.length > 0 ? 'method_not_allowed' : 'no_route'
     return { code, steps: [{ filter: 'match', verdict: 'refuse', why: allow.length > 0 ? `served: ${allow.join(', ')}` : 'no rule matches' }], considered }
   }
   if ('code' in found) return { code: found.code, steps: [refusal('match', found)], considered }
-  exchange.rule = found.rule
-  exchange.asked = found.candidate.model
-  const told = await run(exchange, found.rule)
-  const picked = told.code === undefined ? picking(exchange) : {}
+  const { rule, candidate } = found
+  exchange.rule = rule
+  exchange.asked = candidate.model
+  const matched: Step = { filter: 'match', verdict: 'pass', why: describeMatch(candidate) }
+  const { steps, ...way } = await wayOf(exchange, rule, { given: Buffer.from(question.body ?? ''), tunnel })
   exchange.end()
-  return { route: found.rule.route, rule: found.rule.name, ...told, ...picked, considered }
+  return { route: rule.route, rule: rule.name, ...way, ...toldBy(exchange), terms: termsOf(rule), steps: [matched, ...steps], considered }
+}
+
+const page: Step = { filter: 'pages', verdict: 'answer', why: 'it is for the portal' }
+const perhapsPage: Step = { filter: 'pages', verdict: 'answer', why: 'no rule serves it: the gateway tells what it knows of the models, or answers 404' }
+const preflight: Step = { filter: 'cors', verdict: 'answer', why: 'a preflight, which the gateway answers' }
+
+function imagine(table: Table, question: Imagined) {
+  const request = unmade(question)
+  const received = screen(request)
+  if ('code' in received) return received
+  const exchange = new Exchange(request, unanswered, received, table.version, 'explain', performance.now())
+  exchange.explaining = new Map()
+  exchange.told = {}
+  return exchange
 }
 
 /** What of a request would come of it for this caller, and nothing of why. */
 export type Foreseen = Readonly<{ route?: string; rule?: string; code?: ErrorCode; limits: readonly Standing[] }>
 
 /** The same for a caller who is known already. */
-export async function foresee(table: Table, question: Question, caller: Principal): Promise<Foreseen> {
-  const request = unmade(question)
-  const received = screen(request)
-  if ('code' in received) return { code: received.code, limits: [] }
-  const exchange = new Exchange(request, unanswered, received, table.version, 'explain', performance.now())
-  exchange.explaining = new Map()
+export async function foresee(table: Table, question: Imagined, caller: Principal): Promise<Foreseen> {
+  const exchange = imagine(table, question)
+  if (!(exchange instanceof Exchange)) return { code: exchange.code, limits: [] }
   exchange.assumed = caller
-  exchange.body = Buffer.from(question.body ?? '')
   const found = await findKnown(exchange, table)
   if (found === undefined) return { code: 'no_route', limits: [] }
   if ('code' in found) return { code: found.code, limits: [] }
-  exchange.rule = found.rule
+  const { rule } = found
+  exchange.rule = rule
   exchange.asked = found.candidate.model
-  const { code } = await run(exchange, found.rule)
+  const code = await codeOf(exchange, rule)
   exchange.end()
-  return { route: found.rule.route, rule: found.rule.name, ...(code !== undefined && { code }), limits: exchange.standings ?? [] }
+  return { route: rule.route, rule: rule.name, ...(code !== undefined && { code }), limits: exchange.told?.standings ?? [] }
+}
+
+async function codeOf(exchange: Exchange, rule: BuiltRule): Promise<ErrorCode | undefined> {
+  for (const filter of rule.filters) {
+    const outcome = await filter(exchange)
+    if (outcome !== undefined) return 'code' in outcome ? outcome.code : undefined
+  }
+  const passed: BuiltVariant[] = []
+  let first: ErrorCode | undefined
+  for (let variant = chooseVariant(exchange, rule); variant !== undefined; variant = rule.next?.(passed, true)) {
+    const code = variant.target.kind === 'unresolved' || variant.backend === undefined ? 'backend_unresolved' : variant.backend.foresee()?.code
+    if (code === undefined) return undefined
+    first ??= code
+    passed.push(variant)
+  }
+  return rule.fallbackResponse !== undefined && !isGrpc(exchange.header('content-type')) ? undefined : first ?? 'no_endpoints'
 }
 
 /** With the groups and the tier of the first key of that consumer; without one, none. */
@@ -111,90 +145,45 @@ function consumerNamed(consumer: string, { source }: Table): Principal {
   return { ...anonymous, via: 'apiKey', consumer, ...(known && { groups: known.groups, tier: known.tier, credential: known.name }) }
 }
 
-async function run(exchange: Exchange, rule: BuiltRule): Promise<Omit<Explanation, 'considered'>> {
+/** The filters in their order, each with what it makes of the request, and then the backend. */
+async function wayOf(exchange: Exchange, rule: BuiltRule, asked: Readonly<{ given: Buffer; tunnel: boolean }>): Promise<Sending> {
   const steps: Step[] = []
   for (const filter of rule.filters) {
-    const refused = await filter(exchange)
+    const before = seen(exchange, asked.given)
+    const outcome = await filter(exchange)
     const name = rule.filterNames[steps.length] ?? ''
-    const why = exchange.explaining?.get(name) ?? ''
+    const changes = changesOf(before, seen(exchange, asked.given))
+    const done = { filter: name, why: exchange.explaining?.get(name) ?? '', ...(changes && { changes }) }
+    const { variant } = exchange
     // Nobody starts the way: it is only told that there is one.
-    if (refused !== undefined && 'start' in refused) return { steps: [...steps, { filter: name, verdict: 'answer', why }] }
-    if (refused !== undefined) return { code: refused.code, steps: [...steps, refusal(name, refused)] }
-    steps.push({ filter: name, verdict: 'pass', why })
+    if (outcome !== undefined && 'start' in outcome && rule.compose !== undefined && isUnreadable(exchange, rule)) return { code: unreadable.code, steps: [...steps, refusal(name, unreadable)] }
+    if (outcome !== undefined && 'start' in outcome) return { ...(variant && { variant: variant.name }), steps: [...steps, { ...done, verdict: 'answer' }] }
+    if (outcome !== undefined) {
+      const { code, ...refused } = refusedBy(exchange, variant, outcome, [])
+      return { ...refused, ...(code && { code }), steps: [...steps, refusal(name, outcome), ...(code === undefined ? refused.steps : [])] }
+    }
+    steps.push({ ...done, verdict: 'pass' })
   }
   const variant = chooseVariant(exchange, rule)
-  if (variant === undefined) return { code: 'no_endpoints', steps: [...steps, { filter: 'split', verdict: 'refuse', why: 'no backend takes requests' }] }
-  const split: Step = { filter: 'split', verdict: 'pass', why: exchange.explaining?.get('split') ?? '' }
-  const to = { variant: variant.name, steps: [...steps, split] }
-  const cannot = cannotTake(variant)
-  return { ...to, ...unfitOf(variant), ...(cannot !== undefined && passOn(exchange, rule, variant, cannot, to.steps)) }
+  const split: Step = { filter: 'split', verdict: variant === undefined ? 'refuse' : 'pass', why: exchange.explaining?.get('split') ?? '' }
+  const sent = variant === undefined ? refusedBy(exchange, undefined, noBackend, []) : await sendingOf(exchange, rule, variant, asked)
+  return { ...sent, steps: [...steps, split, ...sent.steps] }
 }
 
-/** The first that can take it in the place of one that cannot; where nobody can, why the first could not. */
-function passOn(exchange: Exchange, rule: BuiltRule, chosen: BuiltVariant, code: ErrorCode, steps: readonly Step[]) {
-  const passed = [chosen]
-  const tried: Step[] = [{ filter: 'fallback', verdict: 'pass', why: `${chosen.name} cannot take it: ${code}` }]
-  for (let next = rule.next?.(passed, true); next !== undefined; next = rule.next?.(passed, true)) {
-    const cannot = cannotTake(next)
-    if (cannot === undefined) {
-      exchange.variant = next
-      return { variant: next.name, steps: [...steps, ...tried] }
-    }
-    passed.push(next)
-    tried.push({ filter: 'fallback', verdict: 'pass', why: `${next.name} cannot take it: ${cannot}` })
-  }
-  const { fallbackResponse } = rule
-  if (fallbackResponse !== undefined && !isGrpc(exchange.header('content-type'))) {
-    return { steps: [...steps, ...tried, { filter: 'fallback', verdict: 'pass', why: `the static answer, with status ${fallbackResponse.status}` } as const] }
-  }
-  return { code, steps: passed.length > 1 ? [...steps, ...tried] : steps }
-}
-
-function cannotTake({ target, backend }: BuiltVariant): ErrorCode | undefined {
-  if (target.kind === 'unresolved' || backend === undefined) return 'backend_unresolved'
-  return backend.foresee()?.code
-}
-
-/** Its endpoints that take no requests at present. */
-function unfitOf({ backend }: BuiltVariant): Pick<Explanation, 'unfit'> {
-  const unfit = backend?.report().endpoints.filter(({ state }) => state !== 'healthy') ?? []
-  return unfit.length > 0 ? { unfit: unfit.slice(0, weighedMax) } : {}
-}
-
-function picking(exchange: Exchange): Pick<Explanation, 'endpoint' | 'endpoints'> {
-  const endpoints = exchange.variant?.backend?.weigh(exchange).slice(0, weighedMax) ?? []
-  const [first] = endpoints
-  return first === undefined ? {} : { endpoint: first.endpoint, endpoints }
-}
-
-/** A variant may have thousands. */
-const weighedMax = 100
-
-const refusal = (filter: string, { code, detail }: Failure): Step => ({ filter, verdict: 'refuse', why: `${code}: ${detail}` })
-
-/** A request as a door would have it, of which nothing was ever sent. */
-function unmade({ method, url, headers, body }: Question): DoorRequest {
-  const { host, pathname, search } = new URL(url, 'http://localhost')
-  const given = Object.entries(headers)
-  const hosted = given.some(([name]) => name.toLowerCase() === 'host')
+function toldBy({ principal, told = {} }: Exchange): Pick<Explanation, 'caller' | 'split' | 'limits' | 'cache'> {
+  const { split, limits, cache } = told
   return {
-    method,
-    url: pathname + search,
-    httpVersion: '1.1',
-    rawHeaders: [
-      ...(hosted ? [] : ['Host', host]), ...given.flat(),
-      ...(body === undefined ? [] : ['Content-Length', String(Buffer.byteLength(body))]),
-    ],
-    remoteAddress: '',
-    encrypted: false,
-    read() {},
-    resume() {},
-    release() {},
+    ...(principal && { caller: { via: principal.via, consumer: principal.consumer, groups: principal.groups, tier: principal.tier } }),
+    ...(split && { split }),
+    ...(limits && { limits: limits.map(shown) }),
+    ...(cache && { cache }),
   }
 }
 
-/** Nothing is answered. */
-const unanswered: DoorResponse = {
-  statusCode: 200, shouldKeepAlive: false, headersSent: false, writableEnded: false, writableFinished: false, pending: false, plain: true, chunks: true,
-  writeHead() {}, writeContinue() {}, flushHeaders() {}, write: () => true, addTrailers() {}, end() {}, cork() {}, uncork() {}, destroy() {}, destroySoon() {}, on() {}, once() {},
+function shown({ limit: { policy, name, unit, amount, shadow }, remaining, resetAfter, units, allows }: LimitTold): LimitShown {
+  return { policy, name, unit, amount, left: Number.isNaN(remaining) ? null : remaining, asks: units, allows, shadow, resetsInMs: Math.ceil(resetAfter) }
+}
+
+function termsOf({ timeouts, retry, hedge, deadlineHeader }: BuiltRule): TermsShown {
+  return { timeouts, ...(retry && { retry }), ...(hedge && { hedge }), ...(deadlineHeader !== undefined && { deadlineHeader }) }
 }

@@ -2,13 +2,17 @@ import type { Route, Rule } from '../../table/route.ts'
 import type { Caches } from '../cache/caches.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import type { Mirrors } from '../mirror/mirrors.ts'
+import type { PriceList } from '../prices/list.ts'
 import type { Failure } from '../pipeline/errors.ts'
 import type { Exchange, Way } from '../pipeline/exchange.ts'
 import type { Authenticators } from '../pipeline/principal.ts'
 import type { Plugins } from '../plugins/plugins.ts'
+import type { Predictions } from '../predictions/predictions.ts'
 import type { Audit } from '../telemetry/audit.ts'
 import type { LimitTally } from '../telemetry/limits.ts'
 import type { Measurements } from '../telemetry/measurements.ts'
+import type { CallVariant } from '../upstream/call.ts'
+import type { BodyChecks } from '../validation/body_checks.ts'
 import type { Vault } from '../vault.ts'
 import type { BackendTokens } from './backend_credentials/tokens.ts'
 
@@ -28,11 +32,17 @@ export type FilterDeps = Readonly<{
   limiter: Limiter
   limitTally: LimitTally
   measurements: Measurements
+  /** Undefined: there is no ledger. */
+  metering?: Readonly<{ prices: PriceList | undefined }> | undefined
   mirrors: Mirrors
+  predictions: Predictions
   plugins: Plugins
+  bodyChecks: BodyChecks
   caches: Caches
   vault: Vault
   backendTokens: BackendTokens
+  /** Asks a backend for the gateway itself. */
+  call: CallVariant
 }>
 
 /**

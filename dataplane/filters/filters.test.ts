@@ -12,10 +12,12 @@ import { noPlugins } from '../plugins/plugins.ts'
 import { Measurements } from '../telemetry/measurements.ts'
 import { Vault } from '../vault.ts'
 import { noTokens } from './backend_credentials/tokens.ts'
+import { Predictions } from '../predictions/predictions.ts'
+import { BodyChecks } from '../validation/body_checks.ts'
 import { filters } from './index.ts'
 import { requestIdOf } from './request_id/request_id.ts'
 
-const deps = { authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), mirrors: new Mirrors(), caches: new Caches(), plugins: noPlugins(), vault: new Vault(), backendTokens: noTokens }
+const deps = { authenticators: refuseAll, audit: unaudited, limiter: createLimiter(), limitTally: new LimitTally(), measurements: new Measurements(), mirrors: new Mirrors(), predictions: new Predictions(), caches: new Caches(), plugins: noPlugins(), bodyChecks: new BodyChecks(), vault: new Vault(), backendTokens: noTokens, call: () => Promise.reject(new Error('nobody is called')) }
 
 test('each filter has a folder with its README, and builds a named function', () => {
   for (const filter of filters) {

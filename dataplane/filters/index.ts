@@ -1,6 +1,9 @@
+import { answerValidation } from './answer_validation/answer_validation.ts'
 import { audit } from './audit/audit.ts'
 import { auth } from './auth/auth.ts'
 import { authorization } from './authorization/authorization.ts'
+import { batching } from './batching/batching.ts'
+import { compose } from './compose/compose.ts'
 import { cors } from './cors/cors.ts'
 import { cache } from './cache/cache.ts'
 import type { Filter } from './filter.ts'
@@ -9,10 +12,13 @@ import { loadReport } from './load_report/load_report.ts'
 import { measure } from './measure/measure.ts'
 import { mirror } from './mirror/mirror.ts'
 import { plugins } from './plugins/plugins.ts'
+import { predictions } from './predictions/predictions.ts'
 import { promptPrefix } from './prompt_prefix/prompt_prefix.ts'
 import { rateLimit } from './rate_limit/rate_limit.ts'
 import { requestId } from './request_id/request_id.ts'
 import { transform } from './transform/transform.ts'
+import { usage } from './usage/usage.ts'
+import { validation } from './validation/validation.ts'
 
 /** Every filter, in the order in which a request meets them. */
-export const filters: readonly Filter[] = [requestId, cors, audit, forwarded, auth, authorization, rateLimit, transform, plugins, cache, promptPrefix, mirror, loadReport, measure]
+export const filters: readonly Filter[] = [requestId, cors, audit, forwarded, auth, authorization, rateLimit, usage, validation, transform, plugins, predictions, cache, promptPrefix, mirror, loadReport, measure, answerValidation, batching, compose]

@@ -6,6 +6,7 @@ import { escaped, placesOf, segmentsOf, spread } from './pointer.ts'
 import { removed } from './remove.ts'
 import { Misplaced, written } from './set.ts'
 import { Unreadable, worked } from './text.ts'
+import { runs } from '../../test/runs.ts'
 
 const without = (text: string, ...pointers: string[]) => {
   const body = Buffer.from(text)
@@ -110,7 +111,7 @@ test('whatever is removed, the rest means what it meant', () => {
     const rest = without(body, names.map((one) => `/${escaped(one)}`).join(''))
     assert.ok(typeof rest === 'string')
     assert.deepEqual(JSON.parse(rest), plainly(JSON.parse(body), names))
-  }), { numRuns: 2000 })
+  }), { numRuns: runs(500) })
 })
 
 test('whatever is written is there, and every byte outside of it stays', () => {
@@ -125,7 +126,7 @@ test('whatever is written is there, and every byte outside of it stays', () => {
     const before = at(body, where)
     // A place that was there keeps everything around it.
     if (before !== undefined) assert.equal(having(whole, { [where]: before }), body)
-  }), { numRuns: 2000 })
+  }), { numRuns: runs(500) })
 })
 
 test('a large body is read in stretches, and comes to the same', async () => {

@@ -1,5 +1,6 @@
 import type { Sliced } from '../sliced.ts'
 import type { Places } from './pointer.ts'
+import { joined } from './joined.ts'
 import { begin, finish, isList, isObject, passed, valueEnd, walk } from './text.ts'
 
 /** Stretches of the text that are left out, in their order. */
@@ -13,16 +14,15 @@ export function* removed(json: Buffer, places: Places<true>): Sliced<Buffer> {
   const cuts: Cuts = []
   finish(json, yield* cut(json, begin(json), places, cuts))
   if (cuts.length === 0) return json
-  const rest = Buffer.allocUnsafe(cuts.reduce((size, [from, to]) => size - (to - from), json.length))
+  const kept: Buffer[] = []
   let at = 0
-  let written = 0
   for (const [i, [from, to]] of cuts.entries()) {
-    written += json.copy(rest, written, at, from)
+    kept.push(json.subarray(at, from))
     at = to
     if (i % 1024 === 1023) yield
   }
-  json.copy(rest, written, at)
-  return rest
+  kept.push(json.subarray(at))
+  return yield* joined(kept)
 }
 
 function* cut(json: Buffer, from: number, places: Places<true>, cuts: Cuts): Sliced<number> {

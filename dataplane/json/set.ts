@@ -1,4 +1,5 @@
 import type { Sliced } from '../sliced.ts'
+import { joined } from './joined.ts'
 import { escaped, type Places } from './pointer.ts'
 import { begin, finish, isList, isObject, passed, Unreadable, valueEnd, walk } from './text.ts'
 
@@ -28,7 +29,7 @@ export function* written<T>(json: Buffer, places: Places<T>, textOf: (value: T) 
     at = to
   }
   pieces.push(json.subarray(at))
-  return Buffer.concat(pieces)
+  return yield* joined(pieces)
 }
 
 type Writing<T> = Readonly<{ json: Buffer; textOf: (value: T) => string; edits: Edit[] }>

@@ -67,8 +67,20 @@ const ROUNDING = 1e-9
 
 const neededBy = ({ units, hold }: Take) => (units === 0 && hold ? LEAST : units)
 
+/** Whether what is left is enough. */
+export const enough = (take: Take, free: number) => neededBy(take) <= free + ROUNDING
+
 /** Whether so much is left in an advanced state. */
-export const fits = (state: State, take: Take, now: number) => neededBy(take) <= freeOf(state, take, now) + ROUNDING
+export const fits = (state: State, take: Take, now: number) => enough(take, freeOf(state, take, now))
+
+/** Until as much is there as a request asks for, by what is left: exactly where that tells it, else by when there is all again. */
+export function retryFor(take: Take, free: number, resetAfter: number): number {
+  const { algorithm, amount } = take
+  const units = neededBy(take)
+  if (units > capacityOf(take)) return Number.POSITIVE_INFINITY
+  if (algorithm.type === 'Concurrency') return CONCURRENCY_RETRY
+  return algorithm.type === 'TokenBucket' && amount > 0 ? Math.ceil(((units - free) * spanOf(algorithm.window)) / amount) : resetAfter
+}
 
 /** The part of the window before that still weighs. */
 function faded(cells: Float64Array, at: number, window: number | 'month', now: number): number {

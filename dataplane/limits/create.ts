@@ -1,7 +1,7 @@
 import type { Decision, Limiter, Take, Verdict } from './limiter.ts'
 import { createProcessStore, type ProcessStore, type ProcessStoreOptions } from './process.ts'
 import { Queues } from './queue.ts'
-import { createStore, type Store, type StoreOptions } from './redis/store.ts'
+import type { Store, StoreOptions } from './redis/store.ts'
 import type { RedisUrl } from './redis/url.ts'
 
 export type SharedOptions = Readonly<{
@@ -23,7 +23,7 @@ export function createLimiter(options?: ProcessStoreOptions): Limiter {
 
 /** Proxies share their counts in Redis, but for limits of scope Local. */
 export async function connectLimiter({ redis, fleet, say }: SharedOptions): Promise<Limiter> {
-  const { connectRedis } = await import('../redis.ts')
+  const [{ connectRedis }, { createStore }] = await Promise.all([import('../redis.ts'), import('./redis/store.ts')])
   let told = Number.NEGATIVE_INFINITY
   const connect = () => connectRedis(redis, (error) => {
     if (performance.now() - told < TOLD) return

@@ -1,8 +1,11 @@
 import type { Proof } from '../filters/backend_credentials/proof.ts'
+import type { Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import { removeHeader, valueOf, type FlatHeaders } from '../pipeline/headers.ts'
 import { isGrpc } from '../protocols/grpc.ts'
+import type { TrySpan } from '../telemetry/tracing/try_span.ts'
 import { ConnectionLost, type Controller, type Handler } from '../upstream/dispatch.ts'
+import type { TryOutcome } from '../upstream/backend.ts'
 import type { Upstream } from '../upstream/pool.ts'
 import { Capture, oneOf } from './capture.ts'
 import { answerMax, compareAnswers, type Answered, type Terms } from './compare/answers.ts'
@@ -16,6 +19,8 @@ export type CopyPlan = Readonly<{
   path: string
   headers: FlatHeaders
   http2: boolean
+  /** Puts the model that the variant has into the body, where that names it; undefined: it stays as it is. */
+  change: ((body: Buffer) => Buffer | Failure | Promise<Buffer | Failure>) | undefined
   /** Undefined: nobody is there. */
   take(): Upstream | undefined
   /** What the gateway proves itself with to that variant. */
@@ -53,9 +58,11 @@ export class Copy implements Handler {
   /** Bytes of the body that are accounted for. */
   #held: number
   #upstream: Upstream | undefined
+  #span: TrySpan | undefined
   #controller: Controller | undefined
   #timer: NodeJS.Timeout | undefined
   #grpcStatus: string | undefined
+  #status = 0
   /** Bytes of the answer. */
   #received = 0
   readonly #caller: Capture | undefined
@@ -86,7 +93,7 @@ export class Copy implements Handler {
     exchange.onEnd(() => this.#callerEnded())
     const { body, received: { bodyLength } } = exchange
     if (body !== undefined || bodyLength === 0) this.#whole(body)
-    else exchange.bodyTap = (chunk, lent) => this.#gather(chunk, lent)
+    else exchange.tapBody((chunk, lent) => this.#gather(chunk, lent))
   }
 
   #gather(chunk: Buffer | undefined, lent: boolean): void {
@@ -112,10 +119,20 @@ export class Copy implements Handler {
   #whole(body: Buffer | undefined): void {
     this.#stage = 'sending'
     setImmediate(() => {
-      const proof = this.#plan.proof()
-      if (proof instanceof Promise) void proof.then((settled) => this.#send(body, settled))
-      else this.#send(body, proof)
+      const changed = this.#plan.change?.(body ?? Buffer.alloc(0))
+      if (changed instanceof Promise) void changed.then((settled) => this.#prove(settled))
+      else this.#prove(changed ?? body)
     })
+  }
+
+  #prove(body: Buffer | Failure | undefined): void {
+    if (body !== undefined && 'code' in body) {
+      this.#drop('unsupported')
+      return
+    }
+    const proof = this.#plan.proof()
+    if (proof instanceof Promise) void proof.then((settled) => this.#send(body, settled))
+    else this.#send(body, proof)
   }
 
   #send(body: Buffer | undefined, proof: Proof | undefined): void {
@@ -133,8 +150,10 @@ export class Copy implements Handler {
     this.#upstream = upstream
     upstream.begin()
     this.#timer = setTimeout(cut, patience, this).unref()
+    const { method, spans } = this.#exchange
+    this.#span = spans?.copy({ upstream, method, path, variant: this.#plan.tally.variant, at: performance.now() })
     const pool = this.#grpc || http2 ? upstream.http2(connect, lane) : upstream.pool(connect, lane)
-    pool.dispatch({ path, method: this.#exchange.method, headers, body: body === undefined || body.length === 0 ? null : body }, this)
+    pool.dispatch({ path, method, headers: this.#span?.mark(headers) ?? headers, body: body === undefined || body.length === 0 ? null : body }, this)
   }
 
   /** Its time is up. */
@@ -153,6 +172,7 @@ export class Copy implements Handler {
   onResponseStart(_controller: Controller, status: number, rawHeaders: readonly string[]): void {
     if (this.#stage === 'over') return
     const headers = lowered(rawHeaders)
+    this.#status = status
     this.#answer?.head(status, headers)
     this.#grpcStatus = valueOf(headers, 'grpc-status')
     if (!/^(?:text\/event-stream|application\/grpc)/.test(valueOf(headers, 'content-type') ?? '')) return
@@ -191,6 +211,7 @@ export class Copy implements Handler {
     clearTimeout(this.#timer)
     this.#upstream?.end()
     const { tally, mirrors } = this.#plan
+    this.#span?.settle(outcomeOf(brought, this.#status), 0, performance.now())
     tally.count(typeof brought === 'string' ? 'failed' : 'answered')
     // A connection for each of many copies that come to nothing costs the callers more than copies may.
     if (brought === 'failed') tally.pausedUntil = Math.max(tally.pausedUntil, performance.now() + mirrors.limits.afterFailure)
@@ -274,3 +295,8 @@ const giveUp = (copy: Copy): void => copy.giveUp()
 const lowered = (raw: readonly string[]): FlatHeaders => raw.map((text, i) => (i % 2 === 0 ? text.toLowerCase() : text))
 
 const nothing: Answered = { status: 0, headers: [], body: Buffer.alloc(0) }
+
+function outcomeOf(brought: Ending, status: number): TryOutcome {
+  if (brought === 'stale') return { kind: 'cancelled' }
+  return brought === 'failed' ? { kind: 'failed', why: 'reset' } : { kind: 'answered', status, headers: [], trailers: [], firstByteMs: 0, totalMs: 0 }
+}

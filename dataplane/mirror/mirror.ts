@@ -3,9 +3,9 @@ import type { FilterDeps } from '../filters/filter.ts'
 import { proofFor } from '../filters/backend_credentials/proof.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import { Kind, type FlatHeaders } from '../pipeline/headers.ts'
-import { renameModel } from '../protocols/path.ts'
+import { isForeign } from '../translate/index.ts'
 import { unsupported } from '../translate/translation.ts'
-import { isForeign } from '../upstream/translated.ts'
+import { changedBody, renamingOf } from '../upstream/renamed.ts'
 import type { BuiltTarget } from '../upstream/groups.ts'
 import type { Upstream } from '../upstream/pool.ts'
 import { termsOf } from './compare/answers.ts'
@@ -69,17 +69,20 @@ export function buildMirror(
       }
       if (!tally.turn(percent)) return
       const { received } = exchange
-      const path = isForeign(exchange, variant.protocol) ? untranslated : model === undefined ? received.path : renameModel(received.path, model)
-      const held = typeof path === 'string' ? admit(exchange) : 'unsupported'
-      if (typeof held === 'string' || typeof path !== 'string') {
+      const renaming = isForeign(exchange, variant.protocol) ? untranslated : model && renamingOf(received, model)
+      const unsaid = renaming !== undefined && 'code' in renaming
+      const held = unsaid ? 'unsupported' : admit(exchange)
+      if (typeof held === 'string' || unsaid) {
         tally.count(typeof held === 'string' ? held : 'unsupported')
         return
       }
+      const place = renaming?.place
       const host = (target.kind === 'group' ? target.host : undefined) ?? received.authority
       const copy = new Copy(exchange, {
         mirrors, tally, take, connect, patience, callerPatience: mirrors.limits.callerPatience, http2: target.kind === 'group' && target.http2,
-        path: path + received.query,
-        headers: headersOf(received.headers, host, compare !== undefined),
+        path: (renaming?.path ?? received.path) + received.query,
+        headers: headersOf(renaming?.headers ?? received.headers, host, compare !== undefined, place !== undefined && place.in !== 'grpc'),
+        change: model && place && ((body) => changedBody(received.headers, body, place, model, mirrors.limits.body)),
         proof: () => credentials && proofFor(route.tenant, credentials, deps),
         terms: compare && termsOf(compare, received.path),
         compared: (differs) => counts?.compared(name, differs),
@@ -89,12 +92,12 @@ export function buildMirror(
   }
 }
 
-/** Compressed answers would have to be unpacked to be compared. */
-function headersOf(received: Readonly<FlatHeaders>, host: string, compared: boolean): FlatHeaders {
+/** Compressed answers would have to be unpacked to be compared. @param unpacked its body is */
+function headersOf(received: Readonly<FlatHeaders>, host: string, compared: boolean, unpacked: boolean): FlatHeaders {
   const headers: FlatHeaders = []
   for (let i = 0; i < received.length; i += 2) {
     const name = received[i] ?? ''
-    if (!(compared && name === 'accept-encoding')) headers.push(name, received[i + 1] ?? '')
+    if (!(compared && name === 'accept-encoding') && !(unpacked && name === 'content-encoding')) headers.push(name, received[i + 1] ?? '')
   }
   if (host !== '') headers.push('host', host)
   headers.push('x-modelroute-mirror', 'true')

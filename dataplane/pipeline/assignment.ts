@@ -16,8 +16,16 @@ const cookieAge = 365 * 86_400
 /** By weight alone, or by a key of the request that stays on its variant; what has no key is given by weight. */
 export function createAssign(route: Route, { name, variants, split }: Rule, state: SplitState): Assign {
   const spread = createSplitter(variants, state)
+  const total = variants.reduce((sum, { weight }) => sum + weight, 0)
+  const shares = variants.filter(({ weight }) => weight > 0).map(({ name: variant, weight }) => ({ variant, percent: weight / total * 100 }))
+  /** For who asks why; a key is never told, it may be a name. */
+  function tell(exchange: Exchange, by: string, why: string, bucket?: number): void {
+    if (exchange.told === undefined) return
+    exchange.explaining?.set('split', why)
+    exchange.told.split = { by, ...(bucket !== undefined && { bucket }), shares }
+  }
   const random: Assign = (exchange) => {
-    exchange.explaining?.set('split', 'by weight')
+    tell(exchange, 'weight', 'by weight')
     return spread(exchange.explaining !== undefined)
   }
   const sticky = split && createSticky(variants, `${route.id}\n${name}`)
@@ -25,14 +33,16 @@ export function createAssign(route: Route, { name, variants, split }: Rule, stat
   const made = split.by === 'Cookie' ? ', and would be given one' : ''
   const by = split.by === 'Principal' ? 'principal' : `${split.by.toLowerCase()} ${split.name}`
   return (exchange) => {
-    const key = keyOf(exchange, split) ?? newCookie(exchange, split)
+    const key = keyOf(exchange, split) ?? exchange.bucket ?? newCookie(exchange, split)
     if (key === undefined) {
       const position = random(exchange)
-      exchange.explaining?.set('split', `by weight: the request has no ${by}${made}`)
+      tell(exchange, made === '' ? 'weight' : `new ${by}`, `by weight: the request has no ${by}${made}`)
       return position
     }
-    const { position, bucket } = sticky(key)
-    exchange.explaining?.set('split', `by ${by}: bucket ${bucket} of ${2 ** 32}`)
+    const bucket = typeof key === 'number' ? key : sticky.bucketOf(key)
+    exchange.bucket = bucket
+    const position = sticky.of(bucket)
+    tell(exchange, by, `by ${by}: bucket ${bucket} of ${2 ** 32}`, bucket)
     return position
   }
 }

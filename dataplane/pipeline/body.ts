@@ -1,5 +1,6 @@
 import { failure, requestTooLarge, type Failure } from './errors.ts'
 import type { Exchange } from './exchange.ts'
+import { Gather } from './gather.ts'
 import type { BuiltRule } from './rule.ts'
 
 /** What a body may have where something must read it and the rule says nothing. */
@@ -12,11 +13,10 @@ export const readLimit = (limit: number): number => Number.isFinite(limit) ? lim
  * The whole body of the request, for a filter that must see it; what is sent on is then this. At once where it is
  * here already. The client sends the rest only once this is asked for, so a rule that does not ask reads nothing.
  */
-export function readBody(exchange: Exchange): Buffer | Failure | Promise<Buffer | Failure> {
-  const { received, rule } = exchange
+export function readBody(exchange: Exchange, max = readLimit(exchange.rule?.requestMax ?? Number.POSITIVE_INFINITY)): Buffer | Failure | Promise<Buffer | Failure> {
+  const { received } = exchange
   if (exchange.body !== undefined) return exchange.body
   if (received.bodyLength === 0) return (exchange.body = Buffer.alloc(0))
-  const max = readLimit(rule?.requestMax ?? Number.POSITIVE_INFINITY)
   if (received.bodyLength !== 'chunked' && received.bodyLength > max) return requestTooLarge(max)
   return gather(exchange, max)
 }
@@ -24,13 +24,26 @@ export function readBody(exchange: Exchange): Buffer | Failure | Promise<Buffer 
 function gather(exchange: Exchange, max: number): Promise<Buffer | Failure> {
   const { request, response } = exchange
   const { promise, resolve } = Promise.withResolvers<Buffer | Failure>()
-  const chunks: Buffer[] = []
+  const { bodyLength } = exchange.received
+  const gathered = new Gather(bodyLength === 'chunked' ? 0 : bodyLength)
   let size = 0
-  const timer = bodyTimer(exchange, exchange.rule, end)
+  let over = false
+  let timer: NodeJS.Timeout | undefined
+  // What came with its head is here before this runs, and needs none.
+  queueMicrotask(() => {
+    if (!over) timer = bodyTimer(exchange, exchange.rule, end)
+  })
   function end(outcome: Buffer | Failure): void {
+    over = true
     clearTimeout(timer)
     request.release()
     resolve(outcome)
+  }
+  function keep(body: Buffer): void {
+    exchange.body = body
+    exchange.bodyTap?.(body, false)
+    exchange.bodyTap?.(undefined, false)
+    end(body)
   }
   request.read({
     copies: true,
@@ -38,11 +51,15 @@ function gather(exchange: Exchange, max: number): Promise<Buffer | Failure> {
       size += chunk.length
       exchange.bytesIn = size
       if (size > max) end(requestTooLarge(max))
-      else chunks.push(Buffer.from(chunk))
+      else gathered.push(chunk)
       return size <= max
     },
     pending: () => false,
-    end: () => end((exchange.body = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size))),
+    end() {
+      const whole = gathered.whole()
+      if (whole instanceof Promise) void whole.then(keep)
+      else keep(whole)
+    },
     fail: (error) => end(error instanceof BadBody ? error.why : gone),
   })
   if (exchange.received.expectsContinue && !exchange.continued) {

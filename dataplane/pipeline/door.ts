@@ -51,6 +51,11 @@ export interface DoorResponse {
   readonly grpcStatus?: number | undefined
   /** Throws where the answer could not be sent as it is. @param headers flat, names in lower case */
   writeHead(status: number, headers: readonly string[]): unknown
+  /**
+   * Set by who must hear that the answer is over before its last byte goes out: called once, when all before that has
+   * gone. It calls back when the rest may go.
+   */
+  beforeEnd?: ((go: () => void) => void) | undefined
   writeContinue(): void
   flushHeaders(): void
   /** Text is Latin-1. False: no more for the moment, until `drain`. */

@@ -7,9 +7,11 @@ export const errors = {
   unauthenticated: { status: 401, title: 'The request does not say who calls, or cannot prove it' },
   token_expired: { status: 401, title: 'The token has expired' },
   forbidden: { status: 403, title: 'The caller may not do this' },
+  model_not_found: { status: 404, title: 'The backend does not know the model' },
   no_route: { status: 404, title: 'No route matches the request' },
   method_not_allowed: { status: 405, title: 'The method is not allowed here' },
   request_too_large: { status: 413, title: 'The body of the request is too large' },
+  schema_mismatch: { status: 422, title: 'The body of the request is not what it should be' },
   unsupported_translation: { status: 422, title: 'The request cannot be put into the terms of the backend' },
   rate_limited: { status: 429, title: 'Too many requests' },
   quota_exhausted: { status: 429, title: 'The quota is used up' },
@@ -17,6 +19,7 @@ export const errors = {
   headers_too_large: { status: 431, title: 'The request headers are too large or too many' },
   backend_unresolved: { status: 500, title: 'The backend does not resolve' },
   plugin_failed: { status: 500, title: 'A plugin of the gateway failed' },
+  step_failed: { status: 502, title: 'One of the calls that make up the answer failed' },
   upstream_connect_failed: { status: 502, title: 'The backend could not be reached' },
   upstream_reset: { status: 502, title: 'The backend broke the connection' },
   upstream_protocol: { status: 502, title: 'The backend answered with something that is not valid HTTP' },
@@ -29,6 +32,7 @@ export const errors = {
   audit_unavailable: { status: 503, title: 'The request cannot be recorded' },
   limit_store_unavailable: { status: 503, title: 'The counts of the limits cannot be reached' },
   timeout: { status: 504, title: 'The request took too long' },
+  not_cached: { status: 504, title: 'No answer to the request is kept' },
   /** Never sent: nobody is left to read it. The status is what the log and the metrics show. */
   client_closed: { status: 499, title: 'The client left before the response was complete' },
 } as const satisfies Record<string, { status: number; title: string }>
@@ -41,6 +45,8 @@ export type Failure = Readonly<{
   detail: string
   /** The member of the request that it is about, where one is. */
   param?: string
+  /** Every place of the body where something is wrong, as a JSON Pointer, and what. */
+  faults?: readonly Readonly<{ pointer: string; why: string }>[]
   /** 405 only. */
   allow?: readonly string[]
   /** Headers of the answer: names in lower case and values. */

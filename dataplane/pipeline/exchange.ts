@@ -2,11 +2,13 @@ import type { RequestFacts } from '../../table/expression.ts'
 import { modelOf, protocolOf, type Protocol } from '../protocols/path.ts'
 import type { Members } from '../protocols/json.ts'
 import { modelInHeaders, placeOfModel } from '../protocols/named.ts'
+import type { TokenUsage } from '../protocols/usage.ts'
 import type { BodyValue, Named } from '../protocols/scan/scan.ts'
-import type { Standing } from '../limits/limiter.ts'
 import type { Generated } from '../translate/translation.ts'
 import type { Series } from '../telemetry/series.ts'
+import type { Spans } from '../telemetry/tracing/spans.ts'
 import type { AnswerHandler } from '../upstream/dispatch.ts'
+import type { Audience, Cached } from './cached.ts'
 import type { DoorRequest, DoorResponse } from './door.ts'
 import type { ErrorCode, Failure } from './errors.ts'
 import { ExchangeFacts } from './facts.ts'
@@ -16,8 +18,11 @@ import type { Trail } from './hops.ts'
 import { canBeJson, type Look, type Wants } from './looks.ts'
 import type { Candidate, Matchable } from './match.ts'
 import { plainAddress } from './networks.ts'
+import type { Batched, BodyRewrite, StepRecord } from './parts.ts'
 import type { Authenticate, Principal, Verdict } from './principal.ts'
 import type { BuiltRule, BuiltVariant } from './rule.ts'
+import type { Told } from './told.ts'
+import type { Trace } from './trace.ts'
 
 /** How a request body is framed: none, a known number of bytes, or chunks until it ends. */
 export type BodyLength = number | 'chunked'
@@ -38,6 +43,8 @@ export type Received = Readonly<{
   expectsContinue: boolean
   /** Another request may come on its connection. */
   persistent: boolean
+  /** One object for all requests of one connection that begin with the same bytes, once there were two; what is known of one is true of all. */
+  again: object | undefined
 }> & {
   /** With its `?`, as it came. Filters take out what the upstream may not see. */
   query: string
@@ -61,16 +68,6 @@ export type DataTap = (chunk: Buffer) => void
  */
 export type Stage = (to: AnswerHandler, refuse: (why: Failure, cause: string) => void) => AnswerHandler
 
-/** Puts something else in the place of a backend's answer, piece by piece; `end` gives what is left at its end. */
-export type BodyRewrite = Readonly<{ data(chunk: Buffer): Buffer; end(): Buffer }>
-
-/**
- * What a cache had to do with a request. `stale`: an answer that is too old stood in for a backend that failed. `age`:
- * seconds, of an answer that was kept. `billed`: the part of what it cost at first that it costs now, and what of that
- * was time of the backend, in seconds.
- */
-export type Cached = Readonly<{ result: 'hit' | 'miss' | 'bypass' | 'stale'; age?: number; why?: string; billed?: number; backendSeconds?: number }>
-
 /** One request and its response, from the door to the log. */
 export class Exchange implements Matchable {
   /** One in its place, where a part of the body has been read already. */
@@ -85,6 +82,10 @@ export class Exchange implements Matchable {
 
   /** The address of the caller, as far as those that stand between can be believed. */
   clientAddress: string
+  /** What it is a part of, where somebody traces. */
+  trace: Trace | undefined
+  /** Where it is traced here, and kept. */
+  spans: Spans | undefined
   /** The hops between the caller and us, where they are trusted. */
   trail: Trail | undefined
   /** Finds out where the caller is. */
@@ -95,6 +96,8 @@ export class Exchange implements Matchable {
   /** Undefined where no rule asked who calls. */
   principal: Principal | undefined
   variant: BuiltVariant | undefined
+  /** Of the key by which it sticks to that, one of 2^32. */
+  bucket: number | undefined
   /** Where what happens to it is counted. */
   series: Series | undefined
   /** The model's version as far as it is known: what the backend is asked for. */
@@ -120,8 +123,8 @@ export class Exchange implements Matchable {
   promptKey: number | undefined
   /** Only what would be done is asked: nothing may be taken, counted or written. Filters may say why, by their name. */
   explaining: Map<string, string> | undefined
-  /** The limits of a request that is only imagined. */
-  standings: readonly Standing[] | undefined
+  /** What one that is only imagined learns on its way. */
+  told: Told | undefined
   /** The principal to take the caller for, where that is asked. */
   assumed: Principal | undefined
   /** The answer is over, or the client gone. */
@@ -139,8 +142,18 @@ export class Exchange implements Matchable {
   stages: Stage[] | undefined
   /** Of a call that the gateway makes itself: takes an error in place of an answer that would say it to a client. */
   onFailure: ((why: Failure) => void) | undefined
+  /** Those who wait for its answer too: it is fetched for them though its client leaves. */
+  audience: Audience | undefined
+  /** Its client has left, and it goes on for the others. */
+  orphaned = false
+  /** Answers in place of backends that failed. False: there is nothing to answer. */
+  rescue: (() => boolean) | undefined
   /** What the cache of its rule had to do with it; undefined where the rule has none. */
   cached: Cached | undefined
+  /** How it was joined with others; undefined where the rule joins none. */
+  batched: Batched | undefined
+  /** Of a composition, as far as they have begun. */
+  steps: StepRecord[] | undefined
   upstreamStartedAt = 0
   firstByteAt = 0
   upstreamEndedAt = 0
@@ -148,13 +161,24 @@ export class Exchange implements Matchable {
   countsTokens = false
   /** What a translation makes out of an answer that is text. */
   generated: Generated | undefined
-  /** What it cost, where a limit of the rule counts cost: by the first that does. */
+  /** Whether a variant takes the request at all, where the rule wants that known before; undefined: nobody wants to. Never rejects. */
+  fits: ((rule: BuiltRule, variant: BuiltVariant) => Promise<Failure | undefined>) | undefined
+  /** Where the answer is not what its rule says, where that is only reported. */
+  mismatch: string | undefined
+  /** Tokens that it took, as far as something counts them (`metered`), and rows; told when it is over. Of an answer given again, the part that is billed. */
+  used: TokenUsage | undefined
+  metered = false
+  rows: number | undefined
+  /** What it cost, where a limit of the rule counts cost: by the first that does. `charged`: as it is told, by the price list where there is one; a decimal. */
   cost: number | undefined
+  charged: string | undefined
   bytesIn = 0
   bytesOut = 0
 
   /** Its body has been looked into for the model. */
   modelLooked = false
+  /** Where in its body the model stands, as far as somebody has looked. */
+  modelPlace: readonly [from: number, to: number] | undefined
 
   #model: Named | undefined | null = null
   /** What was found in the body, where that was looked for. */
@@ -169,14 +193,7 @@ export class Exchange implements Matchable {
   #others: Map<Authenticate, Verdict> | undefined
   #ends: (() => void)[] | undefined
 
-  constructor(
-    request: DoorRequest,
-    response: DoorResponse,
-    received: Received,
-    tableVersion: string,
-    requestId: string,
-    startedAt: number,
-  ) {
+  constructor(request: DoorRequest, response: DoorResponse, received: Received, tableVersion: string, requestId: string, startedAt: number) {
     this.request = request
     this.response = response
     this.received = received
@@ -190,6 +207,15 @@ export class Exchange implements Matchable {
   onEnd(callback: () => void): void {
     if (this.ended) callback()
     else (this.#ends ??= []).push(callback)
+  }
+
+  /** Has one more see each piece of the request's body. */
+  tapBody(tap: NonNullable<Exchange['bodyTap']>): void {
+    const before = this.bodyTap
+    this.bodyTap = before === undefined ? tap : (chunk, lent) => {
+      before(chunk, lent)
+      tap(chunk, lent)
+    }
   }
 
   /** The headers of an answer of the gateway's own, as whoever watches answers wants them. */
@@ -290,6 +316,7 @@ export class Exchange implements Matchable {
     if (model) {
       this.modelLooked = true
       this.#modelFound = look?.model()
+      this.modelPlace = look?.place?.()
       this.#model = null
       this.#facts = undefined
     }

@@ -5,15 +5,19 @@ import type { Outcome } from '../filters/filter.ts'
 import type { Pages } from '../server.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
+import type { Spans } from '../telemetry/tracing/spans.ts'
+import type { Tracing } from '../telemetry/tracing/tracing.ts'
 import { Forwarding } from '../upstream/forward.ts'
-import { Tunnel, tunnelFault, type Opened } from '../upstream/tunnel.ts'
-import { assign, destinationOf, type Destination } from '../upstream/destination.ts'
+import { tunnelFault } from '../upstream/tunnel-request.ts'
+import { Tunnel, type Opened } from '../upstream/tunnel.ts'
+import { Conversation, isConversation } from '../upstream/conversation.ts'
+import { assign, destinationOf, noBackend, type Destination } from '../upstream/destination.ts'
 import { cutOf } from './cut.ts'
 import type { DoorRequest, DoorResponse } from './door.ts'
 import { errors, failure, type Failure } from './errors.ts'
 import { Exchange, type Received, type Way } from './exchange.ts'
 import type { Geo } from './geo.ts'
-import { valueOf } from './headers.ts'
+import { Kind, valueOf } from './headers.ts'
 import { trailOf } from './hops.ts'
 import { isUnread } from './match.ts'
 import type { Networks } from './networks.ts'
@@ -22,11 +26,14 @@ import { peek } from './peek.ts'
 import { refuseExchange, replyError } from './reply.ts'
 import type { Verdict } from './principal.ts'
 import type { BuiltRule } from './rule.ts'
+import { traceOf } from './trace.ts'
 import { chooseVariant } from './variant.ts'
 
 export type GatewayDeps = Readonly<{
   runtime: Runtime
   recorder: Recorder
+  /** Undefined: requests are not traced. */
+  tracing?: Tracing | undefined
   /** Connections are to end with the answer: the process is about to. */
   draining: () => boolean
   /** Whether a request is to be refused because there is more to do than can be done. */
@@ -43,7 +50,7 @@ export type GatewayDeps = Readonly<{
 export type Gateway = (request: DoorRequest, response: DoorResponse, received: Received | Failure, opened?: Opened) => void
 
 /** The way of a request that a door has screened: match → filters → variant → forward. It waits only for the network. */
-export function createGateway({ runtime, recorder, draining, shed, trusted, geo, pages }: GatewayDeps): Gateway {
+export function createGateway({ runtime, recorder, tracing, draining, shed, trusted, geo, pages }: GatewayDeps): Gateway {
   return function gateway(request, response, received, opened?: Opened) {
     const startedAt = performance.now()
     if (draining()) response.shouldKeepAlive = false
@@ -55,6 +62,8 @@ export function createGateway({ runtime, recorder, draining, shed, trusted, geo,
     const requestId = requestIdOf(valueOf(received.headers, 'x-request-id'))
     const exchange = new Exchange(request, response, received, table?.version ?? '', requestId, startedAt)
     if (trusted !== undefined) trace(exchange, trusted)
+    if (tracing !== undefined) tracing.begin(exchange)
+    else if ((received.seen & (1 << Kind.trace)) !== 0) exchange.trace = traceOf(received.headers)
     exchange.geo = geo
     follow(exchange)
     const outcome = pages?.before(exchange.path) === true && opened === undefined ? pages.open(exchange, table).then((page) => page ?? unmatched(exchange, []))
@@ -76,17 +85,29 @@ export function createGateway({ runtime, recorder, draining, shed, trusted, geo,
 
   function follow(exchange: Exchange): void {
     const { response } = exchange
+    const { hold } = recorder
     response.once('close', () => {
+      if (exchange.ended) return
       if (!response.writableFinished && !exchange.upgraded && exchange.error === undefined) blame(exchange)
-      exchange.way?.clientClosed()
-      exchange.end()
-      if (exchange.way !== undefined && exchange.series) exchange.series.inFlight--
-      recorder.record(exchange, statusOf(exchange))
+      finish(exchange)
     })
+    if (hold === undefined) return
+    response.beforeEnd = (go) => {
+      finish(exchange)
+      hold(go)
+    }
+  }
+
+  function finish(exchange: Exchange): void {
+    exchange.way?.clientClosed()
+    exchange.end()
+    if (exchange.way !== undefined && exchange.series) exchange.series.inFlight--
+    recorder.record(exchange, statusOf(exchange))
   }
 }
 
-function trace(exchange: Exchange, trusted: Networks): void {
+/** Takes the word of trusted hops for where a request came from. */
+export function trace(exchange: Exchange, trusted: Networks): void {
   const { headers, seen } = exchange.received
   const trail = trailOf(exchange.clientAddress, headers, seen, trusted)
   if (trail === undefined) return
@@ -124,7 +145,7 @@ const notReady = failure('no_endpoints', 'The gateway has no routing table yet.'
 
 const unscreened: Received = {
   method: '', host: '', authority: '', path: '', query: '', headers: [], seen: 0, bodyLength: 0, expectsContinue: false,
-  persistent: false,
+  persistent: false, again: undefined,
 }
 
 function statusOf({ error, response }: Exchange): number {
@@ -150,7 +171,10 @@ function serve(exchange: Exchange, table: Table, opened: Opened | undefined, pag
   }
   const found = findKnown(exchange, table)
   return found instanceof Promise
-    ? found.then((settled) => enter(exchange, table, settled, opened, pages))
+    ? found.then((settled) => {
+      exchange.spans?.took('match', exchange.startedAt)
+      return enter(exchange, table, settled, opened, pages)
+    })
     : enter(exchange, table, found, opened, pages)
 }
 
@@ -205,7 +229,7 @@ function enter(
   const { rule, candidate } = found
   exchange.rule = rule
   exchange.asked = candidate.model
-  const refused = runFilters(exchange, rule.filters, 0)
+  const refused = exchange.spans === undefined ? runFilters(exchange, rule.filters, 0) : traceFilters(exchange, rule, exchange.spans, 0)
   return refused instanceof Promise
     ? refused.then((settled) => leave(exchange, rule, settled, opened))
     : leave(exchange, rule, refused, opened)
@@ -220,14 +244,32 @@ function runFilters(exchange: Exchange, filters: BuiltRule['filters'], from: num
   return undefined
 }
 
+/** The same, with the time that each takes. */
+function traceFilters(exchange: Exchange, rule: BuiltRule, spans: Spans, from: number): Outcome | Promise<Outcome> {
+  for (let i = from; i < rule.filters.length; i++) {
+    spans.enter(rule.filterNames[i] ?? '')
+    const outcome = rule.filters[i]?.(exchange)
+    if (outcome instanceof Promise) {
+      return outcome.then((refused) => {
+        spans.leave(exchange, refused)
+        return refused ?? traceFilters(exchange, rule, spans, i + 1)
+      })
+    }
+    spans.leave(exchange, outcome)
+    if (outcome !== undefined) return outcome
+  }
+  return undefined
+}
+
 function leave(exchange: Exchange, rule: BuiltRule, refused: Outcome, opened: Opened | undefined): Way | Failure | Promise<Way | Failure> {
   const variant = refused === undefined ? chooseVariant(exchange, rule) : exchange.variant
   if (refused !== undefined || variant === undefined) {
     if (variant === undefined) exchange.series = rule.series(exchange.asked, variant)
     else assign(exchange, rule, variant)
-    return refused ?? failure('no_endpoints', 'No backend of this route takes requests.')
+    return refused ?? noBackend
   }
   assign(exchange, rule, variant)
+  if (variant.protocol !== undefined && opened === undefined && isConversation(exchange, variant.protocol)) return new Conversation(exchange, rule, variant)
   const to = destinationOf(exchange, rule, variant)
   return to instanceof Promise ? to.then((settled) => wayTo(exchange, rule, settled, opened)) : wayTo(exchange, rule, to, opened)
 }

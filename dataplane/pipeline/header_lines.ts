@@ -1,4 +1,4 @@
-import { known } from './headers.ts'
+import { Kind, known } from './headers.ts'
 import { detached } from './recalled.ts'
 
 /**
@@ -31,8 +31,11 @@ export class HeaderLines {
       this.#misses[place] = 0
       return this.#lines[place]
     }
-    if (impure.test(value) || !known(name).valid) return undefined
+    const { valid, kind } = known(name)
+    if (!valid || impure.test(value)) return undefined
     const line = `${name}: ${value}\r\n`
+    // Of every request another one.
+    if (kind === Kind.requestId || kind === Kind.trace) return line
     const misses = (this.#misses[place] ?? 0) + 1
     this.#misses[place] = misses % missesMax
     if (misses < missesMax || line.length > lengthMax) return line

@@ -20,6 +20,8 @@ export const Kind = {
   /** Where the request came from. No hop before us is trusted, so what they say is replaced. */
   forwarded: 10,
   requestId: 11,
+  /** The trace that it is a part of. */
+  trace: 12,
 } as const
 
 export type Kind = (typeof Kind)[keyof typeof Kind]
@@ -44,6 +46,8 @@ const kinds = new Map<string, Kind>([
   ['proxy-connection', Kind.hopByHop],
   ['te', Kind.hopByHop],
   ['trailer', Kind.hopByHop],
+  ['traceparent', Kind.trace],
+  ['tracestate', Kind.trace],
   ['transfer-encoding', Kind.transferEncoding],
   ['upgrade', Kind.upgrade],
   ['x-modelroute-consumer', Kind.identity],
@@ -82,7 +86,7 @@ export function known(raw: string): KnownHeader {
 const usual = [
   ...kinds.keys(), 'accept', 'accept-encoding', 'accept-language', 'authorization', 'cache-control', 'content-encoding', 'content-type',
   'cookie', 'date', 'etag', 'inference-header-content-length', 'last-modified', 'location', 'origin', 'pragma', 'referer', 'server',
-  'set-cookie', 'traceparent', 'tracestate', 'user-agent', 'vary', 'via', 'x-api-key', 'x-forwarded-for', 'x-forwarded-host',
+  'set-cookie', 'user-agent', 'vary', 'via', 'x-api-key', 'x-forwarded-for', 'x-forwarded-host',
   'x-forwarded-proto',
 ]
 for (const name of usual) {

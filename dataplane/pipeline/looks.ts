@@ -16,7 +16,14 @@ import type { Received } from './exchange.ts'
 export type Wants = Readonly<{ model: boolean; pointers: readonly string[] }>
 
 /** What is looked for in a body, and how what was found is told. */
-export type Look = Readonly<{ scan: BodyScan; model(): Named | undefined; value(pointer: string): BodyValue | undefined; fault(): Failure | undefined }>
+export type Look = Readonly<{
+  scan: BodyScan
+  model(): Named | undefined
+  /** Where in the body the model stands; undefined where it names none, in messages of gRPC, and in what is packed. */
+  place?(): readonly [from: number, to: number] | undefined
+  value(pointer: string): BodyValue | undefined
+  fault(): Failure | undefined
+}>
 
 const trees = new Map<string, Wanted>()
 const treesMax = 1000
@@ -47,7 +54,7 @@ function inForm({ contentType }: Place & { in: 'form' }, headers: readonly strin
   if (boundary === undefined || valueOf(headers, 'content-encoding') !== undefined) return unreadable
   const scan = new FormScan('model', boundary)
   const model = () => scan.value === undefined || scan.value === '' ? undefined : { name: scan.value }
-  return { scan, model, value: () => undefined, fault: () => faultOf(scan) }
+  return { scan, model, place: () => scan.place, value: () => undefined, fault: () => faultOf(scan) }
 }
 
 /** @param named the body is to name its model */
@@ -67,6 +74,7 @@ function inJson(pointers: readonly string[], named: boolean, headers: readonly s
       const value = at('/model')
       return value?.kind === 'string' && value.text !== '' && !value.cut ? { name: value.text } : undefined
     },
+    place: () => named && scan === json ? json.places[pointers.indexOf('/model')] : undefined,
     value: at,
     // What is no JSON to begin with holds no values. That is no fault, but where the body must name its model.
     fault: () => json.foreign && !named ? undefined : faultOf(scan),

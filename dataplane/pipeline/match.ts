@@ -191,26 +191,41 @@ function callerHolds({ match, authenticate }: NonNullable<Candidate['caller']>, 
   return verdict === undefined || (!('code' in verdict) && principalHolds(match, verdict))
 }
 
-/**
- * Which of two candidates for the same host and path comes first: method, number of headers, of query parameters,
- * model, version, body, principal, countries and networks, expression; then the oldest route, its id, rule order (Gateway API, HTTPRouteRule.matches).
- */
+/** What tells two candidates for the same host and path apart, and which comes first: below 0, the first. */
+type Criterion = readonly [what: string, compare: (a: Candidate, b: Candidate) => number]
+
+/** The more of it a candidate asks for, the earlier it comes. */
+const most = (what: string, of: (candidate: Candidate) => number): Criterion => [what, (a, b) => of(b) - of(a)]
+
+/** In the order in which they decide (Gateway API, HTTPRouteRule.matches). Each says of the first what it has. */
+const precedence: readonly Criterion[] = [
+  most('asks for a method', ({ method }) => Number(method !== undefined)),
+  most('asks for more headers', ({ headers }) => headers.length),
+  most('asks for more query parameters', ({ query }) => query.length),
+  most('asks for a model', ({ model }) => Number(model !== undefined)),
+  most('asks for a version of the model', ({ model }) => Number(model?.version !== undefined)),
+  most('names the model more closely', modelRank),
+  most('asks for more values of the body', ({ body }) => body.length),
+  most('asks who calls', ({ caller }) => Number(caller !== undefined)),
+  most('asks where the call comes from', ({ sources, countries }) => Number(sources !== undefined || countries !== undefined)),
+  most('has an expression', ({ when }) => Number(when !== undefined)),
+  ['is of an older route', (a, b) => compareText(a.created, b.created)],
+  ['is of a route that comes first by name', (a, b) => compareText(a.route, b.route)],
+  ['is of a rule that comes first in the route', (a, b) => a.rule - b.rule],
+  ['comes first in its rule', (a, b) => a.match - b.match],
+]
+
+/** Which of two candidates for the same host and path comes first. */
 export function comparePrecedence(a: Candidate, b: Candidate): number {
-  return Number(b.method !== undefined) - Number(a.method !== undefined)
-    || b.headers.length - a.headers.length
-    || b.query.length - a.query.length
-    || Number(b.model !== undefined) - Number(a.model !== undefined)
-    || Number(b.model?.version !== undefined) - Number(a.model?.version !== undefined)
-    || modelRank(b) - modelRank(a)
-    || b.body.length - a.body.length
-    || Number(b.caller !== undefined) - Number(a.caller !== undefined)
-    || Number(b.sources !== undefined || b.countries !== undefined) - Number(a.sources !== undefined || a.countries !== undefined)
-    || Number(b.when !== undefined) - Number(a.when !== undefined)
-    || compareText(a.created, b.created)
-    || compareText(a.route, b.route)
-    || a.rule - b.rule
-    || a.match - b.match
+  for (const [, compare] of precedence) {
+    const order = compare(a, b)
+    if (order !== 0) return order
+  }
+  return 0
 }
+
+/** Why one candidate for the same host and path comes before another: what it has that the other has not. */
+export const whyBefore = (first: Candidate, other: Candidate): string | undefined => precedence.find(([, compare]) => compare(first, other) < 0)?.[0]
 
 /** An exact name before a regular expression, that before a prefix, the longest first: as paths are. */
 function modelRank({ model }: Candidate): number {

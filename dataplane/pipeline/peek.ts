@@ -32,6 +32,39 @@ export function peek(exchange: Exchange, wants: Wants, rule: BuiltRule | undefin
   return whole instanceof Promise ? whole.then(() => settle(undefined)) : settle(undefined)
 }
 
+/** The first bytes of a body that nobody has begun to read; who reads it then gets them again. Fewer, where it has no more. */
+export async function readHead(exchange: Exchange, length: number, rule: BuiltRule): Promise<Buffer | Failure> {
+  const scan = new HeadScan(length)
+  return await read(exchange, { scan }, rule) ?? scan.head
+}
+
+class HeadScan implements BodyScan {
+  readonly fault = undefined
+  #missing: number
+  #pieces: Buffer[] = []
+
+  constructor(length: number) {
+    this.#missing = length
+  }
+
+  get done(): boolean {
+    return this.#missing === 0
+  }
+
+  get head(): Buffer {
+    return Buffer.concat(this.#pieces)
+  }
+
+  take(piece: Buffer): void {
+    if (this.#missing === 0) return
+    const part = piece.subarray(0, this.#missing)
+    this.#missing -= part.length
+    this.#pieces.push(part)
+  }
+
+  end(): void {}
+}
+
 function wholeIn(scan: BodyScan, body: Buffer): void | Promise<void> {
   const taken = scan.take(body)
   const end = () => scan.done || scan.fault !== undefined ? undefined : scan.end()
@@ -39,14 +72,30 @@ function wholeIn(scan: BodyScan, body: Buffer): void | Promise<void> {
 }
 
 /** Takes pieces until the look is decided, and puts a request that begins with them in the place of the client's. */
-function read(exchange: Exchange, { scan }: Look, rule: BuiltRule | undefined): Promise<Failure | undefined> {
+function read(exchange: Exchange, { scan }: Pick<Look, 'scan'>, rule: BuiltRule | undefined): Promise<Failure | undefined> {
   const { request, response, received } = exchange
   const { promise, resolve } = Promise.withResolvers<Failure | undefined>()
   const max = rule !== undefined && Number.isFinite(rule.requestMax) ? rule.requestMax : readMax
   const held: Buffer[] = []
   let size = 0
   let over = false
-  const timer = bodyTimer(exchange, rule, (late) => end(late, false))
+  let timer: NodeJS.Timeout | undefined
+  // What came with its head is here before this runs, and needs none.
+  queueMicrotask(() => {
+    if (!over) timer = bodyTimer(exchange, rule, (late) => end(late, false))
+  })
+  /** All of it came at once: nothing has to be put in anybody's place. */
+  function settleWhole(body: Buffer): void {
+    over = true
+    clearTimeout(timer)
+    exchange.body = body
+    exchange.bytesIn = body.length
+    exchange.bodyTap?.(body, false)
+    exchange.bodyTap?.(undefined, false)
+    const settled = wholeIn(scan, body)
+    if (settled === undefined) resolve(undefined)
+    else void settled.then(() => resolve(undefined))
+  }
   function end(outcome: Failure | undefined, complete: boolean): void {
     if (over) return
     over = true
@@ -63,7 +112,12 @@ function read(exchange: Exchange, { scan }: Look, rule: BuiltRule | undefined): 
   request.read({
     copies: true,
     data(chunk) {
+      if (over) return true
       const piece = Buffer.from(chunk)
+      if (size === 0 && piece.length === received.bodyLength && piece.length <= max) {
+        settleWhole(piece)
+        return true
+      }
       size += piece.length
       heldOfAll += piece.length
       held.push(piece)

@@ -19,6 +19,7 @@ export function errorBody(protocol: Protocol, failure: Failure, requestId: strin
     type: 'application/problem+json',
     body: JSON.stringify({
       type: `urn:modelroute:error:${failure.code}`, title, status, detail: failure.detail, code: failure.code, request_id: requestId,
+      ...(failure.faults && { errors: failure.faults.map(({ pointer, why }) => ({ pointer, detail: why })) }),
     }),
   }
 }
@@ -67,6 +68,7 @@ export function refuseExchange(exchange: Exchange, why: Failure): void {
     exchange.onFailure({ ...why, cause: exchange.cause })
     return
   }
+  if (exchange.rescue !== undefined && unanswered.has(why.code) && exchange.rescue()) return
   const commit = exchange.rule?.commit
   const canned = cannedFor(exchange, why)
   if (canned !== undefined) {
@@ -86,9 +88,15 @@ export function refuseExchange(exchange: Exchange, why: Failure): void {
   })
 }
 
+/** What stands in for an answer of a backend, where a request is only imagined: a static one, or one that is too old. */
+export function standIn(exchange: Exchange, why: Failure): FallbackResponse | 'stale' | undefined {
+  return exchange.told?.cache?.stale === true && unanswered.has(why.code) ? 'stale' : cannedFor(exchange, why)
+}
+
 /** No backend answered. */
 const unanswered = new Set<ErrorCode>([
   'backend_unresolved', 'no_endpoints', 'circuit_open', 'overloaded', 'timeout', 'upstream_connect_failed', 'upstream_reset', 'upstream_protocol', 'response_too_large',
+  'step_failed',
 ])
 
 /** The answer that a rule has for that. Nothing static can be the answer to a gRPC call. */

@@ -1,4 +1,5 @@
 import type { Route, Variant } from '../../table/route.ts'
+import { graphFault } from '../compose/graph.ts'
 import type { FilterDeps } from '../filters/filter.ts'
 import type { SeriesSet } from '../telemetry/series.ts'
 import type { BalancingDeps } from '../upstream/balancing.ts'
@@ -6,10 +7,11 @@ import type { Groups } from '../upstream/groups.ts'
 import { Budget } from '../upstream/again.ts'
 import { originOf } from '../upstream/origin.ts'
 import type { Shielding } from '../upstream/shielding.ts'
+import { calleesOf } from './callees.ts'
 import { isPlainValue } from './headers.ts'
 import { compileMatches, type Candidate } from './match.ts'
 import type { Patterns } from './patterns.ts'
-import { buildRule, type BuiltRule, type RuleState } from './rule.ts'
+import { buildRule, type BuiltRule, type RuleDeps, type RuleState } from './rule.ts'
 
 /** A route, ready to run. */
 export type Built = Readonly<{
@@ -31,6 +33,7 @@ export type RouteDeps = Readonly<{
   filterDeps: FilterDeps
   balancing: BalancingDeps
   shielding: Shielding
+  ask: RuleDeps['ask']
 }>
 
 /** Builds a route, or says why it cannot be. Nothing is held before it is certain that it can. */
@@ -39,7 +42,7 @@ export function buildRoute(route: Route, deps: RouteDeps): Built | string {
   const candidates = compileMatches(route, patterns, filterDeps.authenticators)
   if (typeof candidates === 'string') return candidates
   for (const rule of route.rules) {
-    const wrong = cannotServe(rule.variants) ?? firstOf(rule.plugins ?? [], ({ name, config }) => filterDeps.plugins.fault(name, config))
+    const wrong = cannotServe([...rule.variants, ...calleesOf(rule)]) ?? (rule.compose && graphFault(rule.compose)) ?? firstOf(rule.plugins ?? [], ({ name, config }) => filterDeps.plugins.fault(name, config))
     if (wrong !== undefined) return `rule ${rule.name}: ${wrong}`
   }
   const rules = route.rules.map((rule) => {

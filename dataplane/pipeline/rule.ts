@@ -1,6 +1,8 @@
 import type { Match, Route, Rule, Variant } from '../../table/route.ts'
 import { createCors, type CorsPolicy } from '../filters/cors/policy.ts'
+import { timerMax } from '../clock.ts'
 import { proofFor, type Proof } from '../filters/backend_credentials/proof.ts'
+import { buildGraph, type Graph } from '../compose/graph.ts'
 import { filters } from '../filters/index.ts'
 import type { FilterDeps, FilterFunction } from '../filters/filter.ts'
 import { buildMirror, type Mirror } from '../mirror/mirror.ts'
@@ -10,10 +12,12 @@ import { Backend, newBackendState, type BackendState } from '../upstream/backend
 import { createBalancing, type BalancingDeps } from '../upstream/balancing.ts'
 import { createNext, type Next, type Tiers } from '../upstream/next.ts'
 import type { BuiltTarget } from '../upstream/groups.ts'
+import type { AskVariant } from '../translate/translation.ts'
 import type { Commit } from '../telemetry/audit.ts'
 import type { Shielding } from '../upstream/shielding.ts'
 import type { SplitState } from '../upstream/split.ts'
 import { createAssign } from './assignment.ts'
+import { calleesOf } from './callees.ts'
 import type { Exchange } from './exchange.ts'
 import type { Authenticate } from './principal.ts'
 
@@ -26,7 +30,7 @@ export type BuiltVariant = Readonly<{
   /** What is said otherwise is translated; undefined: nothing is looked at. */
   protocol: Variant['protocol']
   /** What its backend is shown by the gateway; undefined: nothing. */
-  prove: (() => Proof | Promise<Proof>) | undefined
+  prove: ((imagined: boolean) => Proof | Promise<Proof>) | undefined
 }>
 
 export type BuiltRule = Readonly<{
@@ -36,6 +40,10 @@ export type BuiltRule = Readonly<{
   /** What each is called. */
   filterNames: readonly string[]
   variants: readonly BuiltVariant[]
+  /** Backends that it calls itself, beside those that answer its requests. */
+  callees: readonly BuiltVariant[]
+  /** In place of variants: it answers what its steps make. */
+  compose: Graph | undefined
   timeouts: Rule['timeouts']
   /** Bytes of a body; infinite where nothing limits it. */
   requestMax: number
@@ -52,6 +60,8 @@ export type BuiltRule = Readonly<{
   renames: boolean
   /** Some variant speaks a protocol of its own, and may come after another one: a body that it would need is read before the first. */
   translates: boolean
+  /** Asks the backend of a variant what the gateway itself wants to know for a request. */
+  ask: AskVariant
   retry: Rule['retry']
   hedge: Rule['hedge']
   /** What retries and second requests may come to; undefined: there are none. */
@@ -60,6 +70,8 @@ export type BuiltRule = Readonly<{
   deadlineHeader: Rule['deadlineHeader']
   /** By whose terms its callers are known; undefined: nobody is asked. */
   authenticate: Authenticate | undefined
+  /** Headers and query parameters in which callers bring keys. */
+  keysIn: ReadonlySet<string>
   /** Who gets copies of its requests. */
   mirror: Mirror | undefined
   /** What is said to web pages. */
@@ -79,6 +91,7 @@ export type RuleDeps = Readonly<{
   state: RuleState
   series: SeriesSet
   filterDeps: FilterDeps
+  ask: AskVariant
   balancing: BalancingDeps
   shielding: Shielding
   target(variant: Variant): BuiltTarget
@@ -88,6 +101,7 @@ export type RuleDeps = Readonly<{
 
 export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
   const variants = rule.variants.map((variant) => buildVariant(variant, route, rule, deps))
+  const callees = calleesOf(rule).map((variant) => buildVariant(variant, route, rule, deps))
   const byName = new Map(variants.map((variant) => [variant.name, variant]))
   // Those of a higher priority have no share of what comes first.
   const assign = createAssign(route, { ...rule, variants: rule.variants.map((one) => one.priority > 0 ? { ...one, weight: 0 } : one) }, deps.state.split)
@@ -109,6 +123,8 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
     filters: steps.map(({ run }) => run),
     filterNames: steps.map(({ name }) => name),
     variants,
+    callees,
+    compose: rule.compose && buildGraph(rule.compose, callees),
     timeouts,
     requestMax: rule.sizeLimits?.request ?? Number.POSITIVE_INFINITY,
     responseMax: rule.sizeLimits?.response ?? Number.POSITIVE_INFINITY,
@@ -120,6 +136,7 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
         for (let i = 0; i < headers.length; i += 2) {
           if (headers[i] !== header || headers[i + 1] !== value) continue
           exchange.explaining?.set('split', `by the header ${header}`)
+          if (exchange.told !== undefined) exchange.told.split = { by: `override ${header}`, shares: [] }
           return byName.get(variant)
         }
       }
@@ -128,13 +145,15 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
     },
     next: createNext(rule.variants, variants, deps.state.tiers),
     renames: variants.some(({ model }) => model?.name !== undefined) && fallsBack,
+    ask: deps.ask,
     translates: variants.some(({ protocol }) => protocol !== undefined) && fallsBack,
     retry: rule.retry,
     hedge: rule.hedge,
-    budget: rule.retry === undefined && rule.hedge === undefined ? undefined : deps.state.budget,
+    budget: rule.retry === undefined && rule.hedge === undefined && rule.compose?.steps.some(({ retry }) => retry !== undefined) !== true ? undefined : deps.state.budget,
     fallbackResponse: rule.fallbackResponse,
     deadlineHeader: rule.deadlineHeader,
     authenticate: rule.auth && deps.filterDeps.authenticators(route.tenant, rule.auth),
+    keysIn: new Set((rule.auth?.anyOf ?? []).flatMap((credential) => credential.kind === 'apiKey' ? [credential.name] : [])),
     mirror: buildMirror(route, rule, deps.mirrorTarget, (name) => watchedOf(byName.get(name)?.backend), deps.filterDeps),
     cors: rule.cors && createCors(rule.cors),
     audited: rule.audit ?? (rule.auth && 'Buffered'),
@@ -142,9 +161,6 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
     series: seriesOf,
   }
 }
-
-/** The longest that a timer of Node can be set for; beyond it, it fires at once. */
-export const timerMax = 2_147_483_647
 
 const watchedOf = (backend: Backend | undefined) => backend?.watched === true ? backend.usable : undefined
 
@@ -155,7 +171,7 @@ function limitsOf(timeouts: Rule['timeouts']): Rule['timeouts'] {
 
 function buildVariant(variant: Variant, route: Route, rule: Rule, { state, target: hold, balancing: deps, shielding, filterDeps }: RuleDeps): BuiltVariant {
   const { name, model, protocol, credentials } = variant
-  const prove = credentials && (() => proofFor(route.tenant, credentials, filterDeps))
+  const prove = credentials && ((imagined: boolean) => proofFor(route.tenant, credentials, filterDeps, imagined))
   const target = hold(variant)
   if (target.kind === 'unresolved') return { name, target, backend: undefined, model, protocol, prove }
   const key = `${name} ${JSON.stringify(variant.target)}`

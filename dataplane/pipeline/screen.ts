@@ -42,6 +42,7 @@ export function screen({ method, url, httpVersion, rawHeaders }: DoorRequest): R
     switch (kind) {
       case Kind.forwarded:
       case Kind.requestId:
+      case Kind.trace:
         headers.push(name, value)
         break
       case Kind.host:
@@ -105,13 +106,14 @@ export function screen({ method, url, httpVersion, rawHeaders }: DoorRequest): R
     bodyLength,
     expectsContinue,
     persistent,
+    again: undefined,
   }
 }
 
 /** What the same head is again, for another request to change. */
 export function screenedAgain(received: Received): Received {
   const { method, host, authority, path, query, headers, seen, bodyLength, expectsContinue, persistent } = received
-  return { method, host, authority, path, query, headers: headers.slice(), seen, bodyLength, expectsContinue, persistent }
+  return { method, host, authority, path, query, headers: headers.slice(), seen, bodyLength, expectsContinue, persistent, again: received }
 }
 
 /** Takes out what Connection names (RFC 9110 section 7.6.1). */

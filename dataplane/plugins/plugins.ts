@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
-import { Ajv2020 } from 'ajv/dist/2020.js'
 import type { ValidateFunction } from 'ajv/dist/2020.js'
 import type { Route } from '../../table/route.ts'
+import { ajv } from '../../table/schema/ajv.ts'
 import { scanPlugins, type PluginFile } from './folder.ts'
 import type { Instance } from './messages.ts'
 import { PluginThread } from './plugin-thread.ts'
@@ -250,7 +250,7 @@ function retire(thread: PluginThread): void {
 /** Or why it is none. */
 function compiled(schema: Readonly<Record<string, unknown>>): ValidateFunction | string {
   try {
-    return new Ajv2020({ strict: true, allErrors: false }).compile(schema)
+    return new (ajv().Ajv2020)({ strict: true, allErrors: false }).compile(schema)
   } catch (error) {
     return `its schema cannot be used: ${error instanceof Error ? error.message : String(error)}`
   }

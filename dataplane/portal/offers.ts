@@ -31,12 +31,15 @@ export type Offer = Readonly<{
   code: ErrorCode | undefined
 }>
 
-export type Sample = Pick<Offer, 'model' | 'protocol' | 'method' | 'path' | 'headers'> & Readonly<{ version: string | undefined }>
+/** `grpc`: it is a call of that. */
+export type Sample = Pick<Offer, 'model' | 'protocol' | 'method' | 'path' | 'headers'> & Readonly<{ version: string | undefined; grpc: boolean }>
 
 /** As many as a person reads. */
 const offersMax = 100
 /** Codes of what is only so at the moment, or for the request that is imagined. */
-const passing: ReadonlySet<ErrorCode | undefined> = new Set([undefined, 'rate_limited', 'quota_exhausted', 'queue_timeout', 'no_endpoints', 'backend_unresolved', 'limit_store_unavailable', 'audit_unavailable'])
+const passing: ReadonlySet<ErrorCode | undefined> = new Set([
+  undefined, 'rate_limited', 'quota_exhausted', 'queue_timeout', 'no_endpoints', 'circuit_open', 'overloaded', 'backend_unresolved', 'limit_store_unavailable', 'audit_unavailable',
+])
 
 /** What the rules of the holder's tenant let them call, each tried without doing it. Nothing of other tenants. */
 export async function offersOf(table: Table, keys: Keys, holder: Holder, authority: string): Promise<readonly Offer[]> {
@@ -49,6 +52,7 @@ export async function offersOf(table: Table, keys: Keys, holder: Holder, authori
       for (const match of rule.matches) {
         if (offers.size >= offersMax) return [...offers.values()]
         for (const sample of samplesOf(match, modelsIn(rule))) {
+          if (sample.grpc) continue
           const offer = await offerOf(table, holder, authority, { route, rule, place, sample })
           if (offer) offers.set(`${offer.route} ${offer.rule} ${offer.model} ${offer.path}`, offer)
         }
@@ -94,6 +98,8 @@ export function isPassing(code: ErrorCode | undefined): boolean {
   return passing.has(code)
 }
 
+const service = '/inference.GRPCInferenceService'
+
 /** Requests that the match is for, as far as they can be told from it. */
 function samplesOf({ path: { type, value }, method, headers, model }: Match, listed: readonly string[]): readonly Sample[] {
   if (type === 'Regex') return []
@@ -102,10 +108,12 @@ function samplesOf({ path: { type, value }, method, headers, model }: Match, lis
   const version = model?.version ?? named?.version
   const given = headers.flatMap((test) => (test.type === 'Exact' ? [[test.name, test.value] as const] : []))
   const sample = (model: string, path: string, protocol: Protocol = protocolOf(path)): Sample =>
-    ({ model, version, headers: given, method: method ?? 'POST', path, protocol })
+    ({ model, version, headers: given, method: method ?? 'POST', path, protocol, grpc: false })
   const own = model?.name ?? named?.name
   const names = own === undefined ? listed : [own]
-  if (own === undefined && names.length > 0 && namesModelInBody(base)) return names.map((name) => sample(name, base))
+  const call = `${service}/ModelInfer`
+  if (base === service || base === call) return names.map((name) => ({ ...sample(name, call), grpc: true }))
+  if (names.length > 0 && namesModelInBody(base)) return names.map((name) => sample(name, base))
   if (type === 'Exact' || (named !== undefined && named.rest !== '')) return [sample(own ?? '', value)]
   const openAI = base === '' || /^(\/openai)?(\/v1)?$/.test(base)
   if (names.length === 0) return [openAI && base !== '' ? sample('', `${base.replace(/\/v1$/, '')}/v1/chat/completions`) : sample('', value)]

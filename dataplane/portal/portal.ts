@@ -84,7 +84,9 @@ export function createPortal({ keys, table, tally, rotate, now = Date.now }: Por
   async function signOut(exchange: Exchange): Promise<Shown> {
     const visit = visitor(exchange)
     const form = await formOf(exchange)
-    if (visit !== undefined && !sameToken(form?.get('token') ?? '', visit.token)) return forged(exchange)
+    // Nobody is signed in, as far as the request says: that of another site says so too, and must not end the session.
+    if (visit === undefined) return { status: 303, location: home }
+    if (!sameToken(form?.get('token') ?? '', visit.token)) return forged(exchange)
     return { status: 303, location: home, cookie: '; Max-Age=0' }
   }
 

@@ -6,7 +6,7 @@ export function isGrpc(contentType: string | undefined): boolean {
 }
 
 /** Codes that say more than their HTTP status would. */
-const exact: Partial<Record<string, number>> = { timeout: 4, headers_too_large: 8, unsupported_translation: 12, method_not_allowed: 12, client_closed: 1 }
+const exact: Partial<Record<string, number>> = { invalid_request: 3, timeout: 4, model_not_found: 5, headers_too_large: 8, unsupported_translation: 12, method_not_allowed: 12, client_closed: 1 }
 
 /** The gRPC status of an error; where it has none of its own, by its HTTP status (grpc doc/http-grpc-status-mapping). */
 export function grpcStatusOf(code: ErrorCode, status: number): number {
@@ -17,7 +17,7 @@ export function grpcStatusOf(code: ErrorCode, status: number): number {
   if (status === 404) return 12
   if (status === 413 || status === 429) return 8
   if (status === 422) return 3
-  return status === 400 || status === 500 || code === 'upstream_protocol' ? 13 : 14
+  return status === 500 || code === 'upstream_protocol' ? 13 : 14
 }
 
 const httpCodes: Readonly<Record<string, number>> = {

@@ -15,7 +15,11 @@ const reads = /^\/(?:inference\.GRPCInferenceService\/(?:ServerLive|ServerReady|
  */
 export function isIdempotent(method: string, path: string, headers: readonly string[]): boolean {
   if (methods.has(method)) return true
-  if (valueOf(headers, 'idempotency-key') !== undefined) return true
+  return valueOf(headers, 'idempotency-key') !== undefined || onlyReads(path, headers)
+}
+
+/** Whether it is a call of gRPC that asks how a server or a model is. */
+export function onlyReads(path: string, headers: readonly string[]): boolean {
   return reads.test(path) && isGrpc(valueOf(headers, 'content-type'))
 }
 

@@ -1,4 +1,4 @@
-import { valueOf } from '../pipeline/headers.ts'
+import { valueOf, type FlatHeaders } from '../pipeline/headers.ts'
 import { isGrpc } from './grpc.ts'
 import { namesModelInBody } from './openai.ts'
 import type { ModelFields } from './scan/grpc.ts'
@@ -29,13 +29,27 @@ export function placeOfModel(path: string, headers: readonly string[]): Place | 
 /** By which Seldon Core 2 and KServe's ModelMesh choose the model, whatever the rest of the request says. */
 const chosenBy = new Set(['seldon-model', 'mm-model-id', 'mm-vmodel-id'])
 
+/** Says that it is a pipeline of Seldon's, which goes by its own name in paths. */
+const pipeline = '.pipeline'
+
+/** The same headers, with another model in those that choose it. Undefined: there are none. */
+export function renamedHeaders(headers: readonly string[], name: string): FlatHeaders | undefined {
+  let renamed: FlatHeaders | undefined
+  for (let i = 0; i < headers.length; i += 2) {
+    if (!chosenBy.has(headers[i] ?? '')) continue
+    renamed ??= [...headers]
+    renamed[i + 1] = headers[i + 1]?.endsWith(pipeline) === true && !name.endsWith(pipeline) ? name + pipeline : name
+  }
+  return renamed
+}
+
 /** What such headers name; undefined where there are none, and `two` where they say different things. */
 export function modelInHeaders(headers: readonly string[]): { name: string } | 'two' | undefined {
   let name: string | undefined
   for (let i = 0; i < headers.length; i += 2) {
     if (!chosenBy.has(headers[i] ?? '')) continue
-    // A pipeline of Seldon's: it goes by its own name in paths.
-    const value = (headers[i + 1] ?? '').replace(/\.pipeline$/, '')
+    const given = headers[i + 1] ?? ''
+    const value = given.endsWith(pipeline) ? given.slice(0, -pipeline.length) : given
     if (name !== undefined && name !== value) return 'two'
     name = value
   }

@@ -1,7 +1,7 @@
 import { failure, type Failure } from '../pipeline/errors.ts'
 import { recalled } from '../pipeline/recalled.ts'
 import type { NamedModel } from './model.ts'
-import { isOpenAI, namesModelInBody } from './openai.ts'
+import { isOpenAI } from './openai.ts'
 import { isV1, modelOfV1, pathOfV1 } from './v1.ts'
 import { isV2, modelOfV2, pathOfV2 } from './v2.ts'
 
@@ -24,11 +24,9 @@ export function renameModel(path: string, to: { name?: string; version?: string 
   const named = modelOf(path)
   if (named?.protocol === 'V2') return pathOfV2(to.name ?? named.name, to.version ?? named.version, named.rest)
   if (named?.protocol === 'V1') {
-    if (to.version === undefined) return pathOfV1(to.name ?? named.name, named.version, named.rest)
+    // KServe's V1 knows no versions, TensorFlow Serving does: who names one speaks to that.
+    if (to.version === undefined || named.version !== undefined) return pathOfV1(to.name ?? named.name, to.version ?? named.version, named.rest)
     return failure('unsupported_translation', 'The backend serves one version of the model, and the V1 protocol cannot ask for it.')
-  }
-  if (namesModelInBody(path)) {
-    return failure('unsupported_translation', 'The backend serves the model by another name, and this request names its model in the body.')
   }
   return path
 }

@@ -154,7 +154,7 @@ export class MessageWriter {
 }
 
 /** The tag of a field with a length, and that length. */
-function lengthOf(field: number, length: number): Buffer {
+export function lengthOf(field: number, length: number): Buffer {
   return Buffer.from([...varint(field * 8 + 2), ...varint(length)])
 }
 

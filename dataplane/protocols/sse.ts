@@ -1,4 +1,4 @@
-import type { BodyRewrite } from '../pipeline/exchange.ts'
+import type { BodyRewrite } from '../pipeline/parts.ts'
 
 /** An event larger than this is no chunk of tokens, and passes unread. Bytes. */
 export const eventMax = 1024 * 1024

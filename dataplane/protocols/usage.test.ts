@@ -43,6 +43,19 @@ test('it is found at either end of an answer of any length, and nothing is found
   }
 })
 
+test('what generate_stream counts of each event alone is added up, however long the stream is and however it is cut', () => {
+  const events = (count: number, more = '') => Array.from({ length: count }, (_, i) =>
+    event(`{"model_name":"lm","num_input_tokens":7,"num_output_tokens":${(i % 12) + 1},"text_output":" \\"num_output_tokens\\": 9,${more}"}`)).join('')
+  const total = (count: number) => Array.from({ length: count }, (_, i) => (i % 12) + 1).reduce((sum, one) => sum + one, 0)
+  fc.assert(fc.property(cuts, (at) => {
+    assert.deepEqual(read(events(5), at), { inputTokens: 7, outputTokens: total(5) })
+  }))
+  const bytes = Buffer.byteLength(events(30))
+  assert.deepEqual(read(events(30), Array.from({ length: bytes }, (_, i) => i)), { inputTokens: 7, outputTokens: total(30) })
+  assert.deepEqual(read(events(400, 'x'.repeat(1000)), [70_000, 140_000, 300_001]), { inputTokens: 7, outputTokens: total(400) })
+  assert.deepEqual(read('{"num_output_tokens":[4],"text_output":"a"}'), { inputTokens: 0, outputTokens: 4 })
+})
+
 test('looking for it takes time in proportion, whatever a hostile backend writes', () => {
   const hostile = ['"usage":{', '"usage":{"a":{', '"usage":{}', '{'].map((part) => part.repeat(20_000))
   for (const text of hostile) {

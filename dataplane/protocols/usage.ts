@@ -1,5 +1,5 @@
-/** Tokens that a backend says a request took. */
-export type TokenUsage = Readonly<{ inputTokens: number; outputTokens: number }>
+/** Tokens that a backend says a request took. `cachedTokens`: of the input, what it had kept from before. */
+export type TokenUsage = Readonly<{ inputTokens: number; outputTokens: number; cachedTokens?: number | undefined }>
 
 /** As much of an answer's end, and of its beginning, as is looked through. Bytes. */
 const tailMax = 64 * 1024
@@ -10,8 +10,15 @@ const headMax = 16 * 1024
  * look like it; and no part of the pattern can match a text in two ways, so it takes linear time.
  */
 const usagePattern = /(?<!\\)"usage"\s*:\s*(\{[^{}]{0,4096}(?:\{[^{}]{0,4096}\}[^{}]{0,4096}){0,8}\})/g
-/** Triton's generate endpoints, where the backend is asked for it (`return_num_output_tokens`). */
-const counts = [/(?<!\\)"num_input_tokens"\s*:\s*(\d{1,15})/, /(?<!\\)"num_output_tokens"\s*:\s*(\d{1,15})/] as const
+/**
+ * Triton's generate endpoints, where the backend is asked for it (`return_num_output_tokens`): each event of a stream says
+ * it of itself alone. As with the usage, no text can look like it.
+ */
+const inputCount = /(?<=[^\\])"num_input_tokens"\s{0,4}:\s{0,4}\[?(\d{1,15})/
+const outputCounts = /(?<=[^\\])"num_output_tokens"\s{0,4}:\s{0,4}\[?(\d{1,15})\D/g
+const needle = 'num_output_tokens'
+/** More than such a count has. Bytes. */
+const countMax = 64
 
 /**
  * Finds what an answer says of its usage, JSON or server-sent events alike, in the pieces in which it comes: it keeps the
@@ -22,8 +29,10 @@ export class UsageReader {
   #headSize = 0
   #tail: Buffer[] = []
   #tailSize = 0
+  readonly #written = new Counts()
 
   push(chunk: Buffer): void {
+    this.#written.push(chunk)
     if (this.#headSize < headMax) {
       this.#head.push(chunk.subarray(0, headMax - this.#headSize))
       this.#headSize += chunk.length
@@ -39,16 +48,40 @@ export class UsageReader {
   usage(): TokenUsage | undefined {
     // latin1: only ASCII is looked for, and a character that was cut in two does no harm.
     const tail = Buffer.concat(this.#tail).subarray(-tailMax).toString('latin1')
-    return lastUsage(tail) ?? lastUsage(Buffer.concat(this.#head).toString('latin1'))
+    const head = Buffer.concat(this.#head).toString('latin1')
+    const found = lastUsage(tail) ?? lastUsage(head)
+    const { sum } = this.#written
+    return found ?? (sum === undefined ? undefined : { inputTokens: Number((inputCount.exec(tail) ?? inputCount.exec(head))?.[1] ?? 0), outputTokens: sum })
+  }
+}
+
+/** Adds up what the events of a stream say that they have, wherever its pieces are cut. */
+class Counts {
+  /** Undefined: none said anything. */
+  sum: number | undefined
+  /** The end of what came before, as far as it has not been counted. */
+  #rest = ''
+
+  push(chunk: Buffer): void {
+    const seam = this.#rest + chunk.toString('latin1', 0, countMax)
+    if (!seam.includes(needle) && !chunk.includes(needle)) {
+      this.#rest = chunk.length < countMax ? seam.slice(-countMax) : chunk.toString('latin1', chunk.length - countMax)
+      return
+    }
+    const text = this.#rest + chunk.toString('latin1')
+    let end = 0
+    for (const match of text.matchAll(outputCounts)) {
+      this.sum = (this.sum ?? 0) + Number(match[1])
+      end = match.index + match[0].length
+    }
+    this.#rest = text.slice(Math.max(end, text.length - countMax))
   }
 }
 
 function lastUsage(text: string): TokenUsage | undefined {
   let found: TokenUsage | undefined
   for (const [, object = ''] of text.matchAll(usagePattern)) found = read(object) ?? found
-  if (found !== undefined) return found
-  const [input, output] = counts.map((pattern) => pattern.exec(text)?.[1])
-  return output === undefined ? undefined : { inputTokens: Number(input ?? 0), outputTokens: Number(output) }
+  return found
 }
 
 function read(text: string): TokenUsage | undefined {
@@ -66,6 +99,9 @@ function read(text: string): TokenUsage | undefined {
   const inputTokens = count('prompt_tokens', 'input_tokens')
   const outputTokens = count('completion_tokens', 'output_tokens')
   if (inputTokens === undefined && outputTokens === undefined) return undefined
+  const details: unknown = Reflect.get(value, 'prompt_tokens_details') ?? Reflect.get(value, 'input_tokens_details')
+  const cached: unknown = typeof details === 'object' && details !== null ? Reflect.get(details, 'cached_tokens') : undefined
+  const cachedTokens = typeof cached === 'number' && cached > 0 && cached <= (inputTokens ?? 0) ? cached : undefined
   // Some servers tell only the sum of what an embedding took.
-  return { inputTokens: inputTokens ?? 0, outputTokens: outputTokens ?? 0 }
+  return { inputTokens: inputTokens ?? 0, outputTokens: outputTokens ?? 0, ...(cachedTokens !== undefined && { cachedTokens }) }
 }

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Ack, FromController, FromProxy, Link, Measurements, Rotate, Rotated } from '../../table/messages.ts'
 import { encode, SCHEMA } from '../../table/messages.ts'
+import { isBefore, takesBack, type Order } from '../../table/order.ts'
+import type { ShowFleet } from '../console/told.ts'
 import type { Log, Store } from '../store.ts'
 
 export type Identity = Readonly<{
@@ -15,10 +17,16 @@ export type ConversationOptions = {
   identity: Identity
   subscribe: boolean
   log?: Log
+  /** What the other end speaks beside the schema (`MINOR`); absent: what every release does. */
+  minor?: number
+  /** It sent a table that is older than the one in force. */
+  onStale?: () => void
   /** What is in force changed, or was confirmed: other controllers are to hear of it. */
   onAck?: (ack: Ack) => void
   /** Resolves once what was handled is in force in every process of this proxy; absent: it is at once. */
   settled?: (() => Promise<void>) | undefined
+  /** What this proxy tells who looks at its fleet; absent: nothing. */
+  show?: ShowFleet | undefined
 }
 
 export interface Conversation {
@@ -39,9 +47,10 @@ const rotateMax = 20_000
 
 /** Talks to one controller over a link: says what is in force, and feeds the store while subscribed. */
 export function converse(link: Link<FromProxy, FromController>, options: ConversationOptions): Conversation {
-  const { store, identity, log = () => {}, onAck = () => {}, settled } = options
+  const { store, identity, minor = 0, log = () => {}, onAck = () => {}, onStale = () => {}, settled, show } = options
   let subscribed = false
   let heard = false
+  let order: Order | undefined
 
   const waiting = new Map<string, (outcome: Rotated['outcome']) => void>()
   const send = (message: FromProxy) => link.send(encode(message))
@@ -49,7 +58,8 @@ export function converse(link: Link<FromProxy, FromController>, options: Convers
   function hello(subscribe: boolean): void {
     subscribed = subscribe
     heard = false
-    send({ type: 'hello', schema: SCHEMA, ...identity, subscribe, versions: store.versions })
+    const known = minor >= 1 && { order: store.order ?? null }
+    send({ type: 'hello', schema: SCHEMA, ...identity, subscribe, versions: store.versions, ...(show && { seen: true }), ...known })
   }
 
   link.onMessage((message) => {
@@ -62,10 +72,27 @@ export function converse(link: Link<FromProxy, FromController>, options: Convers
       waiting.get(message.id)?.(message.outcome)
       return
     }
+    if (message.type === 'look') {
+      // Of all controllers: any of them may be looked at.
+      const tell = (state: unknown) => send({ type: 'seen', id: message.id, state })
+      show?.(message.look).then(tell, () => tell(null))
+      return
+    }
+    if (message.type === 'order') {
+      order = message.order
+      return
+    }
     // From before the subscription ended; another controller feeds the table now.
     if (!subscribed) return
+    // A leader that slept, or a replica that is behind: what it has to say is over. The same table is no older one.
+    if (order && store.order && isBefore(order, store.order) && takesBack(message.resource, store.versions[message.resource], message.version)) {
+      log('warn', 'an older table is refused', { resource: message.resource, version: message.version, theirs: order, ours: store.order })
+      hello(true)
+      onStale()
+      return
+    }
     heard = true
-    const answer = store.handle(message)
+    const answer = store.handle(message, order)
     const tell = (): void => {
       send(answer)
       if (answer.type === 'ack') onAck(answer)

@@ -7,7 +7,7 @@ import { heartbeat } from '../../table/heartbeat.ts'
 import { CONTROLLER_LINE, streamLink } from '../../table/link.ts'
 import { isLoopback } from '../../table/loopback.ts'
 import type { FromController, FromProxy, Link } from '../../table/messages.ts'
-import { FromController as FromControllerSchema } from '../../table/messages.ts'
+import { FromController as FromControllerSchema, MINOR, MINOR_HEADER, minorOf } from '../../table/messages.ts'
 
 /** Files in PEM, read anew for each connection. `ca` is what the controller's certificate must be signed by. */
 export type ClientTls = Readonly<{ cert?: string | undefined; key?: string | undefined; ca?: string | undefined }>
@@ -18,7 +18,8 @@ export type DialOptions = {
   insecure?: boolean | undefined
   /** A controller is dead after three of these without an answer, in milliseconds. */
   pingMs: number
-  onOpen: () => void
+  /** `minor`: what the controller speaks beside the schema. */
+  onOpen: (minor: number) => void
   /** It answered a ping. */
   onAlive: () => void
 }
@@ -93,7 +94,9 @@ export async function dial(target: Target, options: DialOptions): Promise<Link<F
   }
   session.on('connect', () => session.setLocalWindowSize(WINDOW))
   heartbeat(session, pingMs, onAlive)
-  const stream = session.request({ ':method': 'POST', ':path': '/v1/stream', 'content-type': 'application/x-ndjson' })
+  const stream = session.request({
+    ':method': 'POST', ':path': '/v1/stream', 'content-type': 'application/x-ndjson', [MINOR_HEADER]: String(MINOR),
+  })
   const link = streamLink<FromProxy, FromController>(stream, {
     schema: FromControllerSchema,
     maxLineBytes: CONTROLLER_LINE,
@@ -101,7 +104,7 @@ export async function dial(target: Target, options: DialOptions): Promise<Link<F
   })
   stream.on('response', (headers) => {
     answered = true
-    if (headers[':status'] === 200) onOpen()
+    if (headers[':status'] === 200) onOpen(Math.min(MINOR, minorOf(headers[MINOR_HEADER])))
     else link.close(`answered ${headers[':status']}: is this a controller's push port?`)
   })
   link.onClose(() => session.destroy())

@@ -3,7 +3,9 @@ import type { FileHandle } from 'node:fs/promises'
 import { mkdir, open, readFile, rename, stat, utimes } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
+import { is } from 'valibot'
 import { SCHEMA } from '../../table/messages.ts'
+import { Order } from '../../table/order.ts'
 import { confidential, RESOURCES, type Resource } from '../../table/resources.ts'
 import { versionOf } from '../../table/version.ts'
 import type { Disk, Loaded, Log, Table } from '../store.ts'
@@ -36,7 +38,14 @@ export type DiskFile = Disk & {
 /** Lines written between two turns of the event loop: requests must not wait for a table to be written. */
 const BATCH = 50
 
+/** While a table changes all the time, writing it is this part of the time at most; and no change waits for longer, in milliseconds. */
+const SHARE = 1 / 20
+const LONGEST = 10_000
+
 const STORED = RESOURCES.filter((resource) => !confidential(resource))
+
+/** A release that knows of no order passes it over. */
+type Saved = Readonly<{ table: Table; order: Order | undefined }>
 
 type Line = { resource: Resource; hash: string; item: unknown }
 
@@ -69,11 +78,12 @@ export function parseTable(bytes: Buffer, gateway: string): Omit<Loaded, 'confir
   try {
     const [head, ...lines] = body.toString().split('\n').slice(0, -1).map((line): unknown => JSON.parse(line))
     if (!isObject(head) || head['format'] !== FORMAT) return 'it is not a table'
-    const { schema, gateway: of } = head
+    const { schema, gateway: of, order } = head
     if (schema !== SCHEMA) return `its schema is ${String(schema)}, and this version reads ${SCHEMA}`
     if (of !== gateway) return `it is the table of gateway ${String(of)}`
     if (!lines.every(isLine)) return 'a line of it is not an item'
-    return { changes: Object.fromEntries(STORED.map((resource) => [resource, changeOf(lines, resource)])) }
+    const changes = Object.fromEntries(STORED.map((resource) => [resource, changeOf(lines, resource)]))
+    return { changes, ...(is(Order, order) && { order }) }
   } catch (error) {
     return `it cannot be read: ${String(error)}`
   }
@@ -97,8 +107,8 @@ async function load({ file, gateway, log = () => {} }: DiskOptions): Promise<Loa
   return undefined
 }
 
-function* lines(table: Table, gateway: string): Generator<string> {
-  yield `${JSON.stringify({ format: FORMAT, schema: SCHEMA, gateway })}\n`
+function* lines({ table, order }: Saved, gateway: string): Generator<string> {
+  yield `${JSON.stringify({ format: FORMAT, schema: SCHEMA, gateway, ...(order && { order }) })}\n`
   for (const resource of STORED) {
     const held = table[resource]
     for (const [id, item] of held.items) {
@@ -116,7 +126,7 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-async function writeAll(handle: FileHandle, table: Table, gateway: string): Promise<void> {
+async function writeAll(handle: FileHandle, saved: Saved, gateway: string): Promise<void> {
   const sum = createHash('sha256')
   let batch: string[] = []
   async function out(): Promise<void> {
@@ -126,7 +136,7 @@ async function writeAll(handle: FileHandle, table: Table, gateway: string): Prom
     await handle.writeFile(text)
     await turn()
   }
-  for (const line of lines(table, gateway)) {
+  for (const line of lines(saved, gateway)) {
     batch.push(line)
     if (batch.length >= BATCH) await out()
   }
@@ -136,13 +146,13 @@ async function writeAll(handle: FileHandle, table: Table, gateway: string): Prom
 }
 
 /** Replaces the file in one step: a crash at any moment leaves the old table or the new one, never a mixture. */
-async function write(file: string, table: Table, gateway: string): Promise<void> {
+async function write(file: string, saved: Saved, gateway: string): Promise<void> {
   const draft = `${file}.tmp`
   await mkdir(dirname(file), { recursive: true, mode: 0o700 })
   const handle = await open(draft, 'w', 0o600)
   try {
     await handle.chmod(0o600)
-    await writeAll(handle, table, gateway)
+    await writeAll(handle, saved, gateway)
   } finally {
     await handle.close()
   }
@@ -154,32 +164,43 @@ async function write(file: string, table: Table, gateway: string): Promise<void>
 export async function openDisk(options: DiskOptions): Promise<DiskFile> {
   const { file, gateway, log = () => {}, debounceMs = 250, confirmMs = 60_000 } = options
   const loaded = await load(options)
-  let waiting: Table | undefined
+  let waiting: Saved | undefined
   let timer: NodeJS.Timeout | undefined
   let writing: Promise<void> | undefined
   let touched = Date.now()
+  /** Not before then, by the monotonic clock. */
+  let next = 0
   let failed = false
   let closed = false
 
   async function drain(): Promise<void> {
-    while (waiting !== undefined) {
-      const table = waiting
-      waiting = undefined
-      try {
-        await write(file, table, gateway)
-        if (failed) log('info', 'the table is kept on disk again', { file })
-        failed = false
-      } catch (error) {
-        if (!failed) log('error', 'the table cannot be kept on disk; serving goes on', { file, why: String(error) })
-        failed = true
-      }
+    const saved = waiting
+    waiting = undefined
+    if (saved === undefined) return
+    const begun = performance.now()
+    try {
+      await write(file, saved, gateway)
+      if (failed) log('info', 'the table is kept on disk again', { file })
+      failed = false
+    } catch (error) {
+      if (!failed) log('error', 'the table cannot be kept on disk; serving goes on', { file, why: String(error) })
+      failed = true
     }
+    const ended = performance.now()
+    next = ended + Math.min(LONGEST, (ended - begun) / SHARE)
   }
 
   function start(): Promise<void> {
     clearTimeout(timer)
     timer = undefined
-    return (writing ??= drain().finally(() => (writing = undefined)))
+    return (writing ??= drain().finally(() => {
+      writing = undefined
+      if (waiting !== undefined) later()
+    }))
+  }
+
+  function later(): void {
+    timer ??= setTimeout(() => void start(), Math.max(debounceMs, next - performance.now())).unref()
   }
 
   async function flush(): Promise<void> {
@@ -189,10 +210,10 @@ export async function openDisk(options: DiskOptions): Promise<DiskFile> {
 
   return {
     loaded,
-    save(table) {
+    save(table, order) {
       if (closed) return
-      waiting = table
-      timer ??= setTimeout(() => void start(), debounceMs).unref()
+      waiting = { table, order }
+      if (writing === undefined) later()
     },
     confirm() {
       const now = Date.now()

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { differsIn } from '../../table/changes.ts'
 import type { Update } from '../../table/messages.ts'
 import type { Hashes } from '../../table/version.ts'
 import { hashOf, versionOf } from '../../table/version.ts'
@@ -117,7 +118,12 @@ export function applied<T>(held: Held<T>, { schema, quiet }: Kind<T>, change: Ch
       fallBack(held, id, why, { items, refused })
     }
   }
-  const computed = versionOf(hashes)
+  if (partial) {
+    const touched = new Set([...remove, ...seen])
+    differsIn(hashes, held.hashes, touched)
+    differsIn(items, held.items, touched)
+  }
+  const computed = versionOf(hashes, held.hashes)
   if (computed !== version) return `the version is ${version}, but what is held comes to ${computed}`
   return { hashes, items, refused, version }
 }

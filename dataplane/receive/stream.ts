@@ -1,5 +1,6 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import type { Ack, Measurements } from '../../table/messages.ts'
+import type { ShowFleet } from '../console/told.ts'
 import type { Log, Store } from '../store.ts'
 import type { Conversation, Identity } from './conversation.ts'
 import { converse } from './conversation.ts'
@@ -17,6 +18,8 @@ export type ReceiverOptions = {
   log?: Log | undefined
   /** Resolves once what was handled is in force in every process of this proxy. */
   settled?: (() => Promise<void>) | undefined
+  /** What it tells who looks at its fleet. */
+  show?: ShowFleet | undefined
   /** Every address behind a controller's URL. */
   resolve?: typeof targetsOf
   /** All in milliseconds. */
@@ -32,6 +35,8 @@ const TIMING = {
   ping: 2_000,
   /** How long a subscribed controller may say nothing at all (it is still starting) while there is another. */
   silent: 2_000,
+  /** How long a controller must have been there before proxies that are to be fed by it turn to it, and half of it more. */
+  settle: 10_000,
 }
 
 export type Receiver = {
@@ -46,6 +51,10 @@ export type Receiver = {
 
 type Peer = {
   target: Target
+  /** Of all controllers, the one with the greatest feeds this proxy: each proxy has an order of its own. */
+  rank: string
+  /** Was to feed it and said nothing: it is turned to only where there is no other, until it is connected anew. */
+  silent: boolean
   /** Present from the answer to the request until the stream closes. */
   conversation: Conversation | undefined
   openedAt: number
@@ -67,11 +76,32 @@ export function startReceiver(options: ReceiverOptions): Receiver {
   let wanted = new Set<string>()
   let feeder: Peer | undefined
   let silence: NodeJS.Timeout | undefined
+  let settling: NodeJS.Timeout | undefined
   let closed = false
   const unresolved = new Map<string, string>()
 
   const keyOf = ({ url, address }: Target) => `${url.origin} ${address}`
   const fieldsOf = ({ target }: Peer) => ({ controller: target.url.origin, address: target.address })
+
+  /** A hash of both names: as many proxies as it comes to each controller, wherever they were and whichever died. */
+  const rankOf = (key: string) => createHash('sha256').update(`${identity.gateway} ${identity.node} ${key}`).digest('hex')
+
+  /** Of the controllers that are connected, the one that is to feed this proxy. */
+  function chosen(): Peer | undefined {
+    const mute = ({ silent, conversation }: Peer) => silent && conversation?.heard !== true
+    const better = (a: Peer, b: Peer) => (mute(a) === mute(b) ? a.rank > b.rank : mute(b))
+    return [...peers.values()].filter(({ conversation }) => conversation !== undefined)
+      .reduce<Peer | undefined>((best, peer) => (best && better(best, peer) ? best : peer), undefined)
+  }
+
+  /** Controllers come back one after the other; whoever was left would go on feeding everybody. */
+  function settle(): void {
+    settling ??= setTimeout(() => {
+      settling = undefined
+      const next = chosen()
+      if (next !== feeder && next?.silent === false && feeder?.conversation !== undefined) feedFrom(next)
+    }, timing.settle * (1 + Math.random() / 2)).unref()
+  }
 
   function feedFrom(next: Peer | undefined): void {
     if (feeder !== next) feeder?.conversation?.subscribe(false)
@@ -80,7 +110,7 @@ export function startReceiver(options: ReceiverOptions): Receiver {
     if (next?.conversation === undefined) return
     if (!next.conversation.subscribed) next.conversation.subscribe(true)
     log('info', 'subscribed', fieldsOf(next))
-    silence = setTimeout(rotate, timing.silent).unref()
+    waitForWord()
   }
 
   /** A controller that has yet to read its sources says nothing; another may have. */
@@ -88,8 +118,14 @@ export function startReceiver(options: ReceiverOptions): Receiver {
     if (feeder?.conversation?.heard) return
     const open = [...peers.values()].filter((peer) => peer.conversation !== undefined)
     const next = open[(open.findIndex((peer) => peer === feeder) + 1) % open.length]
+    if (feeder !== undefined) feeder.silent = true
     if (next !== undefined && next !== feeder) feedFrom(next)
-    else silence = setTimeout(rotate, timing.silent).unref()
+    else waitForWord()
+  }
+
+  function waitForWord(): void {
+    clearTimeout(silence)
+    silence = setTimeout(rotate, timing.silent).unref()
   }
 
   function spread(from: Peer, ack: Ack): void {
@@ -99,12 +135,13 @@ export function startReceiver(options: ReceiverOptions): Receiver {
   function onClosed(key: string, peer: Peer, why: string): void {
     const { conversation } = peer
     // One that ends each conversation at once must not be dialled in a tight loop, however well it connects.
-    const useful = conversation !== undefined && (conversation.heard || Date.now() - peer.openedAt >= timing.backoffMax)
+    const useful = conversation !== undefined && (conversation.heard || performance.now() - peer.openedAt >= timing.backoffMax)
     peer.failures = useful ? 0 : peer.failures + 1
     if (why !== peer.lastFailure) log('warn', 'no connection to the controller', { ...fieldsOf(peer), why })
     peer.lastFailure = why
     peer.conversation = undefined
-    if (feeder === peer) feedFrom([...peers.values()].find((other) => other.conversation !== undefined))
+    peer.silent = false
+    if (feeder === peer) feedFrom(chosen())
     if (closed || !wanted.has(key)) return void peers.delete(key)
     const most = Math.min(timing.backoffMax, timing.backoffMin * 2 ** Math.min(peer.failures, 16))
     const timer = setTimeout(() => void call(key, peer), most * (0.5 + Math.random() / 2))
@@ -119,13 +156,15 @@ export function startReceiver(options: ReceiverOptions): Receiver {
         tls,
         insecure,
         pingMs: timing.ping,
-        onOpen() {
-          peer.openedAt = Date.now()
+        onOpen(minor) {
+          peer.openedAt = performance.now()
           peer.lastFailure = undefined
           const subscribe = feeder === undefined
           const onAck = (ack: Ack) => spread(peer, ack)
-          peer.conversation = converse(link, { store, identity, subscribe, log, onAck, settled: options.settled })
+          const onStale = () => peer === feeder && waitForWord()
+          peer.conversation = converse(link, { store, identity, subscribe, minor, log, onAck, onStale, settled: options.settled, show: options.show })
           if (subscribe) feedFrom(peer)
+          else settle()
         },
         onAlive() {
           if (peer === feeder && peer.conversation?.heard) store.confirm()
@@ -162,6 +201,8 @@ export function startReceiver(options: ReceiverOptions): Receiver {
       if (peers.has(key)) continue
       const peer: Peer = {
         target,
+        rank: rankOf(key),
+        silent: false,
         conversation: undefined,
         openedAt: 0,
         failures: 0,
@@ -197,6 +238,7 @@ export function startReceiver(options: ReceiverOptions): Receiver {
       closed = true
       clearTimeout(resolver)
       clearTimeout(silence)
+      clearTimeout(settling)
       for (const peer of peers.values()) peer.hangUp()
     },
   }

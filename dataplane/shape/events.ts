@@ -17,25 +17,32 @@ export function partsOf(contentType: string | undefined): Parts | undefined {
   return contentType?.startsWith('application/x-ndjson') === true || contentType?.startsWith('application/jsonl') === true ? 'lines' : undefined
 }
 
-/** Changes an answer event by event, as it comes; one that is no stream passes as it is. */
-export function eachEvent(changeFor: (status: number, headers: readonly string[]) => ChangeEvent | undefined): Stage {
-  return (to, refuse) => new Events(to, refuse, changeFor)
+type ChangeFor = (status: number, headers: readonly string[]) => ChangeEvent | undefined
+
+/**
+ * Changes an answer event by event, as it comes; one that is no stream passes as it is. @param mode watch: an event that
+ * is too large to be read passes, and all that come after it
+ */
+export function eachEvent(changeFor: ChangeFor, mode: 'change' | 'watch' = 'change'): Stage {
+  return (to, refuse) => new Events(to, refuse, changeFor, mode)
 }
 
 class Events implements AnswerHandler {
   readonly #to: AnswerHandler
   readonly #refuse: (why: Failure, cause: string) => void
-  readonly #changeFor: (status: number, headers: readonly string[]) => ChangeEvent | undefined
+  readonly #changeFor: ChangeFor
+  readonly #mode: 'change' | 'watch'
   #parts: Parts | undefined
   #change: ChangeEvent | undefined
   /** What has come of an event that is not whole. */
   #held: Buffer = nothing
   #over = false
 
-  constructor(to: AnswerHandler, refuse: (why: Failure, cause: string) => void, changeFor: (status: number, headers: readonly string[]) => ChangeEvent | undefined) {
+  constructor(to: AnswerHandler, refuse: (why: Failure, cause: string) => void, changeFor: ChangeFor, mode: 'change' | 'watch') {
     this.#to = to
     this.#refuse = refuse
     this.#changeFor = changeFor
+    this.#mode = mode
   }
 
   onResponseStart(controller: Controller, status: number, rawHeaders: readonly string[]): void {
@@ -61,8 +68,11 @@ class Events implements AnswerHandler {
       const end = this.#parts === 'events' ? lastEnd(all) : all.lastIndexOf(0x0a) + 1
       // It is only lent.
       this.#held = Buffer.from(all.subarray(end))
-      if (this.#held.length > eventMax) this.#end(tooLarge, '')
+      if (this.#held.length > eventMax && this.#mode === 'change') this.#end(tooLarge, '')
       else if (end > 0) this.#give(controller, all.subarray(0, end))
+      if (this.#held.length <= eventMax || this.#over) return
+      this.#change = undefined
+      this.#to.onResponseData(controller, this.#held)
     }
   }
 

@@ -5,9 +5,10 @@ import type { Principal } from '../pipeline/principal.ts'
 import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
 import type { Named } from '../protocols/scan/scan.ts'
 import { openAuditFile } from './audit_file.ts'
+import { keptMembers, type Kept } from './kept.ts'
 import { createLines } from './lines.ts'
 import type { Log } from './log.ts'
-import { milliseconds, quotable, remembered, ruleMembers, textMember, timestamp, variantMembers, type Members } from './members.ts'
+import { milliseconds, numberMember, quotable, remembered, ruleMembers, textMember, timestamp, traceMember, variantMembers, type Members } from './members.ts'
 
 /**
  * Who was let do what. One record for each request of a rule that asks who calls, or says `logging.audit`; with a file
@@ -35,9 +36,11 @@ export type AuditOptions = Readonly<{
   file?: string | undefined
   log: Log
   bytesMax?: number
+  /** What records have beside. */
+  kept?: Kept | undefined
 }>
 
-export async function openAudit({ file, log, bytesMax }: AuditOptions): Promise<Audit> {
+export async function openAudit({ file, log, bytesMax, kept }: AuditOptions): Promise<Audit> {
   let failing = false
   function ended(error: Error | undefined): void {
     if (error && !failing) log.write('error', 'audit: cannot write', { file, why: error.message })
@@ -58,17 +61,18 @@ export async function openAudit({ file, log, bytesMax }: AuditOptions): Promise<
   const reopen = () => sink?.reopen()
   if (sink) process.on('SIGHUP', reopen)
   const committed = new WeakSet<Exchange>()
+  const more = kept && keptMembers(kept)
 
   return {
     record(exchange, status, endedAt) {
       if (lines === undefined && exchange.rule?.audited === undefined && exchange.principal === undefined && exchange.error !== 'unauthenticated') return
       if (committed.has(exchange)) return
-      const members = recordOf(exchange, status, endedAt)
+      const members = recordOf(exchange, status, endedAt, more)
       if (lines === undefined) log.announce('audit', members)
       else lines.hold(line(members))
     },
     async commit(exchange, status) {
-      const members = recordOf(exchange, status, performance.now())
+      const members = recordOf(exchange, status, performance.now(), more)
       const settled = await (lines === undefined ? log.settle('audit', members) : lines.settle(line(members)))
       if (lines === undefined) failing = !settled
       if (!settled) return unavailable
@@ -125,12 +129,18 @@ function tell(exchange: Exchange, of: BuiltVariant | BuiltRule | undefined): Mem
 }
 
 /** Every field there is: what is not named here is in no record. The path is without its query, where keys travel. */
-function recordOf(exchange: Exchange, status: number, at: number): Members {
+function recordOf(exchange: Exchange, status: number, at: number, more: ((exchange: Exchange) => Members) | undefined): Members {
   const { error, cause } = exchange
-  return `,"request_id":"${exchange.requestId}"${toldOf(exchange)}`
+  return `,"request_id":"${exchange.requestId}"${traceMember(exchange)}${toldOf(exchange)}`
     + (denies(error) ? ',"outcome":"denied"' : ',"outcome":"allowed"') + textMember('code', error) + textMember('cause', bounded(cause || undefined))
-    + textMember('cache', exchange.cached?.result)
+    + textMember('cache', exchange.cached?.result) + stepsAsked(exchange)
+    + textMember('fallback', exchange.fallback) + numberMember('bucket', exchange.bucket) + (more?.(exchange) ?? '')
     + `,"status":${status},"latency_ms":${milliseconds(at - exchange.startedAt)}`
+}
+
+/** Of a composition, whom it called. */
+function stepsAsked({ steps }: Exchange): Members {
+  return steps === undefined ? '' : `,"steps":${JSON.stringify(steps.flatMap(({ name, calls }) => (calls > 0 ? [name] : [])))}`
 }
 
 /** Characters of what is kept to be told again. */

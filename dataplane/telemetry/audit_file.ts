@@ -22,7 +22,7 @@ export async function openAuditFile(path: string, max = bytesMax): Promise<Audit
     const mine = !stale && there?.ino === file.ino && there.dev === file.dev
     const full = there?.isFile() === true && there.size > 0 && there.size + bytes > max
     if (mine && !full) return file.handle
-    if (full) await rename(path, `${path}.${new Date().toISOString().replaceAll(':', '-')}.${process.pid}`)
+    if (full) await rename(path, `${path}.${new Date().toISOString().replaceAll(':', '-')}.${process.pid}`).catch(unlessGone)
     const last = file
     file = await append(path)
     stale = false
@@ -79,6 +79,11 @@ async function keepName(path: string): Promise<void> {
   } finally {
     await folder.close()
   }
+}
+
+/** Another process that writes to it has put it aside since. */
+function unlessGone(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') throw error
 }
 
 /** A pipe or a device has no disk to reach (fsync(2): EINVAL). */

@@ -1,40 +1,34 @@
-import { Counter, Gauge, type Registry } from 'prom-client'
-import type { Caches } from '../cache/caches.ts'
-import type { SeriesSet } from './series.ts'
+import { labelText, type Family, type Sample } from '../../exposition/family.ts'
+import type { CacheReport, Caches } from '../cache/caches.ts'
 
-const labelNames = ['route', 'rule'] as const
+const labels = ['route', 'rule'] as const
 
-/** What caches answered, and what they hold. */
-export function registerCaches(registry: Registry, series: SeriesSet, caches: Caches): void {
-  const registers = [registry]
-  const requests = new Counter({
-    name: 'modelroute_cache_requests_total',
-    help: 'Requests of rules with a cache. result: hit, miss, bypass (the cache was not asked), or stale (an old answer stood in for a backend that failed).',
-    labelNames: ['route', 'rule', 'variant', 'model', 'model_version', 'result'],
-    registers,
-    collect() {
-      requests.reset()
-      for (const { labels, caches: counts } of series.values()) for (const [result, count] of counts) requests.inc({ ...labels, result }, count)
+/** What caches hold, and what became of it. */
+export function cacheFamilies(caches: Caches): Family[] {
+  const family = (type: 'counter' | 'gauge', name: string, help: string, of: (one: CacheReport) => number | undefined): Family => ({
+    name, help, type, labels,
+    * rows() {
+      for (const one of caches.report()) {
+        const value = of(one)
+        if (value !== undefined) yield { labels: labelText(labels, [one.route, one.rule]), value }
+      }
     },
   })
-  const bytes = new Gauge({
-    name: 'modelroute_cache_bytes',
-    help: 'Memory that the answers of a rule take.',
-    labelNames,
-    registers,
-    collect() {
-      bytes.reset()
-      for (const { route, rule, bytes: held } of caches.report()) bytes.set({ route, rule }, held)
+  return [
+    family('gauge', 'modelroute_cache_bytes', 'Memory that the answers of a rule take.', ({ bytes }) => bytes),
+    family('counter', 'modelroute_cache_evictions_total', 'Answers that made room for others before their time.', ({ evicted }) => evicted),
+    {
+      name: 'modelroute_cache_semantic_verified_total', type: 'counter', labels: [...labels, 'result'],
+      help: 'Hits by meaning for which the model was asked as well. result: agree, or differ (a false hit).',
+      * rows(): Generator<Sample> {
+        for (const { route, rule, trust } of caches.report()) {
+          if (trust === undefined) continue
+          const text = labelText(labels, [route, rule])
+          yield { labels: `${text},result="agree"`, value: trust.totals.right }
+          yield { labels: `${text},result="differ"`, value: trust.totals.wrong }
+        }
+      },
     },
-  })
-  const evictions = new Counter({
-    name: 'modelroute_cache_evictions_total',
-    help: 'Answers that made room for others before their time.',
-    labelNames,
-    registers,
-    collect() {
-      evictions.reset()
-      for (const { route, rule, evicted } of caches.report()) evictions.inc({ route, rule }, evicted)
-    },
-  })
+    family('gauge', 'modelroute_cache_semantic_off', '1 where hits by meaning are given no more, because too many of them were false.', ({ trust }) => trust && Number(trust.lost)),
+  ]
 }

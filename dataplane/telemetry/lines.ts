@@ -1,4 +1,4 @@
-import { fstatSync, write } from 'node:fs'
+import { fstatSync, write, writeSync } from 'node:fs'
 import { Socket } from 'node:net'
 
 /**
@@ -13,6 +13,8 @@ export type Sink = Readonly<{
 export type Lines = Readonly<{
   /** False: too many are held already, and this one is dropped and counted. */
   hold(line: string): boolean
+  /** Begins to put out what is held, unless a write is under way. */
+  push(): void
   /** Out with it: resolves once it is durable, or false where it cannot be. */
   settle(line: string): Promise<boolean>
   /**
@@ -107,6 +109,10 @@ export function createLines({ sink, notice, onWritten = () => {} }: LinesOptions
 
   return {
     hold,
+    push() {
+      clearTimeout(timer)
+      drain()
+    },
     settle(line) {
       if (!hold(line)) return Promise.resolve(false)
       return new Promise((resolve) => {
@@ -131,14 +137,15 @@ export function createLines({ sink, notice, onWritten = () => {} }: LinesOptions
 }
 
 /**
- * A pipe or a socket takes what it has room for at once, and the event loop waits for the rest; other files take a
- * thread. So does what comes after an error: a named pipe may get another reader.
+ * A pipe or a socket takes what it has room for at once, and the event loop waits for the rest; a file takes all at
+ * once; others take a thread. So does what comes after an error: a named pipe may get another reader.
  */
 export const stdout: Sink = {
   write(bytes, done) {
     pipe ??= openPipe()
-    if (pipe === 'none' || pipe.destroyed) put(bytes, 0, done)
-    else pipe.write(bytes, (error) => done(error ?? undefined))
+    if (pipe === 'file') putNow(bytes, done)
+    else if (pipe === 'none' || pipe.destroyed) put(bytes, 0, done)
+    else putThrough(pipe, bytes, done)
   },
 }
 
@@ -149,16 +156,40 @@ class Output extends Socket {
   }
 }
 
-let pipe: Output | 'none' | undefined
+let pipe: Output | 'none' | 'file' | undefined
 
-function openPipe(): Output | 'none' {
+function openPipe(): Output | 'none' | 'file' {
   try {
     const about = fstatSync(1)
+    if (about.isFile()) return 'file'
     if (!about.isFIFO() && !about.isSocket()) return 'none'
     return new Output({ fd: 1, readable: false, writable: true }).on('error', () => {})
   } catch {
     return 'none'
   }
+}
+
+/** What a file is given at once is the kernel's, whatever becomes of this process. */
+function putNow(bytes: Buffer, done: (error?: Error) => void): void {
+  try {
+    for (let from = 0; from < bytes.length;) from += writeSync(1, bytes, from)
+  } catch (error) {
+    done(error instanceof Error ? error : new Error(String(error)))
+    return
+  }
+  done()
+}
+
+/** What a pipe has room for it takes at once; with the rest it is the event loop's turn. */
+function putThrough(pipe: Output, bytes: Buffer, done: (error?: Error) => void): void {
+  let written = 0
+  try {
+    written = writeSync(1, bytes)
+  } catch {
+    // It is full, or its reader gone: the stream finds out which.
+  }
+  if (written === bytes.length) done()
+  else pipe.write(written === 0 ? bytes : bytes.subarray(written), (error) => done(error ?? undefined))
 }
 
 function put(bytes: Buffer, from: number, done: (error?: Error) => void): void {

@@ -32,6 +32,11 @@ export class RuleCounts {
     if (mismatched) counts.mismatched++
   }
 
+  /** What was counted so far of one variant, for who only looks. */
+  seen(variant: string): Readonly<Counts> | undefined {
+    return this.#variants.get(variant)
+  }
+
   /** Undefined where there is nothing new since the last time, and only what is new is asked for. */
   take(onlyNew: boolean): RuleMeasurements | undefined {
     if (onlyNew && !this.#fresh) return undefined

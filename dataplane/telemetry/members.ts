@@ -1,3 +1,5 @@
+import type { Exchange } from '../pipeline/exchange.ts'
+import { detached, recalled } from '../pipeline/recalled.ts'
 import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
 
 /**
@@ -11,8 +13,15 @@ const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
 
 /** What stands between the quotes. */
 export function quotable(text: string): string {
-  return plain.test(text) ? text : JSON.stringify(text).slice(1, -1)
+  return plain.test(text) ? text : printable(JSON.stringify(text)).slice(1, -1)
 }
+
+/**
+ * JSON leaves them as they are, but some readers of lines end one at U+0085, U+2028 and U+2029, and some terminals do what
+ * the controls of C1 say.
+ */
+const unprintable = /[\x7f-\x9f\u2028\u2029]/g
+const printable = (json: string) => json.replace(unprintable, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`)
 
 /** One text; nothing where there is none. The name is the program's own and needs no escape. */
 export function textMember(name: string, value: string | undefined): Members {
@@ -23,7 +32,7 @@ export function textMember(name: string, value: string | undefined): Members {
 export const numberMember = (name: string, value: number | undefined): Members => value === undefined ? '' : `,"${name}":${value}`
 
 export function membersOf(fields: Readonly<Record<string, unknown>>): Members {
-  const text = JSON.stringify(fields)
+  const text = printable(JSON.stringify(fields))
   return text === '{}' ? '' : `,${text.slice(1, -1)}`
 }
 
@@ -42,7 +51,7 @@ export function remembered<Key extends object>(make: (key: Key) => Members): (ke
     if (key === undefined) return ''
     let members = known.get(key)
     if (members === undefined) {
-      members = make(key)
+      members = detached(make(key))
       known.set(key, members)
     }
     return members
@@ -51,6 +60,26 @@ export function remembered<Key extends object>(make: (key: Key) => Members): (ke
 
 export const ruleMembers = remembered(({ route, name }: BuiltRule) => textMember('route', route) + textMember('rule', name))
 export const variantMembers = remembered(({ name }: BuiltVariant) => textMember('variant', name))
+
+/** The trace that a request is a part of: what an operator looks for next. */
+export const traceMember = ({ trace }: Pick<Exchange, 'trace'>): Members => trace === undefined ? '' : `,"trace_id":"${trace.id}"`
+
+/** The same of a text that comes again and again: a version, an address. */
+export function rememberedText(name: string): (value: string) => Members {
+  return recalled((value) => detached(textMember(name, value)))
+}
+
+/** What was told last, of which the next is likely to be told too. */
+export type Told = { members: Members; again: boolean }
+
+/** From the second time on it is one text, and no longer the parts of one, which would be gone through each time. */
+export function toldAgain(told: Told): Members {
+  if (!told.again) {
+    told.members = detached(told.members)
+    told.again = true
+  }
+  return told.members
+}
 
 let last = { at: Number.NaN, text: '' }
 

@@ -1,15 +1,9 @@
-import { wrongMethod } from './rest.ts'
-import { openAIChat, openAICompletions } from './text/openai_answer.ts'
-import { textTranslation } from './text/translate.ts'
-import { v1Server } from './text/v1_server.ts'
-import { unsupported, type Translation } from './translation.ts'
-
-const completions = textTranslation(openAICompletions, v1Server)
-const chat = textTranslation(openAIChat, v1Server)
+import { openAICaller } from './tensors/openai_rest.ts'
+import { tensorTranslation } from './tensors/question.ts'
+import { v1Server } from './tensors/v1_rest.ts'
+import { openAITranslation } from './text/openai_answer.ts'
+import { v1TextServer } from './text/v1_server.ts'
+import type { Translation } from './translation.ts'
 
 /** A caller of the OpenAI API, a backend of KServe's V1 protocol. */
-export const openAIToV1: Translation = (asked) => {
-  const path = asked.path.replace(/^\/openai/, '')
-  if (path === '/v1/completions' || path === '/v1/chat/completions') return asked.method === 'POST' ? (path === '/v1/completions' ? completions : chat)(asked) : wrongMethod('POST')
-  return unsupported(`A backend that speaks V1 does not have ${path}.`)
-}
+export const openAIToV1: Translation = openAITranslation(v1TextServer, tensorTranslation(openAICaller, v1Server))

@@ -1,5 +1,5 @@
 import type { Failure } from '../pipeline/errors.ts'
-import type { Given, Said } from './unary.ts'
+import type { Said } from './unary.ts'
 
 /** Answers of V1 and V2 over REST. */
 
@@ -9,9 +9,6 @@ export function json(status: number, value: unknown): Said {
 }
 
 export const empty = (status: number): Said => ({ status, headers: ['content-length', '0'], body: [] })
-
-/** An error of a backend over REST, in the form that V1 and V2 have in common. */
-export const sayError = ({ status, body }: Given): Said => json(status, { error: errorIn(body) })
 
 /** More than an error has to say. Bytes. */
 const errorMax = 8192

@@ -1,9 +1,9 @@
 import { failure, type Failure } from '../pipeline/errors.ts'
 import type { Stage } from '../pipeline/exchange.ts'
+import { Gather } from '../pipeline/gather.ts'
 import { known, Kind, type FlatHeaders } from '../pipeline/headers.ts'
+import { decoded } from '../protocols/encodings.ts'
 import type { AnswerHandler, Controller } from '../upstream/dispatch.ts'
-import { decoded } from './coding.ts'
-import { Gather } from './gather.ts'
 
 /** An answer that is all there. Names of headers and trailers are in lower case; `body` is out of its content coding. */
 export type Given = Readonly<{ status: number; headers: FlatHeaders; body: Buffer; trailers: FlatHeaders }>
@@ -47,7 +47,7 @@ class Unary implements AnswerHandler, Controller {
     this.#status = status
     this.#headers = lowered(rawHeaders)
     const length = Number(this.#headers[this.#headers.indexOf('content-length') + 1])
-    if (length > this.#max) this.#fail(tooLarge(this.#max), '')
+    if (length > this.#max) this.#fail(answerTooLarge(this.#max), '')
     else this.#gather = new Gather(Number.isSafeInteger(length) && length > 0 ? length : 0)
   }
 
@@ -55,7 +55,7 @@ class Unary implements AnswerHandler, Controller {
     if (this.#over) return
     if (this.#gather.size + chunk.length <= this.#max) this.#gather.push(chunk)
     else {
-      this.#fail(tooLarge(this.#max), '')
+      this.#fail(answerTooLarge(this.#max), '')
       controller.abort(new Error('the answer is too large'))
     }
   }
@@ -71,8 +71,8 @@ class Unary implements AnswerHandler, Controller {
   async #translate(trailers: FlatHeaders): Promise<void> {
     try {
       const body = await decoded(this.#headers, await this.#gather.whole(), this.#max)
-      if ('code' in body) {
-        this.#fail(body.code === 'request_too_large' ? tooLarge(this.#max) : undecodable, '')
+      if (typeof body === 'string') {
+        this.#fail(body === 'too_large' ? answerTooLarge(this.#max) : undecodable, '')
         return
       }
       const said = await this.#say({ status: this.#status, headers: this.#headers, body, trailers })
@@ -141,7 +141,7 @@ class Unary implements AnswerHandler, Controller {
 const pieceMax = 65_536
 const none = Buffer.alloc(0)
 
-const tooLarge = (max: number) => failure('response_too_large', `The answer of the backend has more than the ${max} bytes that can be translated here.`)
+export const answerTooLarge = (max: number) => failure('response_too_large', `The answer of the backend has more than the ${max} bytes that can be translated here.`)
 const undecodable = failure('upstream_protocol', 'The answer of the backend cannot be read.')
 
 /** Names of headers in lower case. */

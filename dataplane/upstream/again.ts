@@ -27,6 +27,11 @@ export const saysRefused = ({ reason, unstarted }: Miss) => unstarted || (typeof
 
 export const asksFor = ({ codes, reasons }: Retry, { reason }: Miss) => typeof reason === 'number' ? codes.includes(reason) : reasons.includes(reason)
 
+/** What is wrong with the request itself is wrong for everybody. */
+const ownFaults: ReadonlySet<string> = new Set(['request_too_large', 'invalid_request', 'client_closed', 'schema_mismatch'])
+export const isOwnFault = ({ code }: Failure): boolean => ownFaults.has(code)
+
+export const incomplete = failure('timeout', 'The request was not complete in time.')
 export const late = failure('timeout', 'The backend did not answer in time.')
 
 /** What a caller is told in place of an answer with this status, where nobody gave a better one. */

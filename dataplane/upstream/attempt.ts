@@ -1,5 +1,6 @@
 import type { Rule } from '../../table/route.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
+import type { TrySpan } from '../telemetry/tracing/try_span.ts'
 import type { Backend, TryOutcome } from './backend.ts'
 import { ConnectionLost, type AnswerHandler, type Controller, type Handler, type Sent } from './dispatch.ts'
 import { ClientLeft } from './body.ts'
@@ -23,6 +24,8 @@ export class Attempt implements Handler {
   readonly #timeouts: Rule['timeouts']
   readonly #trier: Trier
   phase: Phase = 'connecting'
+  /** Where its request is traced. */
+  span: TrySpan | undefined
   /** `performance.now()` of the beginning of its answer, and of its end. */
   firstByteAt = 0
   endedAt = 0
@@ -131,6 +134,7 @@ export class Attempt implements Handler {
     this.endedAt = now
     this.#exchange.upstreamEndedAt = now
     this.#backend.settle(this.upstream, this.#verdict ?? outcome, this.#exchange)
+    this.span?.settle(this.#verdict ?? outcome, this.firstByteAt, now)
   }
 }
 

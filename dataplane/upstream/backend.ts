@@ -59,9 +59,12 @@ export class Backend {
   admit(exchange: Exchange, until: number): Failure | undefined | Promise<Failure | undefined> {
     if (this.#lacks?.() === true) {
       exchange.cause = 'a secret that TLS to the backend takes has not arrived'
-      return failure('no_endpoints', 'The backend cannot be reached at present.')
+      return lacking
     }
-    if (this.#shield !== undefined) return this.#shield.enter(exchange, until)
+    if (this.#shield !== undefined) {
+      const entered = this.#shield.enter(exchange, until)
+      return entered instanceof Promise && exchange.spans !== undefined ? exchange.spans.queued(entered, exchange.variant?.name ?? '') : entered
+    }
     return this.#group.members.length === 0 ? noEndpoints : undefined
   }
 
@@ -88,6 +91,7 @@ export class Backend {
 
   /** What a request would be answered now without asking anybody; undefined: it would go on, or wait. */
   foresee(): Failure | undefined {
+    if (this.#lacks?.() === true) return lacking
     if (this.#shield !== undefined) return this.#shield.foresee()
     return this.#group.members.length === 0 ? noEndpoints : undefined
   }
@@ -137,5 +141,6 @@ export class Backend {
   }
 }
 
+const lacking = failure('no_endpoints', 'The backend cannot be reached at present.')
 const noEndpoints = failure('no_endpoints', 'The backend has no ready endpoint.')
 const overloaded = failure('overloaded', 'The backend has more requests waiting than it can take.')

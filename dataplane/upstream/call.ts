@@ -4,13 +4,18 @@ import { Exchange } from '../pipeline/exchange.ts'
 import type { FlatHeaders } from '../pipeline/headers.ts'
 import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
 import type { Series } from '../telemetry/series.ts'
+import type { Spans } from '../telemetry/tracing/spans.ts'
+import type { Generated } from '../translate/translation.ts'
 import { assign, destinationOf, type Destination } from './destination.ts'
 import type { AnswerHandler } from './dispatch.ts'
 import { Forwarding } from './forward.ts'
 import { innerRequest, InnerResponse } from './inner.ts'
 
-/** A request that the gateway makes itself. `path` is in normal form; `query` begins with its `?`, where there is one. */
-export type Ask = Readonly<{ method: string; path: string; query?: string; headers: Readonly<FlatHeaders>; body: Buffer | undefined }>
+/**
+ * A request that the gateway makes itself. `path` is in normal form; `query` begins with its `?`, where there is one.
+ * `authority`: the Host, where it is not that of the request that it is made for.
+ */
+export type Ask = Readonly<{ method: string; authority?: string; path: string; query?: string; headers: Readonly<FlatHeaders>; body: Buffer | undefined }>
 
 export type CallTerms = Readonly<{
   /**
@@ -18,16 +23,29 @@ export type CallTerms = Readonly<{
    * nobody's, has an id of its own, and all the time that the rule gives a request.
    */
   outer: Exchange | undefined
+  /** For whom an endpoint is chosen, of a call that is nobody's. */
+  who?: Pick<Exchange, 'principal' | 'clientAddress'>
+  /** False: how long it took is counted by those that it is made for. */
+  counted?: boolean
+  /** It has all the time that a request has, and what comes of its text is counted here, for the request that it is made for. */
+  own?: Generated
   /** Milliseconds, beside what the rule and the caller give. */
   timeout?: number | undefined
   /** Of the body of the answer. */
   maxBytes: number
   /** Its answer is of no use any more. */
   signal?: AbortSignal | undefined
+  /** What it is a part of, where that is traced and is not `outer` itself. */
+  spans?: Spans | undefined
+  /** Told once it is over, whichever way, and after its answer: what it came to. */
+  ended?: ((call: Exchange) => void) | undefined
 }>
 
 /** An answer, whole. `headers` and `trailers`: names in lower case and values, one after the other. */
 export type Called = Readonly<{ status: number; headers: readonly string[]; body: Buffer; trailers: readonly string[] }>
+
+/** Never rejects. */
+export type CallVariant = (rule: BuiltRule, variant: BuiltVariant, ask: Ask, terms: CallTerms) => Promise<Called | Failure>
 
 /** A call came to nothing, before its answer or in the middle of it. */
 export class CallFailed extends Error {
@@ -46,7 +64,7 @@ export class CallFailed extends Error {
 export function calleeOf(rule: BuiltRule, variant: BuiltVariant, series: Series): BuiltRule {
   return {
     ...rule,
-    filters: [], filterNames: [], variants: [variant], choose: () => variant, next: undefined, renames: false,
+    filters: [], filterNames: [], variants: [variant], callees: [], compose: undefined, choose: () => variant, next: undefined, renames: false, translates: false,
     requestMax: Number.POSITIVE_INFINITY,
     fallbackResponse: undefined, mirror: undefined, cors: undefined, authenticate: undefined, audited: undefined, commit: undefined,
     series: () => series,
@@ -75,23 +93,36 @@ export function callBackend(callee: BuiltRule, ask: Ask, terms: CallTerms): Prom
   })
 }
 
+/** The same for a variant of a rule, or for what a rule calls beside them. */
+export const callVariant: CallVariant = (rule, variant, ask, terms) => callBackend(calleeOf(rule, variant, rule.series(terms.outer?.asked, variant)), ask, terms)
+
 /**
  * The same, with the answer given on piece by piece, as fast as it is taken. `to` keeps what it is given, and hears of a
  * failure as of a `CallFailed`.
  */
-export function openCall(callee: BuiltRule, ask: Ask, { outer, timeout, maxBytes, signal }: CallTerms, to: AnswerHandler): void {
+export function openCall(callee: BuiltRule, ask: Ask, { outer, who = outer, counted = true, own, timeout, maxBytes, signal, spans = outer?.spans, ended }: CallTerms, to: AnswerHandler): void {
   if (signal?.aborted === true) {
     to.onResponseError(new CallFailed(abandoned))
     return
   }
   const now = performance.now()
-  const startedAt = outer?.startedAt ?? now
+  const startedAt = own === undefined ? outer?.startedAt ?? now : now
   const { timeouts, variants: [variant] } = callee
   if (variant === undefined) throw new Error('a callee without a variant')
   const request = Math.min(timeouts.request ?? Number.POSITIVE_INFINITY, timeout === undefined ? Number.POSITIVE_INFINITY : now - startedAt + timeout)
-  const rule: BuiltRule = { ...callee, responseMax: maxBytes, timeouts: request < Number.POSITIVE_INFINITY ? { ...timeouts, request } : timeouts }
-  const exchange = innerExchange(ask, startedAt, outer, new InnerResponse(to))
+  const rule: BuiltRule = maxBytes === callee.responseMax && request === (timeouts.request ?? Number.POSITIVE_INFINITY) ? callee
+    : { ...callee, responseMax: maxBytes, timeouts: request < Number.POSITIVE_INFINITY ? { ...timeouts, request } : timeouts }
+  const exchange = innerExchange(ask, startedAt, outer, who, new InnerResponse(to))
   exchange.rule = rule
+  exchange.trace = outer?.trace
+  if (spans !== undefined) {
+    exchange.spans = spans.inner()
+    exchange.spans.watch(exchange)
+  }
+  if (own !== undefined) {
+    exchange.generated = own
+    exchange.countsTokens = outer?.countsTokens === true
+  }
   let why: Failure | undefined
   exchange.onFailure = (given) => {
     why = given
@@ -109,7 +140,9 @@ export function openCall(callee: BuiltRule, ask: Ask, { outer, timeout, maxBytes
     signal?.removeEventListener('abort', leave)
     exchange.way?.clientClosed()
     exchange.end()
-    count(exchange)
+    count(exchange, counted)
+    exchange.spans?.settle(exchange)
+    ended?.(exchange)
     if (!exchange.response.writableFinished) to.onResponseError(new CallFailed(why ?? brokenOff(exchange)))
   })
   const begin = (destination: Destination | Failure): void => {
@@ -122,27 +155,36 @@ export function openCall(callee: BuiltRule, ask: Ask, { outer, timeout, maxBytes
   else begin(destination)
 }
 
-function innerExchange({ method, path, query = '', headers, body }: Ask, startedAt: number, outer: Exchange | undefined, response: InnerResponse): Exchange {
+function innerExchange(
+  { method, authority = '', path, query = '', headers, body }: Ask,
+  startedAt: number,
+  outer: Exchange | undefined,
+  who: CallTerms['who'],
+  response: InnerResponse,
+): Exchange {
   const flat: FlatHeaders = [...headers]
-  const authority = outer?.received.authority ?? 'localhost'
   const received = {
-    method, host: outer?.received.host ?? 'localhost', authority, path, query, headers: flat, seen: 0, bodyLength: body?.length ?? 0,
-    expectsContinue: false, persistent: true,
+    method, host: outer?.received.host ?? 'localhost', authority: authority || (outer?.received.authority ?? 'localhost'), path, query, headers: flat, seen: 0, bodyLength: body?.length ?? 0,
+    expectsContinue: false, persistent: true, again: undefined,
   }
   const exchange = new Exchange(innerRequest(method, path + query, flat), response, received, outer?.tableVersion ?? '', outer?.requestId ?? randomUUID(), startedAt)
   exchange.body = body ?? Buffer.alloc(0)
+  if (who !== undefined) {
+    exchange.clientAddress = who.clientAddress
+    exchange.principal = who.principal
+  }
   if (outer !== undefined) {
-    exchange.clientAddress = outer.clientAddress
-    exchange.principal = outer.principal
+    exchange.countsTokens = outer.countsTokens
+    exchange.promptKey = outer.promptKey
   }
   return exchange
 }
 
 /** How long the backend took, where it was asked. */
-function count({ series, upstreamStartedAt, upstreamEndedAt }: Exchange): void {
+function count({ series, upstreamStartedAt, upstreamEndedAt }: Exchange, counted: boolean): void {
   if (series === undefined) return
   series.inFlight--
-  if (upstreamStartedAt > 0) series.upstream.observe(((upstreamEndedAt || performance.now()) - upstreamStartedAt) / 1000)
+  if (counted && upstreamStartedAt > 0) series.upstream.observe(((upstreamEndedAt || performance.now()) - upstreamStartedAt) / 1000)
 }
 
 function brokenOff({ error = 'upstream_reset', cause }: Exchange): Failure {

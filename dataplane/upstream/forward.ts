@@ -1,11 +1,12 @@
-import { failure, requestTooLarge, type Failure } from '../pipeline/errors.ts'
+import { timerMax } from '../clock.ts'
+import { requestTooLarge, type Failure } from '../pipeline/errors.ts'
 import type { Exchange, Way } from '../pipeline/exchange.ts'
 import { valueOf } from '../pipeline/headers.ts'
 import { refuseExchange } from '../pipeline/reply.ts'
-import { timerMax, type BuiltRule, type BuiltVariant } from '../pipeline/rule.ts'
+import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
 import { isGrpc } from '../protocols/grpc.ts'
 import { isIdempotent, isInference } from '../protocols/idempotent.ts'
-import { late, saysRefused, type Miss } from './again.ts'
+import { incomplete, isOwnFault, late, saysRefused, type Miss } from './again.ts'
 import { Answer, type Teller } from './answer.ts'
 import type { Attempt } from './attempt.ts'
 import type { TryOutcome } from './backend.ts'
@@ -73,6 +74,20 @@ export class Forwarding implements Way, Sender, Teller {
 
   /** The client is gone, or has been answered: called exactly once, when the response closes. */
   clientClosed(): void {
+    if (!this.#over && this.#rule.commit === undefined && this.#exchange.audience?.stays(() => this.#desert()) === true) {
+      this.#exchange.orphaned = true
+      this.#answer?.drop()
+      return
+    }
+    this.#release()
+  }
+
+  #desert(): void {
+    this.#exchange.audience?.fail()
+    this.#release()
+  }
+
+  #release(): void {
     this.#over = true
     if (this.#timer !== undefined) clearTimeout(this.#timer)
     this.#timer = undefined
@@ -233,6 +248,7 @@ export class Forwarding implements Way, Sender, Teller {
     const exchange = this.#exchange
     const { commit } = this.#rule
     const answer = new Answer(exchange, this.#rule, this)
+    if (exchange.orphaned) answer.drop()
     this.#answer = answer
     const to = commit === undefined ? answer : recorded(answer, (why) => this.refuse(why, ''), exchange, commit)
     const stage = 'stage' in this.#to ? this.#to.stage : undefined
@@ -255,6 +271,7 @@ export class Forwarding implements Way, Sender, Teller {
 
   ended(): void {
     this.#stream?.destroy()
+    if (this.#exchange.orphaned) this.#release()
   }
 
   broken(error: Error): void {
@@ -262,7 +279,7 @@ export class Forwarding implements Way, Sender, Teller {
   }
 
   /** Ends both sides: a limit was passed, or the answer may not go out. */
-  refuse(why: Failure, cause: string): void {
+  refuse(why: Failure, cause = ''): void {
     this.#end(why, cause, why.code === 'upstream_protocol' ? { kind: 'failed', why: 'protocol' } : undefined)
   }
 
@@ -277,6 +294,10 @@ export class Forwarding implements Way, Sender, Teller {
     this.#over = true
     const exchange = this.#exchange
     const { response, received } = exchange
+    if (exchange.orphaned) {
+      this.#desert()
+      return
+    }
     exchange.error = why.code
     exchange.cause = cause
     this.#stream?.destroy()
@@ -309,12 +330,5 @@ export class Forwarding implements Way, Sender, Teller {
     this.#timer = setTimeout(onTick, Math.max(1, Math.min(due - now, tick)), this)
   }
 }
-
-/** What is wrong with the request itself is wrong for everybody. */
-function isOwnFault({ code }: Failure): boolean {
-  return code === 'request_too_large' || code === 'invalid_request' || code === 'client_closed'
-}
-
-const incomplete = failure('timeout', 'The request was not complete in time.')
 
 const onTick = (forwarding: Forwarding): void => forwarding.tick()

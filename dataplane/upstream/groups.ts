@@ -1,4 +1,5 @@
 import { isIP, isIPv6 } from 'node:net'
+import { differences } from '../../table/changes.ts'
 import type { BackendTls } from '../../table/backend.ts'
 import type { Reach } from '../../table/reach.ts'
 import type { EndpointSet } from '../../table/endpoints.ts'
@@ -47,7 +48,11 @@ export class Groups {
   readonly #upstreams: Upstreams
   readonly #byKey = new Map<string, Known>()
   readonly #byGroup = new Map<Group, Known>()
+  /** Those that follow each endpoint set. */
+  readonly #bySet = new Map<string, Set<Known>>()
   #endpoints: ReadonlyMap<string, EndpointSet> = new Map()
+  /** Those that every group has. */
+  #followed: ReadonlyMap<string, EndpointSet> = new Map()
 
   readonly #names: Names | undefined
 
@@ -82,13 +87,19 @@ export class Groups {
     if (known === undefined || --known.holders > 0) return
     this.#byKey.delete(known.key)
     this.#byGroup.delete(known.group)
+    if (known.set !== undefined) {
+      const followers = this.#bySet.get(known.set)
+      followers?.delete(known)
+      if (followers?.size === 0) this.#bySet.delete(known.set)
+    }
     known.stop?.()
     for (const member of known.group.members) this.#upstreams.release(member)
   }
 
   /** Gives every group the endpoints it has now; one that is in no group any more is closed. */
   follow(): void {
-    for (const known of this.#byKey.values()) this.#fill(known)
+    for (const id of differences(this.#followed, this.#endpoints)) for (const known of this.#bySet.get(id) ?? []) this.#fill(known)
+    this.#followed = this.#endpoints
   }
 
   #setGroup(tenant: string, { set, tls }: Readonly<{ set: string; tls?: BackendTls | undefined }>): Group {
@@ -130,6 +141,7 @@ export class Groups {
       known = { group: { members: [], followers: new Set() }, key, tenant, set, tls, from: undefined, holders: 0, stop: undefined }
       this.#byKey.set(key, known)
       this.#byGroup.set(known.group, known)
+      if (set !== undefined) this.#bySet.set(set, (this.#bySet.get(set) ?? new Set()).add(known))
     }
     known.holders++
     return known

@@ -77,6 +77,11 @@ export class Relay {
       return
     }
     if (trailers.length > 0) response.addTrailers(trailers)
+    // Of an answer that told its length, the last of these bytes is the end. What waits must not be lent any more.
+    if (this.#size > joinMax && response.plain && response.beforeEnd !== undefined) {
+      response.end(Buffer.concat(this.#take()))
+      return
+    }
     if (this.#size > joinMax) this.flush()
     if (this.#size === 0) response.end()
     else if (response.plain) response.end(textOf(this.#take()))

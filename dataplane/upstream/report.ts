@@ -16,8 +16,8 @@ const listedMax = 1000
 
 /** @param all also those that nothing is asked of but what discovery gives */
 export function* reportUpstreams(rules: Iterable<BuiltRule>, all: boolean): Generator<UpstreamReport> {
-  for (const { route, name: rule, variants } of rules) {
-    for (const { name: variant, backend, model } of variants) {
+  for (const { route, name: rule, variants, callees } of rules) {
+    for (const { name: variant, backend, model } of [...variants, ...callees]) {
       if (backend === undefined || !(all || backend.watched)) continue
       const report = backend.report()
       const { endpoints } = report

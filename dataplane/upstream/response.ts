@@ -43,7 +43,8 @@ export function responseHead(raw: Raw, status: number, stamp: Stamp): ResponseHe
   if (nominated !== '' && nominated !== ',keep-alive' && nominated !== ',close') dropNominated(headers, nominated)
   // A 204 has no body and says no length (RFC 9110 section 8.6).
   if (length !== undefined && status !== 204) headers.push('content-length', String(length))
-  headers.push('x-request-id', stamp.requestId, 'x-modelroute-variant', stamp.variant)
+  headers.push('x-request-id', stamp.requestId)
+  if (stamp.variant !== '') headers.push('x-modelroute-variant', stamp.variant)
   if (stamp.modelVersion !== undefined) headers.push('x-modelroute-model-version', stamp.modelVersion)
   return { headers, length, stream }
 }

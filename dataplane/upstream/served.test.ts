@@ -28,7 +28,7 @@ function caller() {
   })
   const received = {
     method: 'POST', host: 'h', authority: 'h', path: '/v2/models/m/infer', query: '', headers: [], seen: 0, bodyLength: 0, expectsContinue: false,
-    persistent: true,
+    persistent: true, again: undefined,
   }
   const exchange = new Exchange(innerRequest('POST', '/v2/models/m/infer', []), response, received, '1', 'id', performance.now())
   return {

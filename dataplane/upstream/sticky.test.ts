@@ -12,7 +12,7 @@ function assign(weights: Weights, seed = 'ml/fraud\ninfer', all: readonly string
   const shares = Object.entries(weights).map(([name, weight]) => ({ name, weight }))
   const sticky = createSticky(shares, seed)
   assert.ok(sticky)
-  return all.map((key) => shares[sticky(key).position]?.name ?? '')
+  return all.map((key) => shares[sticky.of(sticky.bucketOf(key))]?.name ?? '')
 }
 
 function counted(assigned: readonly string[]): Map<string, number> {
@@ -115,7 +115,7 @@ test('where nothing has a weight there is nothing to be given', () => {
 
 test('a key is the same key in every proxy and every version of it', () => {
   const sticky = createSticky([{ name: 'stable', weight: 750_000 }, { name: 'canary', weight: 250_000 }], 'ml/fraud\ninfer')
-  assert.deepEqual(['c:ann', 'c:bob', 'ip:192.0.2.7', 'ü', ''].map((key) => sticky?.(key)), [
+  assert.deepEqual(['c:ann', 'c:bob', 'ip:192.0.2.7', 'ü', ''].map((key) => sticky && { position: sticky.of(sticky.bucketOf(key)), bucket: sticky.bucketOf(key) }), [
     { position: 0, bucket: 2635658955 }, { position: 0, bucket: 4030635258 }, { position: 1, bucket: 2251334050 },
     { position: 1, bucket: 616563303 }, { position: 0, bucket: 1729794969 },
   ])

@@ -1,8 +1,8 @@
 import { hash32, mixed } from './hash.ts'
 import type { Share } from './split.ts'
 
-/** What a key comes to: the position of its share, and the bucket that decided, one of 2^32. */
-export type Assigned = Readonly<{ position: number; bucket: number }>
+/** `bucketOf`: of a key, one of 2^32, by which its share is chosen. `of`: the position of that share. */
+export type Sticky = Readonly<{ bucketOf(key: string): number; of(bucket: number): number }>
 
 /**
  * Gives every key a share of its own accord, with nothing kept: weighted rendezvous hashing (Schindelhauer, Schomaker
@@ -13,23 +13,25 @@ export type Assigned = Readonly<{ position: number; bucket: number }>
  * @param seed what the buckets belong to: two rules put the same key into buckets that have nothing to do with each other
  * @returns undefined when no share has a weight
  */
-export function createSticky(shares: readonly Share[], seed: string): ((key: string) => Assigned) | undefined {
+export function createSticky(shares: readonly Share[], seed: string): Sticky | undefined {
   const ruleSeed = hash32(seed, 0)
   const drawn = [...shares.entries()].filter(([, { weight }]) => weight > 0)
     .map(([position, { name, weight }]) => ({ position, weight, seed: hash32(name, ruleSeed) }))
   if (drawn.length === 0) return undefined
-  return (key) => {
-    const bucket = hash32(key, ruleSeed)
-    let position = 0
-    let earliest = Number.POSITIVE_INFINITY
-    for (const share of drawn) {
-      // Half a step in, so that it is never 0.
-      const time = -Math.log((mixed(mixed(bucket ^ share.seed) + share.seed) + 0.5) / 0x1_0000_0000) / share.weight
-      if (time < earliest) {
-        earliest = time
-        position = share.position
+  return {
+    bucketOf: (key) => hash32(key, ruleSeed),
+    of(bucket) {
+      let position = 0
+      let earliest = Number.POSITIVE_INFINITY
+      for (const share of drawn) {
+        // Half a step in, so that it is never 0.
+        const time = -Math.log((mixed(mixed(bucket ^ share.seed) + share.seed) + 0.5) / 0x1_0000_0000) / share.weight
+        if (time < earliest) {
+          earliest = time
+          position = share.position
+        }
       }
-    }
-    return { position, bucket }
+      return position
+    },
   }
 }

@@ -1,55 +1,82 @@
 import { readBody, readLimit } from '../pipeline/body.ts'
-import { failure, type Failure } from '../pipeline/errors.ts'
+import { failure, requestTooLarge, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
-import { valueOf, type FlatHeaders } from '../pipeline/headers.ts'
+import { isPlainValue, valueOf, type FlatHeaders } from '../pipeline/headers.ts'
+import { readHead } from '../pipeline/peek.ts'
 import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
+import { decoded, isPlain } from '../protocols/encodings.ts'
 import { isGrpc } from '../protocols/grpc.ts'
-import { decoded } from '../translate/coding.ts'
-import { speechOf, translationOf } from '../translate/index.ts'
-import { unsupported, type Generated, type Told } from '../translate/translation.ts'
+import { renamedHeaders } from '../protocols/named.ts'
+import { openingOf, speechOf, translationOf } from '../translate/index.ts'
+import { unsupported, type Asked, type Edited, type Generated, type Opening, type Told, type Translation } from '../translate/translation.ts'
 import { gatherMax } from './body.ts'
 import type { Destination } from './destination.ts'
 
 /** What of a destination a translation says. */
-type Terms = Pick<Destination, 'method' | 'path' | 'headers' | 'body' | 'stage' | 'grpc'>
-
-/** Whether a request must be translated for this variant. What is of no protocol at all goes to servers of HTTP as it is. */
-export function isForeign(exchange: Pick<Exchange, 'path' | 'received'>, protocol: BuiltVariant['protocol']): boolean {
-  if (protocol === undefined) return false
-  const speech = speechOf(exchange)
-  return speech === undefined ? protocol === 'GRPC' : speech !== protocol
-}
+type Terms = Pick<Destination, 'method' | 'path' | 'headers' | 'body' | 'edit' | 'stage' | 'grpc'>
 
 /** A request in the terms of its variant; its own body stays as it is, for those that may come after. Never rejects. */
-export async function translate(exchange: Exchange, rule: BuiltRule, { model, protocol }: BuiltVariant): Promise<Terms | Failure> {
+export async function translate(exchange: Exchange, rule: BuiltRule, variant: BuiltVariant): Promise<Terms | Failure> {
+  const { model, protocol } = variant
   const { received, path } = exchange
   const { method, query, headers } = received
   const speech = speechOf(exchange)
   const translation = speech && protocol && translationOf(speech, protocol)
+  const opening = speech && protocol && openingOf(speech, protocol)
   if (translation === undefined) return unsupported(`The backend speaks ${protocol}, and there is no way to say this to it.`)
-  const whole = await readBody(exchange)
-  if ('code' in whole) return whole
-  const body = await decoded(headers, whole, readLimit(rule.requestMax))
-  if ('code' in body) return body
+  const generated: Generated = exchange.generated ?? { pieces: 0, usage: undefined }
+  // What another variant began to say is not the answer.
+  generated.pieces = 0
+  generated.usage = undefined
+  exchange.generated = generated
+  const { requestId, countsTokens } = exchange
+  const asked: Omit<Asked, 'body'> = {
+    method, path, query, headers, model, requestId, countsTokens, generated, requestMax: readLimit(rule.requestMax), answerMax: readLimit(rule.responseMax),
+    call: (put) => rule.ask(exchange, rule, variant, put),
+  }
   try {
-    const generated: Generated = { pieces: 0, usage: undefined }
-    exchange.generated = generated
-    const { requestId, countsTokens } = exchange
-    const told = await translation({ method, path, query, headers, body, model, answerMax: readLimit(rule.responseMax), requestId, countsTokens, generated })
-    return 'code' in told ? told : termsOf(told, carried(headers))
+    const told = await open(exchange, rule, opening, asked) ?? await wholly(exchange, rule, translation, asked)
+    const chosenBy = model?.name === undefined || !isPlainValue(model.name) ? undefined : renamedHeaders(headers, model.name)
+    return 'code' in told ? told : termsOf(told, carried(chosenBy ?? headers))
   } catch (error) {
     exchange.cause = String(error)
     return untranslatable
   }
 }
 
+async function wholly(exchange: Exchange, rule: BuiltRule, translation: Translation, asked: Omit<Asked, 'body'>): Promise<Told | Failure> {
+  const whole = await readBody(exchange)
+  if ('code' in whole) return whole
+  const requestMax = readLimit(rule.requestMax)
+  const body = await decoded([...asked.headers], whole, requestMax)
+  if (typeof body === 'string') return body === 'too_large' ? requestTooLarge(requestMax) : packed
+  return translation({ ...asked, body })
+}
+
+/** Where it is enough to read the beginning of a request, and nobody may need all of it. */
+async function open(exchange: Exchange, rule: BuiltRule, opening: Opening | undefined, asked: Omit<Asked, 'body'>): Promise<Edited | Failure | undefined> {
+  const { received, body } = exchange
+  const length = opening?.length(asked)
+  if (opening === undefined || length === undefined || body !== undefined || rule.next !== undefined) return undefined
+  const { bodyLength } = received
+  if (bodyLength === 'chunked' || bodyLength <= gatherMax || bodyLength < length || !isPlain(valueOf(received.headers, 'content-encoding'))) return undefined
+  if (bodyLength > rule.requestMax) return requestTooLarge(rule.requestMax)
+  const head = await readHead(exchange, length, rule)
+  return 'code' in head ? head : opening.put(asked, head, bodyLength)
+}
+
+const packed = failure('invalid_request', 'The body is not packed as its Content-Encoding says, or in a way that is not read here.')
 const untranslatable = failure('invalid_request', 'The request cannot be read.')
 
-function termsOf({ method, path, headers, body, answer }: Told, carried: FlatHeaders): Terms {
+function termsOf(told: Told | Edited, carried: FlatHeaders): Terms {
+  const { method, path, headers, answer } = told
+  const terms = { method, path, stage: answer, grpc: isGrpc(valueOf(headers, 'content-type')) }
+  if ('edit' in told) return { ...terms, headers: [...carried, ...headers, 'content-length', String(told.length)], body: undefined, edit: told.edit }
+  const { body } = told
   const size = body?.reduce((sum, piece) => sum + piece.length, 0) ?? 0
   const pieced = size > gatherMax
   return {
-    method, path, stage: answer, grpc: isGrpc(valueOf(headers, 'content-type')),
+    ...terms, edit: undefined,
     headers: [...carried, ...headers, ...(pieced ? ['content-length', String(size)] : [])],
     body: body === null || pieced ? body : Buffer.concat(body, size),
   }

@@ -1,9 +1,12 @@
+import type { Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
+import type { BodyEditor } from '../protocols/edit/editor.ts'
 import { asksFor, backoffOf, late, saysRefused, statusSaid, toldBy, type Miss } from './again.ts'
 import { Attempt, type Trier } from './attempt.ts'
 import type { RequestBody } from './body.ts'
 import type { Destination } from './destination.ts'
-import { ConnectionLost, type AnswerHandler } from './dispatch.ts'
+import { ConnectionLost, type AnswerHandler, type Sent } from './dispatch.ts'
+import { EditedBody } from './edited.ts'
 import { failureOf } from './outcome.ts'
 import { Pieces } from './pieces.ts'
 import type { Upstream } from './pool.ts'
@@ -30,6 +33,8 @@ export type Sender = Readonly<{
   accepted(attempt: Attempt): AnswerHandler
   /** There is no answer to be had from here. */
   missed(miss: Miss): void
+  /** Something is wrong with what is sent, so that nobody can have it. */
+  refuse(why: Failure): void
 }>
 
 /** The tries of one request on the endpoints of one backend. */
@@ -44,6 +49,8 @@ export class Tries implements Trier {
   #tried: Upstream[] | undefined
   /** Of `retry.attempts`. */
   #used = 0
+  /** Why the first, or the last, came to nothing. */
+  #reason: Miss['reason'] | undefined
   /** Counted among those that are retried. */
   retrying = false
   #timer: NodeJS.Timeout | undefined
@@ -95,24 +102,35 @@ export class Tries implements Trier {
       this.#sender.missed({ reason: 'connect-failure', unstarted: true, why: upstream, cause: '' })
       return
     }
-    this.#attempt = this.#begin(upstream)
+    this.#attempt = this.#begin(upstream, false)
     this.#send(this.#attempt)
   }
 
-  #begin(upstream: Upstream): Attempt {
+  #begin(upstream: Upstream, hedge: boolean): Attempt {
     const exchange = this.#exchange
     const attempt = new Attempt(this, exchange, this.#to.backend, upstream, this.#to.rule.timeouts)
     exchange.tries++
     exchange.endpoint = upstream.label
     exchange.upstreamStartedAt = attempt.startedAt
     exchange.upstreamEndedAt = 0
+    if (exchange.spans !== undefined) {
+      const { method, path, variant: { name } } = this.#to
+      attempt.span = exchange.spans.try({ upstream, method, path, variant: name, at: attempt.startedAt, reason: this.#reason, hedge }, exchange)
+    }
     return attempt
   }
 
   #send(attempt: Attempt): void {
-    const { method, path, headers, http2, body } = this.#to
+    const { method, path, headers, http2, body, edit } = this.#to
     this.#sender.prepare(this.#to)
-    attempt.start({ path, method, headers, body: body === undefined ? this.#sender.body() : sendable(body) }, this.#grpc || http2)
+    const own = body === undefined ? this.#sender.body() : sendable(body)
+    attempt.start({ path, method, headers: attempt.span?.mark(headers) ?? headers, body: edit === undefined ? own : this.#edited(own, edit()) }, this.#grpc || http2)
+  }
+
+  #edited(body: Sent['body'], editor: BodyEditor): EditedBody {
+    const pieces = typeof body === 'string' ? [Buffer.from(body, 'latin1')] : Buffer.isBuffer(body) ? [body] : []
+    const source = body === null || typeof body === 'string' || Buffer.isBuffer(body) ? new Pieces(pieces) : body
+    return new EditedBody(source, editor, (why) => this.#sender.refuse(why))
   }
 
   #hedge(): void {
@@ -123,7 +141,7 @@ export class Tries implements Trier {
     if (!backend.hasOther(busy) || !this.#sender.mayDouble() || budget?.hedge(hedge) !== true) return
     const upstream = backend.take(this.#exchange, busy)
     if ('code' in upstream) return
-    this.#second = this.#begin(upstream)
+    this.#second = this.#begin(upstream, true)
     this.#send(this.#second)
   }
 
@@ -151,6 +169,7 @@ export class Tries implements Trier {
     exchange.upstreamEndedAt = 0
     this.#attempt = attempt
     this.#second = undefined
+    attempt.span?.accept()
     return this.#sender.accepted(attempt)
   }
 
@@ -186,6 +205,7 @@ export class Tries implements Trier {
     this.#leave(attempt)
     if (first && this.#mayMove(attempt, miss, stale)) {
       this.#exchange.series?.retried(miss.reason)
+      this.#reason = miss.reason
       this.#try()
     } else if (this.#mayRetry(miss)) this.#again(miss)
     else this.#sender.missed(miss)
@@ -243,6 +263,7 @@ export class Tries implements Trier {
       return
     }
     this.#exchange.series?.retried(miss.reason)
+    this.#reason = miss.reason
     if (this.#timer !== undefined) clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.#try(), wait)
   }

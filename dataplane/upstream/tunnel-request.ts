@@ -1,10 +1,23 @@
 import { createHash } from 'node:crypto'
 import { Agent } from 'node:http'
 import { Agent as TlsAgent } from 'node:https'
-import type { Failure } from '../pipeline/errors.ts'
+import { failure, type Failure } from '../pipeline/errors.ts'
+import type { Exchange } from '../pipeline/exchange.ts'
+import { valueOf } from '../pipeline/headers.ts'
 import { guardedLookup } from '../../outgoing/guard.ts'
 import type { Upstream } from './pool.ts'
 import type { TlsTerms } from './tls.ts'
+
+/** What a request for a tunnel lacks to be one (RFC 6455 section 4.2.1). */
+export function tunnelFault({ received }: Exchange): Failure | undefined {
+  const { headers } = received
+  if (valueOf(headers, 'sec-websocket-version') !== '13') {
+    return failure('invalid_request', 'The only version of WebSocket served here is 13.')
+  }
+  return /^[A-Za-z0-9+/]{21}[AQgw]==$/.test(valueOf(headers, 'sec-websocket-key') ?? '')
+    ? undefined
+    : failure('invalid_request', 'The Sec-WebSocket-Key is not 16 bytes in base64.')
+}
 
 /** The screened headers in the form that node:http takes, and the two that ask for the tunnel. */
 export function headersOf(flat: readonly string[]): Record<string, string | string[]> {

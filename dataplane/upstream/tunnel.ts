@@ -1,13 +1,15 @@
 import type { ClientRequest, IncomingMessage } from 'node:http'
+import { createRequire } from 'node:module'
 import { isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import httpProxy from 'http-proxy'
+import type httpProxy from 'http-proxy'
 import { failure, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import { valueOf } from '../pipeline/headers.ts'
 import { refuseExchange } from '../pipeline/reply.ts'
 import type { TryOutcome } from './backend.ts'
 import type { Destination } from './destination.ts'
+import type { TrySpan } from '../telemetry/tracing/try_span.ts'
 import { Gate } from './gate.ts'
 import { mayReach } from '../../outgoing/guard.ts'
 import { failureOf } from './outcome.ts'
@@ -20,20 +22,15 @@ import { acceptOf, agentOf, failedBy, headersOf } from './tunnel-request.ts'
 /** The client's connection once its door has let go of it, and the bytes that came with the request. */
 export type Opened = Readonly<{ socket: Duplex; head: Buffer }>
 
-const proxy = httpProxy.createProxyServer({ ws: true, toProxy: true, xfwd: false })
+/** Loaded with the first tunnel: most proxies see none. */
+let loaded: httpProxy | undefined
+function library(): httpProxy {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what import() would give, without waiting
+  return (loaded ??= (createRequire(import.meta.url)('http-proxy') as typeof httpProxy).createProxyServer({ ws: true, toProxy: true, xfwd: false }))
+}
+
 /** An end that stays open after the other has closed its half is given this long without a byte. */
 const halfOpenMax = 1000
-
-/** What a request for a tunnel lacks to be one (RFC 6455 section 4.2.1). */
-export function tunnelFault({ received }: Exchange): Failure | undefined {
-  const { headers } = received
-  if (valueOf(headers, 'sec-websocket-version') !== '13') {
-    return failure('invalid_request', 'The only version of WebSocket served here is 13.')
-  }
-  return /^[A-Za-z0-9+/]{21}[AQgw]==$/.test(valueOf(headers, 'sec-websocket-key') ?? '')
-    ? undefined
-    : failure('invalid_request', 'The Sec-WebSocket-Key is not 16 bytes in base64.')
-}
 
 /**
  * Carries one WebSocket over http-proxy, which makes the request and joins the two ends. It is given a request made of
@@ -45,6 +42,7 @@ export class Tunnel {
   readonly #to: Destination
   readonly #opened: Opened
   #upstream: Upstream | undefined
+  #span: TrySpan | undefined
   #request: ClientRequest | undefined
   #backend: Socket | undefined
   #gate: Gate | undefined
@@ -131,6 +129,8 @@ export class Tunnel {
     exchange.tries++
     exchange.upstreamStartedAt = performance.now()
     exchange.upstreamEndedAt = 0
+    this.#span = exchange.spans?.try({ upstream, method: 'GET', path, variant: this.#to.variant.name, at: exchange.upstreamStartedAt, ...(this.#tried && { reason: 'connect-failure' }) }, exchange)
+    this.#span?.accept()
     this.#connected = false
     const gate = new Gate(this.#opened.socket, (bytesIn, bytesOut) => {
       exchange.bytesIn += bytesIn
@@ -140,6 +140,7 @@ export class Tunnel {
     gate.on('error', ignore)
     this.#gate = gate
 
+    const proxy = library()
     // http-proxy tells of the request that it makes by an event, at once, and before it listens to it itself.
     proxy.once('proxyReqWs', (request: ClientRequest) => {
       this.#request = request
@@ -155,7 +156,7 @@ export class Tunnel {
     this.#deadlines = { answer: Math.min(request, firstByte + connect) }
     const target = { protocol, hostname: host, host, port: port === '' ? (protocol === 'https:' ? '443' : '80') : port, path: '' }
     // It reads no more of them than this.
-    const bare: object = { method: 'GET', url: '/', headers: headersOf(this.#to.headers), connection: {}, socket: {} }
+    const bare: object = { method: 'GET', url: '/', headers: headersOf(this.#span?.mark(this.#to.headers) ?? this.#to.headers), connection: {}, socket: {} }
     const { noDeprecation } = process
     // It copies options with util._extend, and a warning on stderr is of no use to who runs this.
     process.noDeprecation = true
@@ -298,6 +299,7 @@ export class Tunnel {
     if (this.#upstream === undefined) return
     this.#exchange.upstreamEndedAt = performance.now()
     this.#to.backend.settle(this.#upstream, outcome, this.#exchange)
+    this.#span?.settle(outcome, outcome.kind === 'answered' ? this.#exchange.firstByteAt : 0, this.#exchange.upstreamEndedAt)
     this.#upstream = undefined
   }
 

@@ -1,11 +1,16 @@
 import type { Rotated } from '../../table/messages.ts'
+import type { Look } from '../../table/console.ts'
+import type { Purge } from '../cache/shared.ts'
+import type { Question } from '../explain/question.ts'
 import type { DrainOptions } from '../drain.ts'
 import type { KeyToRotate } from '../receive/conversation.ts'
 import type { Change } from './change.ts'
 import type { LimitsToPrimary, LimitsToWorker } from './relay.ts'
 
-/** What a worker knows that the primary tells for all: its metrics, who used how much, what rollouts want to know, and what became of copies. */
-export type Asked = 'metrics' | 'usage' | 'measured' | 'mirrors' | 'upstreams'
+/** What a worker knows that the primary tells for all: its metrics, a page at a time, who used how much, what rollouts want to know, what became of copies, what models were asked and answered, and what the console shows; what it is to forget, or what it would do with a request. */
+export type Asked =
+  | 'usage' | 'measured' | 'mirrors' | 'predictions' | 'upstreams'
+  | Readonly<{ scrape: number }> | Readonly<{ purge: Purge }> | Readonly<{ explain: Question }> | Readonly<{ look: Look }>
 
 /**
  * What the primary and its workers say to each other, over the channel that Node gives them (structured clones, in

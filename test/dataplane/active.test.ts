@@ -34,7 +34,7 @@ async function statuses(url: string, count: number): Promise<number[]> {
   return Promise.all(Array.from({ length: count }, async () => (await fetch(`${url}/v2/models/fraud/infer`, { method: 'POST', body: '{}' })).status))
 }
 
-test('an endpoint that says it is not ready gets nothing, and has its share again when it is', { timeout: 10_000 }, async (t) => {
+test('an endpoint that says it is not ready gets nothing, and has its share again when it is', { timeout: 120_000 }, async (t) => {
   const [good, bad] = [await server(t), await server(t, false)]
   const proxy = await testProxy(t, table('1', { health: { active: check() } }, good.port, bad.port))
   assert.deepEqual(await statuses(proxy.url, 20), Array(20).fill(200))
@@ -50,7 +50,7 @@ test('an endpoint that says it is not ready gets nothing, and has its share agai
   assert.match(proxy.text(), /"msg":"an endpoint is unhealthy","tenant":"ml","endpoint":"127\.0\.0\.1:\d+","why":"it answered 503"/)
 })
 
-test('the first requests wait for the first answer, and where all are bad they are refused', { timeout: 10_000 }, async (t) => {
+test('the first requests wait for the first answer, and where all are bad they are refused', { timeout: 120_000 }, async (t) => {
   const good = await server(t)
   const proxy = await testProxy(t, table('1', { health: { active: check() } }, good.port))
   assert.deepEqual(await statuses(proxy.url, 5), Array(5).fill(200), 'no sooner than there is a table')
@@ -61,7 +61,7 @@ test('the first requests wait for the first answer, and where all are bad they a
   assert.equal(bad.requests, 0)
 })
 
-test('a variant whose model is not ready gets no traffic, though its server is ready and serves the other one', { timeout: 10_000 }, async (t) => {
+test('a variant whose model is not ready gets no traffic, though its server is ready and serves the other one', { timeout: 120_000 }, async (t) => {
   const paths: string[] = []
   const port = await httpUpstream(t, (request, response) => {
     if (request.method === 'GET') {
@@ -80,7 +80,7 @@ test('a variant whose model is not ready gets no traffic, though its server is r
   assert.deepEqual(new Set(paths), new Set(['/v2/models/fraud/versions/1/infer']))
 })
 
-test('gRPC: a server that is not serving gets nothing', { timeout: 10_000 }, async (t) => {
+test('gRPC: a server that is not serving gets nothing', { timeout: 120_000 }, async (t) => {
   let serving = 1
   let calls = 0
   const grpc = createHttp2Server()
@@ -108,7 +108,7 @@ test('gRPC: a server that is not serving gets nothing', { timeout: 10_000 }, asy
   assert.equal(calls, 4)
 })
 
-test('a server that takes connections and says nothing, or answers rubbish, is not ready', { timeout: 10_000 }, async (t) => {
+test('a server that takes connections and says nothing, or answers rubbish, is not ready', { timeout: 120_000 }, async (t) => {
   const silent = await rawUpstream(t, () => {})
   const rubbish = await rawUpstream(t, (socket) => socket.on('data', () => socket.write('SSH-2.0\r\n\r\n')))
   const good = await server(t)
@@ -117,7 +117,7 @@ test('a server that takes connections and says nothing, or answers rubbish, is n
   await eventually(() => /"why":"it did not answer in time"/.test(proxy.text()) && /"why":"it could not be asked: UPSTREAM_PROTOCOL"/.test(proxy.text()))
 })
 
-test('nobody is asked on behalf of a table that is gone, and two rules ask once', { timeout: 10_000 }, async (t) => {
+test('nobody is asked on behalf of a table that is gone, and two rules ask once', { timeout: 120_000 }, async (t) => {
   const [first, second] = [await server(t), await server(t)]
   const health = { active: check({ interval: 200 }) }
   const two = [rule({ name: 'a', health }), rule({ name: 'b', health, matches: [{ path: { type: 'Prefix', value: '/b' }, headers: [], query: [] }] })]
@@ -132,7 +132,7 @@ test('nobody is asked on behalf of a table that is gone, and two rules ask once'
   assert.ok(first.checks <= checks + 1, `asked ${first.checks - checks} times more`)
 })
 
-test('who was put out by requests is back as soon as it has been unhealthy and is healthy again', { timeout: 10_000 }, async (t) => {
+test('who was put out by requests is back as soon as it has been unhealthy and is healthy again', { timeout: 120_000 }, async (t) => {
   const state = { up: true, fail: true, requests: 0 }
   const port = await httpUpstream(t, (request, response) => {
     if (request.url === '/ready') response.writeHead(state.up ? 200 : 503).end()
@@ -155,7 +155,7 @@ test('who was put out by requests is back as soon as it has been unhealthy and i
   assert.equal(state.requests, 7)
 })
 
-test('no copy goes to a variant whose model is not ready', { timeout: 10_000 }, async (t) => {
+test('no copy goes to a variant whose model is not ready', { timeout: 120_000 }, async (t) => {
   let copies = 0
   const good = await server(t)
   const shadow = await httpUpstream(t, (request, response) => {

@@ -25,7 +25,7 @@ async function setUp(t: TestContext, options: AdmissionOptions) {
 
 const answered = (text: string) => text.endsWith('ok')
 
-test('a connection beyond the limit waits unread, and is served when another ends', { timeout: 5000 }, async (t) => {
+test('a connection beyond the limit waits unread, and is served when another ends', { timeout: 120_000 }, async (t) => {
   const { client, admission } = await setUp(t, { limits: { connections: 2, perAddress: 10 } })
   const [first] = [await client(), await client()]
   await first.until(answered)
@@ -41,7 +41,7 @@ test('a connection beyond the limit waits unread, and is served when another end
   await fourth.until(answered)
 })
 
-test('what has waited too long is refused with 503, and told when to come again', { timeout: 5000 }, async (t) => {
+test('what has waited too long is refused with 503, and told when to come again', { timeout: 120_000 }, async (t) => {
   const { client } = await setUp(t, { limits: { connections: 1, perAddress: 10 }, waitMs: 50 })
   await (await client()).until(answered)
   const late = await client()
@@ -51,7 +51,7 @@ test('what has waited too long is refused with 503, and told when to come again'
   assert.match((await (await client()).end()).text, /^HTTP\/1\.1 503 /)
 })
 
-test('one address cannot have more than its share, waiting included, and a place it gives back is its own again', { timeout: 5000 }, async (t) => {
+test('one address cannot have more than its share, waiting included, and a place it gives back is its own again', { timeout: 120_000 }, async (t) => {
   const { client } = await setUp(t, { limits: { connections: 10, perAddress: 2 } })
   const [first] = [await client(), await client()]
   assert.match((await (await client()).end()).text, /^HTTP\/1\.1 503 /)
@@ -63,12 +63,12 @@ test('one address cannot have more than its share, waiting included, and a place
   }
 })
 
-test('the address of a trusted hop brings many clients and has no share', { timeout: 5000 }, async (t) => {
+test('the address of a trusted hop brings many clients and has no share', { timeout: 120_000 }, async (t) => {
   const { client } = await setUp(t, { limits: { connections: 10, perAddress: 1 }, exempt: (address) => address.endsWith('127.0.0.1') })
   for (const one of [await client(), await client(), await client()]) await one.until(answered)
 })
 
-test('a client that leaves while it waits leaves its place in the queue', { timeout: 5000 }, async (t) => {
+test('a client that leaves while it waits leaves its place in the queue', { timeout: 120_000 }, async (t) => {
   const { client } = await setUp(t, { limits: { connections: 1, perAddress: 10 } })
   const first = await client()
   await first.until(answered)

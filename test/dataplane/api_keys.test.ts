@@ -4,7 +4,7 @@ import { test, type TestContext } from 'node:test'
 import type { Auth, Credential } from '../../table/principal.ts'
 import { keySet, withKeys } from './keys.ts'
 import { testProxy, type TestProxy } from './proxy.ts'
-import { httpUpstream } from './sockets.ts'
+import { httpUpstream, rawClient } from './sockets.ts'
 import { active, route, rule } from './table.ts'
 
 const header: Credential = { kind: 'apiKey', in: 'Header', name: 'x-api-key', set: 'ml?' }
@@ -102,6 +102,37 @@ test('a key that is revoked is refused by the next request, one that was remembe
   const table = active('1', [route({ rules: [rule({ auth: only(header) })] })], { 'ml/s:80': [port] })
   activate(withKeys(table, keySet('ml?', { 'next-key': {} })))
   assert.deepEqual([await call('good-key'), await call('next-key')], [401, 200])
+})
+
+test('the same bytes again and again on one connection are who they are, and nobody once the key is revoked or has expired', async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  const either: Auth = { anyOf: [header, query], anonymous: false }
+  const { url, activate, port } = await gateway(t, either)
+  const client = await rawClient(t, url)
+  let answers = 0
+  const ask = async (key: string, other = '') => {
+    client.send(`GET /${other} HTTP/1.1\r\nhost: h\r\nx-api-key: ${key}\r\n\r\n`)
+    const parts = () => client.text().split(/(?=HTTP\/1\.1 )/)
+    answers++
+    await client.until(() => parts().length === answers && /\r\n\r\n[^]+\}$/.test(parts().at(-1) ?? ''))
+    const text = parts().at(-1) ?? ''
+    return [Number(text.slice(9, 12)), /x-modelroute-consumer":"(?<who>\w+)/.exec(text)?.groups?.['who']]
+  }
+  for (let i = 0; i < 4; i++) assert.deepEqual(await ask('good-key'), [200, 'ann'])
+  for (let i = 0; i < 4; i++) assert.deepEqual(await ask('goodakey'), [401, undefined])
+  for (let i = 0; i < 4; i++) assert.deepEqual(await ask('new-key', '?key=good-key'), [200, 'new'])
+  const tableOf = (auth: Auth) => active('2', [route({ rules: [rule({ auth })] })], { 'ml/s:80': [port] })
+  activate(withKeys(tableOf(only(query)), holders))
+  assert.deepEqual(await ask('new-key', '?key=good-key'), [200, 'ann'])
+  activate(withKeys(tableOf(either), holders))
+  for (let i = 0; i < 2; i++) assert.deepEqual(await ask('new-key', '?key=good-key'), [200, 'new'])
+  t.mock.timers.tick(3_600_001)
+  assert.deepEqual(await ask('new-key', '?key=good-key'), [401, undefined])
+  for (let i = 0; i < 4; i++) assert.deepEqual(await ask('good-key'), [200, 'ann'])
+  activate(withKeys(tableOf(either), keySet('ml?', { 'next-key': {} })))
+  assert.deepEqual(await ask('good-key'), [401, undefined])
+  activate(withKeys(tableOf(either), keySet('ml?', { 'good-key': { consumer: 'eve' } })))
+  for (let i = 0; i < 4; i++) assert.deepEqual(await ask('good-key'), [200, 'eve'])
 })
 
 test('while it is not known which keys there are, nobody is let in and nobody is told that their key is wrong', async (t) => {

@@ -37,7 +37,9 @@ test('each decision is one line that says who, what and how it ended, and nothin
   const { file, records } = auditFile(t)
   const proxy = await testProxy(t, active('1', [route({ rules: [rule({ ...guarded, matches: [match('/v2')] })] })], { 'ml/s:80': [port] }), { filterDeps, audit: file })
   const ask = (key: string) => fetch(`${proxy.url}/v2/models/fraud/infer?key=canary-query`, {
-    method: 'POST', body: 'canary-body', headers: { 'x-api-key': key, cookie: 'canary-cookie', authorization: 'Bearer canary-token', 'x-request-id': key.slice(-4) },
+    method: 'POST', body: 'canary-body', headers: { 'x-api-key': key, cookie: 'canary-cookie', authorization: 'Bearer canary-token', 'x-request-id': key.slice(-4),
+      ...(key === 'canary-good' && { traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00' }),
+    },
   })
   await (await ask('canary-good')).text()
   await (await ask('canary-evil')).text()
@@ -50,7 +52,7 @@ test('each decision is one line that says who, what and how it ended, and nothin
   })
   const what = { msg: 'audit', client: '127.0.0.1', method: 'POST', path: '/v2/models/fraud/infer', route: 'ml/fraud', rule: 'infer', model: 'fraud' }
   assert.deepEqual(allowed, {
-    ...what, request_id: 'good', consumer: 'ann', groups: ['a'], tier: 'pro', via: 'apiKey', credential: 'ml/ann-key',
+    ...what, request_id: 'good', trace_id: '4bf92f3577b34da6a3ce929d0e0e4736', consumer: 'ann', groups: ['a'], tier: 'pro', via: 'apiKey', credential: 'ml/ann-key',
     variant: 'stable', outcome: 'allowed', status: 200,
   })
   assert.deepEqual(denied, { ...what, request_id: 'evil', outcome: 'denied', code: 'unauthenticated', cause: 'no key of this set', status: 401 })

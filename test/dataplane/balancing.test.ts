@@ -101,7 +101,7 @@ async function toldOf(admin: string | undefined, wanted: readonly (readonly [por
   }
 }
 
-test('InferenceAware: what a server has to do for others keeps ours away from it, as long as it says so', { timeout: 10_000 }, async (t) => {
+test('InferenceAware: what a server has to do for others keeps ours away from it, as long as it says so', { timeout: 120_000 }, async (t) => {
   const waiting = [40, 0]
   const ports = await backends(t, 2, (index) => (request, response) => {
     response.end(request.url === '/metrics' ? vllm(waiting[index]!) : String(index))
@@ -115,7 +115,7 @@ test('InferenceAware: what a server has to do for others keeps ours away from it
   assert.deepEqual(new Set(await times(20, () => ask(url))), new Set(['0']))
 })
 
-test('metrics on a port of their own are asked there, and only for rules that want them', { timeout: 10_000 }, async (t) => {
+test('metrics on a port of their own are asked there, and only for rules that want them', { timeout: 120_000 }, async (t) => {
   const pages = [0, 0]
   const metrics = await backends(t, 2, (index) => (_, response) => {
     pages[index]!++

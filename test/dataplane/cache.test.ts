@@ -1,44 +1,10 @@
 import assert from 'node:assert/strict'
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { test, type TestContext } from 'node:test'
-import type { Authenticate, Principal } from '../../dataplane/pipeline/principal.ts'
-import { anonymous } from '../../dataplane/pipeline/principal.ts'
+import { test } from 'node:test'
 import type { Cache } from '../../table/cache.ts'
-import type { Rule } from '../../table/route.ts'
-import { testProxy } from './proxy.ts'
-import { eventually, httpUpstream } from './sockets.ts'
-import { active, route, rule, variant } from './table.ts'
-
-const policy = (more: Partial<Cache> = {}): Cache => ({
-  ttl: 60_000, scope: 'Principal', maxBytes: 1_048_576, maxEntryBytes: 65_536, headers: [], pointers: [], tags: [], billed: 100, ...more,
-})
-
-/** `x-who: alice`. */
-const authenticate: Authenticate = (exchange) => {
-  const consumer = exchange.header('x-who') ?? ''
-  const principal: Principal = { ...anonymous, via: 'jwt', consumer }
-  return consumer === '' ? anonymous : principal
-}
-
-type Answering = (request: IncomingMessage, response: ServerResponse, call: number) => void
-const numbered: Answering = (_, response, call) => response.end(`answer ${call}`)
-
-async function proxyWith(t: TestContext, cache: Cache, answer: Answering = numbered, more: Partial<Rule> = {}) {
-  const seen: string[] = []
-  const port = await httpUpstream(t, (request, response) => {
-    const chunks: Buffer[] = []
-    request.on('data', (chunk: Buffer) => chunks.push(chunk))
-    request.on('end', () => answer(request, response, seen.push(`${request.method} ${request.url} ${Buffer.concat(chunks).toString()}`)))
-  })
-  const rules = (of: Cache, and: Partial<Rule> = {}) => [route({ rules: [rule({ auth: { anyOf: [], anonymous: true }, cache: of, ...more, ...and })] })]
-  const table = (of: Cache, and?: Partial<Rule>) => active('1', rules(of, and), { 'ml/s:80': [port], 'ml/t:80': [port] })
-  const proxy = await testProxy(t, table(cache), { filterDeps: { authenticators: () => authenticate } })
-  const ask = async (path: string, body?: string | Buffer<ArrayBuffer>, headers: Record<string, string> = {}) => {
-    const answer = await fetch(new URL(path, proxy.url), { ...(body !== undefined && { method: 'POST', body }), headers: { 'content-type': 'application/json', ...headers } })
-    return { status: answer.status, by: answer.headers.get('x-modelroute-cache'), age: answer.headers.get('age'), text: await answer.text(), headers: answer.headers }
-  }
-  return { proxy, table, ask, seen }
-}
+import type { Limit } from '../../table/limits.ts'
+import { policy, proxyWith, numbered } from './caching.ts'
+import { eventually } from './sockets.ts'
+import { variant } from './table.ts'
 
 const predict = '/v1/models/fraud:predict'
 
@@ -169,6 +135,61 @@ test('many like it at once are one request to the backend', { timeout: 60_000 },
   assert.equal(seen.length, 1)
   assert.deepEqual(new Set(all.map(({ text }) => text)), new Set(['answer 1']))
   assert.equal(all.filter(({ by }) => by === 'hit').length, 199)
+})
+
+test('what is purged is asked for again: by tag, by route, or all', async (t) => {
+  const { ask, proxy } = await proxyWith(t, policy({ tags: ['models', 'eu'] }))
+  const purge = async (query: string, method = 'DELETE') => {
+    const answer = await fetch(`${proxy.urls.admin}/cache${query}`, { method })
+    return answer.status === 200 ? answer.json() : answer.status
+  }
+  for (const query of ['?tag=eu', '?route=ml/fraud', '?route=ml/fraud&tag=models', '']) {
+    await ask(predict, '{"a":1}')
+    await ask(predict, '{ "a":1}')
+    assert.equal((await ask(predict, '{"a":1.0}')).by, 'hit')
+    assert.deepEqual(await purge(query), { rules: 1, answers: 1 }, query)
+    assert.equal((await ask(predict, '{"a":1}')).by, 'miss')
+  }
+  for (const query of ['?tag=us', '?route=ml/other', '?route=ml/other&tag=eu']) assert.deepEqual(await purge(query), { rules: 0, answers: 0 }, query)
+  assert.equal((await ask(predict, '{"a":1}')).by, 'hit')
+  for (const query of ['?tags=eu', '?tag=', '?tag=a&tag=b', '?route=fraud', '?all']) assert.equal(await purge(query), 400, query)
+  assert.equal(await purge('', 'GET'), 405)
+  assert.equal((await ask(predict, '{"a":1}')).by, 'hit')
+})
+
+test('what was on its way when it was purged is not kept', async (t) => {
+  const waiting: (() => void)[] = []
+  const { ask, proxy } = await proxyWith(t, policy(), (_, response, call) => { waiting.push(() => response.end(`answer ${call}`)) })
+  const first = ask(predict, '{}')
+  await eventually(() => waiting.length === 1)
+  await fetch(`${proxy.urls.admin}/cache`, { method: 'DELETE' })
+  waiting[0]?.()
+  assert.equal((await first).text, 'answer 1')
+  const second = ask(predict, '{}')
+  await eventually(() => waiting.length === 2)
+  waiting[1]?.()
+  assert.deepEqual([(await second).by, (await ask(predict, '{}')).text], ['miss', 'answer 2'])
+})
+
+test('a hit counts against limits what the rule says, and a miss all of it', async (t) => {
+  const limit = (name: string, unit: Limit['unit'], amount: number): Limit => ({
+    policy: 'ml/a', name, appliesTo: { tiers: [], groups: [], consumers: [], models: [] }, counters: [], algorithm: { type: 'FixedWindow', window: 'month' },
+    unit, amount, scope: 'Global', shadow: false, onStoreFailure: 'Local',
+  })
+  const usage = '{"usage":{"prompt_tokens":30,"completion_tokens":70}}'
+  const left = async (billed: number) => {
+    const { ask } = await proxyWith(t, policy({ billed }), (_, response) => response.setHeader('content-type', 'application/json').end(usage),
+      { limits: [limit('requests', 'requests', 100), limit('tokens', 'tokens', 10_000)] })
+    const body = '{"messages":[],"temperature":0,"max_tokens":100}'
+    const told: string[] = []
+    for (let i = 0; i < 3; i++) told.push((await ask(chat, body)).headers.get('ratelimit') ?? '')
+    const last = (await ask(chat, body)).headers.get('ratelimit') ?? ''
+    // What is told is what is left with this request reserved: of tokens, what is left before it differs by hits only.
+    return [/"requests";r=(\d+)/.exec(last)?.[1], Number(/"tokens";r=(\d+)/.exec(told[1] ?? '')?.[1]) - Number(/"tokens";r=(\d+)/.exec(last)?.[1])]
+  }
+  assert.deepEqual(await left(100), ['96', 200])
+  assert.deepEqual(await left(20), ['97', 40])
+  assert.deepEqual(await left(0), ['98', 0])
 })
 
 test('an answer of events is given again as events', async (t) => {

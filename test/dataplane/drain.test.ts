@@ -4,7 +4,7 @@ import { testProxy } from './proxy.ts'
 import { eventually, httpUpstream, rawClient } from './sockets.ts'
 import { active, route } from './table.ts'
 
-test('drain: not ready at once, accepts during the delay, closes after each answer, finishes a stream, ends', { timeout: 10_000 }, async (t) => {
+test('drain: not ready at once, accepts during the delay, closes after each answer, finishes a stream, ends', { timeout: 120_000 }, async (t) => {
   let finish: (() => void) | undefined
   const port = await httpUpstream(t, (request, response) => {
     if (request.url !== '/stream') {
@@ -45,7 +45,7 @@ test('drain: not ready at once, accepts during the delay, closes after each answ
   assert.equal(over, true)
 })
 
-test('drain: what is not done by the deadline is cut, and drain says so', { timeout: 10_000 }, async (t) => {
+test('drain: what is not done by the deadline is cut, and drain says so', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (_request, response) => { response.write('never ends') })
   const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
   const client = await rawClient(t, proxy.url)
@@ -56,7 +56,7 @@ test('drain: what is not done by the deadline is cut, and drain says so', { time
   assert.ok(!text.endsWith('0\r\n\r\n'))
 })
 
-test('drain under load: every answer is complete, and the last on each connection says so', { timeout: 20_000 }, async (t) => {
+test('drain under load: every answer is complete, and the last on each connection says so', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (_request, response) => { setTimeout(() => response.end('ok'), 5) })
   const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
   const outcomes = { served: 0, moved: 0, lost: 0 }

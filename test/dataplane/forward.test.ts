@@ -10,7 +10,7 @@ import { active, route, rule, variant } from './table.ts'
 
 const one = (port: number) => active('1', [route()], { 'ml/s:80': [port] })
 
-test('events go out as they come, and the headers before the first of them', { timeout: 5000 }, async (t) => {
+test('events go out as they come, and the headers before the first of them', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     response.flushHeaders()
@@ -30,7 +30,7 @@ test('events go out as they come, and the headers before the first of them', { t
   await client.until((text) => text.endsWith('0\r\n\r\n'))
 })
 
-test('headers that come long before the body are not held back', { timeout: 5000 }, async (t) => {
+test('headers that come long before the body are not held back', { timeout: 120_000 }, async (t) => {
   let socket: Socket | undefined
   const port = await rawUpstream(t, (upstream) => {
     upstream.on('data', () => {
@@ -99,7 +99,7 @@ test('64 MiB up through a slow backend and down to a slow client: every byte, an
   for (const { held } of [up, down]) assert.ok(held < 24 * MiB, `${Math.round(held / MiB)} MiB were on the way`)
 })
 
-test('a client that stops reading stops the backend', { timeout: 10_000 }, async (t) => {
+test('a client that stops reading stops the backend', { timeout: 120_000 }, async (t) => {
   let written = 0
   let stuck = 0
   const port = await httpUpstream(t, (_request, response) => {
@@ -119,7 +119,7 @@ test('a client that stops reading stops the backend', { timeout: 10_000 }, async
   assert.ok(written < 32 * MiB, `${written} bytes were taken for a client that reads none`)
 })
 
-test('connections to the backend are used again', { timeout: 5000 }, async (t) => {
+test('connections to the backend are used again', { timeout: 120_000 }, async (t) => {
   const peers = new Set<number | undefined>()
   const port = await httpUpstream(t, (request, response) => { peers.add(request.socket.remotePort); response.end('ok') })
   const proxy = await testProxy(t, one(port))
@@ -134,7 +134,7 @@ for (const [what, reply, expected] of [
   ['204', 'HTTP/1.1 204 No Content\r\n\r\n', /^HTTP\/1\.1 204 (?!.*content-length)/s],
   ['304', 'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\nContent-Length: 5\r\n\r\n', /etag: "x"\r\n.*content-length: 5/s],
 ] as const) {
-  test(`${what} has no body, and the next answer on the connection is its own`, { timeout: 5000 }, async (t) => {
+  test(`${what} has no body, and the next answer on the connection is its own`, { timeout: 120_000 }, async (t) => {
     const port = await rawUpstream(t, (socket) => {
       socket.on('data', (bytes) => socket.write(bytes.toString().includes('/next') ? 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext' : reply))
     })
@@ -148,7 +148,7 @@ for (const [what, reply, expected] of [
   })
 }
 
-test('a 204 with a body is not passed on, and its connection not used again', { timeout: 5000 }, async (t) => {
+test('a 204 with a body is not passed on, and its connection not used again', { timeout: 120_000 }, async (t) => {
   const port = await rawUpstream(t, (socket) => {
     socket.on('data', () => socket.write('HTTP/1.1 204 No Content\r\nContent-Length: 42\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil'))
   })
@@ -160,7 +160,7 @@ test('a 204 with a body is not passed on, and its connection not used again', { 
   }
 })
 
-test('trailers go on', { timeout: 5000 }, async (t) => {
+test('trailers go on', { timeout: 120_000 }, async (t) => {
   const port = await rawUpstream(t, (socket) => {
     socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n'
       + '2\r\nok\r\n0\r\nX-Sum: 7\r\nContent-Type: text/evil\r\nX-ModelRoute-Variant: other\r\n\r\n'))
@@ -172,7 +172,7 @@ test('trailers go on', { timeout: 5000 }, async (t) => {
   assert.match(text, /\r\n0\r\nx-sum: 7\r\n\r\n$/i)
 })
 
-test('interim answers stay on their hop', { timeout: 5000 }, async (t) => {
+test('interim answers stay on their hop', { timeout: 120_000 }, async (t) => {
   const port = await rawUpstream(t, (socket) => {
     socket.on('data', () => socket.write('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'))
   })
@@ -182,7 +182,7 @@ test('interim answers stay on their hop', { timeout: 5000 }, async (t) => {
   assert.match(await client.until((text) => text.endsWith('ok')), /^HTTP\/1\.1 200 OK/)
 })
 
-test('Expect: 100-continue is answered once a backend is to have the body, not by a refusal', { timeout: 5000 }, async (t) => {
+test('Expect: 100-continue is answered once a backend is to have the body, not by a refusal', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (request, response) => { request.pipe(response) })
   const proxy = await testProxy(t, active('1', [route({ rules: [rule({ matches: [{ path: { type: 'Prefix', value: '/in' }, headers: [], query: [] }] })] })], { 'ml/s:80': [port] }))
   const client = await rawClient(t, proxy.url)
@@ -197,7 +197,7 @@ test('Expect: 100-continue is answered once a backend is to have the body, not b
   assert.match(text, /^HTTP\/1\.1 404 /)
 })
 
-test('a backend that answers before it has the whole body: the answer arrives and the connection goes on', { timeout: 10_000 }, async (t) => {
+test('a backend that answers before it has the whole body: the answer arrives and the connection goes on', { timeout: 120_000 }, async (t) => {
   const port = await rawUpstream(t, (socket) => {
     socket.once('data', () => {
       socket.pause()
@@ -215,7 +215,7 @@ test('a backend that answers before it has the whole body: the answer arrives an
   await client.until((text) => text.split('HTTP/1.1 403').length === 3)
 })
 
-test('a client that leaves cancels the request to the backend, in every phase', { timeout: 10_000 }, async (t) => {
+test('a client that leaves cancels the request to the backend, in every phase', { timeout: 120_000 }, async (t) => {
   const states = new Map<string, string>()
   const port = await httpUpstream(t, (request, response) => {
     const { url = '' } = request
@@ -253,7 +253,7 @@ const truncated: readonly [string, string][] = [
 ]
 for (const [what, bytes] of truncated) {
   for (const how of ['ends', 'resets'] as const) {
-    test(`a backend that ${how} in the middle (${what}) breaks the client's answer, never ends it`, { timeout: 5000 }, async (t) => {
+    test(`a backend that ${how} in the middle (${what}) breaks the client's answer, never ends it`, { timeout: 120_000 }, async (t) => {
       const port = await rawUpstream(t, (socket) => {
         socket.on('data', () => socket.write(bytes, () => {
           if (how === 'ends') socket.end()
@@ -272,7 +272,7 @@ for (const [what, bytes] of truncated) {
   }
 }
 
-test('a reset of an answer that would end with its connection is a break, not the end', { timeout: 5000 }, async (t) => {
+test('a reset of an answer that would end with its connection is a break, not the end', { timeout: 120_000 }, async (t) => {
   const port = await rawUpstream(t, (socket) => {
     socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello', () => { setTimeout(() => socket.resetAndDestroy(), 20) }))
   })
@@ -280,7 +280,7 @@ test('a reset of an answer that would end with its connection is a break, not th
   await assert.rejects(async () => (await fetch(proxy.url)).text())
 })
 
-test('a backend that dies before it answers: 502 upstream_reset, and the request is not sent twice', { timeout: 5000 }, async (t) => {
+test('a backend that dies before it answers: 502 upstream_reset, and the request is not sent twice', { timeout: 120_000 }, async (t) => {
   let requests = 0
   const port = await rawUpstream(t, (socket) => { socket.on('data', () => { requests++; socket.destroy() }) })
   const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port, port] }))
@@ -290,7 +290,7 @@ test('a backend that dies before it answers: 502 upstream_reset, and the request
 })
 
 for (const [what, body] of [['no', undefined], ['a small', 'x'], ['a large', 'x'.repeat(300_000)]] as const) {
-  test(`an endpoint that refuses the connection: another one is tried, with ${what} body`, { timeout: 5000 }, async (t) => {
+  test(`an endpoint that refuses the connection: another one is tried, with ${what} body`, { timeout: 120_000 }, async (t) => {
     const port = await httpUpstream(t, (request, response) => {
       let size = 0
       request.on('data', (chunk: Buffer) => { size += chunk.length })
@@ -307,13 +307,13 @@ for (const [what, body] of [['no', undefined], ['a small', 'x'], ['a large', 'x'
   })
 }
 
-test('no endpoint accepts: 502 upstream_connect_failed, after one other was tried', { timeout: 5000 }, async (t) => {
+test('no endpoint accepts: 502 upstream_connect_failed, after one other was tried', { timeout: 120_000 }, async (t) => {
   const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [await deadPort(), await deadPort(), await deadPort()] }))
   const response = await fetch(proxy.url, { method: 'POST', body: 'x'.repeat(100_000) })
   assert.deepEqual([response.status, response.headers.get('x-modelroute-error')], [502, 'upstream_connect_failed'])
 })
 
-test('more requests than an endpoint may have waiting: 503 overloaded', { timeout: 5000 }, async (t) => {
+test('more requests than an endpoint may have waiting: 503 overloaded', { timeout: 120_000 }, async (t) => {
   const waiting: (() => void)[] = []
   const port = await httpUpstream(t, (_request, response) => { waiting.push(() => response.end('ok')) })
   const proxy = await testProxy(t, one(port), { limits: { connections: 2, pending: 2 } })
@@ -328,7 +328,7 @@ test('more requests than an endpoint may have waiting: 503 overloaded', { timeou
   assert.deepEqual(statuses, ['200', '200', '200', '200', '503'])
 })
 
-test('the gateway says who served it, whatever the backend claims', { timeout: 5000 }, async (t) => {
+test('the gateway says who served it, whatever the backend claims', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (_request, response) => {
     response.writeHead(200, { 'X-Request-Id': 'theirs', 'X-ModelRoute-Variant': 'theirs', 'X-ModelRoute-Error': 'no_route', Connection: 'x-hop', 'X-Hop': '1' })
     response.end('ok')

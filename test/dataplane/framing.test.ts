@@ -61,7 +61,7 @@ const refused: readonly [hazard: string, bytes: string, status?: number][] = [
 ]
 
 for (const [hazard, bytes, status = 400] of refused) {
-  test(`${hazard}: ${status}, the connection closes, and no request goes on`, { timeout: 5000 }, async (t) => {
+  test(`${hazard}: ${status}, the connection closes, and no request goes on`, { timeout: 120_000 }, async (t) => {
     let reached = 0
     const port = await httpUpstream(t, (request, response) => { reached++; request.resume(); response.end('reached') })
     const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
@@ -75,7 +75,7 @@ for (const [hazard, bytes, status = 400] of refused) {
   })
 }
 
-test('what is smuggled behind a refused request is never answered', { timeout: 5000 }, async (t) => {
+test('what is smuggled behind a refused request is never answered', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (_request, response) => { response.end('reached') })
   const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
   const client = await rawClient(t, proxy.url)
@@ -87,7 +87,7 @@ test('what is smuggled behind a refused request is never answered', { timeout: 5
 for (const [what, bytes] of [
   ['broken', 'GET / HTTP/1.1\r\nHost : a\r\n\r\n'], ['refused', 'GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n'], ['CONNECT', 'CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n'],
 ] as const) {
-  test(`a client that goes on sending after a ${what} request is cut off`, { timeout: 5000 }, async (t) => {
+  test(`a client that goes on sending after a ${what} request is cut off`, { timeout: 120_000 }, async (t) => {
     const proxy = await testProxy(t, active('1', [route()], {}))
     const client = await rawClient(t, proxy.url)
     client.send(bytes)
@@ -114,7 +114,7 @@ async function forwarded(t: Parameters<typeof testProxy>[0], bytes: string, more
   return got
 }
 
-test('headers are rebuilt: hop-by-hop and nominated ones end here, the rest goes on', { timeout: 5000 }, async (t) => {
+test('headers are rebuilt: hop-by-hop and nominated ones end here, the rest goes on', { timeout: 120_000 }, async (t) => {
   const got = await forwarded(t, 'GET /x?y=%7e HTTP/1.1\r\nHost: Models.Example.com:8080\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n'
     + 'Keep-Alive: timeout=5\r\nTE: trailers\r\nTrailer: x\r\nProxy-Connection: keep-alive\r\nProxy-Authorization: secret\r\n'
     + 'Upgrade: websocket\r\nX-End: 1\r\nx-end: 2\r\n__proto__: x\r\nAuthorization: Bearer t\r\n\r\n')
@@ -127,7 +127,7 @@ test('headers are rebuilt: hop-by-hop and nominated ones end here, the rest goes
   assert.equal(lines.filter((line) => line.startsWith('connection:')).length, 1)
 })
 
-test('identity and forwarded headers of the caller are not believed, in any spelling', { timeout: 5000 }, async (t) => {
+test('identity and forwarded headers of the caller are not believed, in any spelling', { timeout: 120_000 }, async (t) => {
   const got = await forwarded(t, 'GET / HTTP/1.1\r\nHost: a\r\nX-ModelRoute-Consumer: root\r\nX_ModelRoute_Groups: admin\r\nx-modelroute-tier: gold\r\n'
     + 'X-Forwarded-For: 6.6.6.6\r\nX_Forwarded_Proto: https\r\nX-Forwarded-Host: evil\r\nForwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\n\r\n')
   assert.ok(!/root|admin|gold|6\.6\.6\.6|evil|x_/i.test(got), got)
@@ -137,29 +137,29 @@ test('identity and forwarded headers of the caller are not believed, in any spel
 })
 
 for (const method of ['DELETE', 'OPTIONS', 'GET', 'POST', 'PUT', 'PATCH']) {
-  test(`${method} with a chunked body keeps exactly one framing header (CVE-2026-29057)`, { timeout: 5000 }, async (t) => {
+  test(`${method} with a chunked body keeps exactly one framing header (CVE-2026-29057)`, { timeout: 120_000 }, async (t) => {
     const got = await forwarded(t, `${method} / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n`
       + '5\r\nhello\r\n0\r\n\r\n', '0\r\n\r\n')
     assert.equal(got.match(/^(?:content-length|transfer-encoding):/gim)?.length, 1, got)
     assert.match(got, /\r\n\r\n5\r\nhello\r\n0\r\n\r\n$/)
   })
-  test(`${method} with a Content-Length keeps exactly one framing header`, { timeout: 5000 }, async (t) => {
+  test(`${method} with a Content-Length keeps exactly one framing header`, { timeout: 120_000 }, async (t) => {
     const got = await forwarded(t, `${method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello`, 'hello')
     assert.deepEqual(got.match(/^(?:content-length|transfer-encoding): .*$/gim), ['content-length: 5'])
   })
 }
 
-test('absolute-form for the same host is its path', { timeout: 5000 }, async (t) => {
+test('absolute-form for the same host is its path', { timeout: 120_000 }, async (t) => {
   const got = await forwarded(t, 'GET http://A/b?c HTTP/1.1\r\nHost: a\r\n\r\n')
   assert.match(got, /^GET \/b\?c HTTP\/1\.1\r\n/)
 })
 
-test('the normal form of the path is what the backend gets', { timeout: 5000 }, async (t) => {
+test('the normal form of the path is what the backend gets', { timeout: 120_000 }, async (t) => {
   const got = await forwarded(t, 'GET /public/%2e%2e/%61dmin//x HTTP/1.1\r\nHost: a\r\n\r\n')
   assert.match(got, /^GET \/admin\/x HTTP\/1\.1\r\n/)
 })
 
-test('HTTP/1.0 without a Host is served, and its connection closed', { timeout: 5000 }, async (t) => {
+test('HTTP/1.0 without a Host is served, and its connection closed', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (_request, response) => { response.end('ok') })
   const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
   const client = await rawClient(t, proxy.url)
@@ -167,7 +167,7 @@ test('HTTP/1.0 without a Host is served, and its connection closed', { timeout: 
   assert.match((await client.end()).text, /^HTTP\/1\.1 200 .*ok$/s)
 })
 
-test('pipelined requests are answered in order, each by its own answer', { timeout: 5000 }, async (t) => {
+test('pipelined requests are answered in order, each by its own answer', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (request, response) => {
     setTimeout(() => response.end(`[${request.url}]`), request.url === '/1' ? 50 : 0)
   })
@@ -178,7 +178,7 @@ test('pipelined requests are answered in order, each by its own answer', { timeo
   assert.ok(text.indexOf('[/1]') < text.indexOf('[/2]'))
 })
 
-test('response-queue poisoning: an unsolicited answer closes the connection and reaches nobody', { timeout: 5000 }, async (t) => {
+test('response-queue poisoning: an unsolicited answer closes the connection and reaches nobody', { timeout: 120_000 }, async (t) => {
   let connections = 0
   const port = await rawUpstream(t, (socket) => {
     connections++
@@ -195,7 +195,7 @@ test('response-queue poisoning: an unsolicited answer closes the connection and 
   assert.equal(connections, 5, 'none of the poisoned connections was used again')
 })
 
-test('response-queue poisoning: an answer that comes late on an idle connection reaches nobody', { timeout: 5000 }, async (t) => {
+test('response-queue poisoning: an answer that comes late on an idle connection reaches nobody', { timeout: 120_000 }, async (t) => {
   let first: (() => void) | undefined
   const port = await rawUpstream(t, (socket) => {
     socket.on('data', () => {
@@ -212,7 +212,7 @@ test('response-queue poisoning: an answer that comes late on an idle connection 
   assert.equal(await (await fetch(proxy.url)).text(), 'mine')
 })
 
-test('two tenants never share a connection to the same endpoint', { timeout: 5000 }, async (t) => {
+test('two tenants never share a connection to the same endpoint', { timeout: 120_000 }, async (t) => {
   const peers = new Set<string>()
   const port = await httpUpstream(t, (request, response) => {
     peers.add(`${request.url} ${request.socket.remotePort}`)
@@ -239,7 +239,7 @@ for (const [hazard, bytes] of [
   ['an upgrade nobody asked for', 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nevil'],
   ['headers without end', `HTTP/1.1 200 OK\r\nX-A: ${'e'.repeat(20_000)}evil\r\n\r\n`],
 ] as const) {
-  test(`a backend that answers with ${hazard}: 502 upstream_protocol`, { timeout: 5000 }, async (t) => {
+  test(`a backend that answers with ${hazard}: 502 upstream_protocol`, { timeout: 120_000 }, async (t) => {
     const port = await rawUpstream(t, (socket) => { socket.on('data', () => socket.end(bytes)) })
     const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
     const response = await fetch(proxy.url)

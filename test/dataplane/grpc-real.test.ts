@@ -32,7 +32,7 @@ async function backend(t: TestContext, name: string): Promise<number> {
 }
 
 for (const policy of ['RoundRobin', 'LeastRequest'] as const) {
-  test(`${policy}: the calls of one long connection of gRPC go to all pods, and a long stream keeps to its own`, { timeout: 20_000 }, async (t) => {
+  test(`${policy}: the calls of one long connection of gRPC go to all pods, and a long stream keeps to its own`, { timeout: 120_000 }, async (t) => {
     const ports = await Promise.all(['a', 'b', 'c'].map((name) => backend(t, name)))
     const { url } = await testProxy(t, active('1', [route({ rules: [rule({ balance: { policy } })] })], { 'ml/s:80': ports }))
     const client = new Client(new URL(url).host, credentials.createInsecure())

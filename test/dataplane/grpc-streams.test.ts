@@ -63,7 +63,7 @@ function client(t: TestContext, proxy: TestProxy): ClientHttp2Session {
   return session
 }
 
-test('300 streams both ways at once on one connection are spread over as many as the backend needs', { timeout: 20_000 }, async (t) => {
+test('300 streams both ways at once on one connection are spread over as many as the backend needs', { timeout: 120_000 }, async (t) => {
   const { port, sessions } = await backend(t, echo)
   const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
   const session = client(t, proxy)
@@ -77,7 +77,7 @@ test('300 streams both ways at once on one connection are spread over as many as
   assert.ok(calls.every(({ text }) => text() === 'onetwo'))
 })
 
-test('a GOAWAY in the middle of a stream lets it go on to its end, and the next call takes another connection', { timeout: 10_000 }, async (t) => {
+test('a GOAWAY in the middle of a stream lets it go on to its end, and the next call takes another connection', { timeout: 120_000 }, async (t) => {
   const { port, sessions } = await backend(t, echo)
   const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
   const session = client(t, proxy)
@@ -95,7 +95,7 @@ test('a GOAWAY in the middle of a stream lets it go on to its end, and the next 
   assert.equal(long.text(), 'before after')
 })
 
-test('each call is balanced by itself, however few the connections of the client', { timeout: 10_000 }, async (t) => {
+test('each call is balanced by itself, however few the connections of the client', { timeout: 120_000 }, async (t) => {
   const counts = [0, 0, 0]
   const backends = await Promise.all(counts.map((_, n) => backend(t, (stream, headers) => {
     counts[n] = (counts[n] ?? 0) + 1
@@ -112,7 +112,7 @@ test('each call is balanced by itself, however few the connections of the client
 })
 
 for (const value of ['', 'x', '5', '5s', '-1S', '1.5S', '123456789m', '5 S', 'S', '1e3m']) {
-  test(`a grpc-timeout that cannot be read is no limit, and left to the backend: ${JSON.stringify(value)}`, { timeout: 5000 }, async (t) => {
+  test(`a grpc-timeout that cannot be read is no limit, and left to the backend: ${JSON.stringify(value)}`, { timeout: 120_000 }, async (t) => {
     let seen: string | undefined
     const { port } = await backend(t, (stream, headers) => {
       seen = headers['grpc-timeout'] as string | undefined
@@ -126,7 +126,7 @@ for (const value of ['', 'x', '5', '5s', '-1S', '1.5S', '123456789m', '5 S', 'S'
   })
 }
 
-test('a deadline of nothing is DEADLINE_EXCEEDED at once; one beyond what a timer holds is none', { timeout: 5000 }, async (t) => {
+test('a deadline of nothing is DEADLINE_EXCEEDED at once; one beyond what a timer holds is none', { timeout: 120_000 }, async (t) => {
   const { port } = await backend(t, (stream, headers) => {
     if (headers['grpc-timeout'] === '0u') stream.resume()
     else echo(stream, headers)
@@ -141,7 +141,7 @@ test('a deadline of nothing is DEADLINE_EXCEEDED at once; one beyond what a time
   assert.equal(await long.ended, '0')
 })
 
-test('the status of a call stands in the log, whether the backend gave it or the gateway', { timeout: 5000 }, async (t) => {
+test('the status of a call stands in the log, whether the backend gave it or the gateway', { timeout: 120_000 }, async (t) => {
   const { port } = await backend(t, (stream, headers) => {
     if (headers['x-want'] === undefined) echo(stream, headers)
     else stream.respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': String(headers['x-want']) }, { endStream: true })
@@ -160,7 +160,7 @@ test('the status of a call stands in the log, whether the backend gave it or the
 const quick = { after: 200, within: 100, again: 60_000 }
 const limits = { connections: 256, pending: 1024, silence: quick }
 
-test('a backend that falls silent with calls on its connection is noticed, and its calls are UNAVAILABLE', { timeout: 10_000 }, async (t) => {
+test('a backend that falls silent with calls on its connection is noticed, and its calls are UNAVAILABLE', { timeout: 120_000 }, async (t) => {
   let begun = false
   const { port } = await backend(t, (stream) => {
     stream.resume()
@@ -182,7 +182,7 @@ test('a backend that falls silent with calls on its connection is noticed, and i
   assert.equal(await one.ended, '14')
 })
 
-test('a backend that takes its time and answers questions is left alone', { timeout: 10_000 }, async (t) => {
+test('a backend that takes its time and answers questions is left alone', { timeout: 120_000 }, async (t) => {
   let pings = 0
   const { port, sessions } = await backend(t, (stream) => {
     stream.session?.on('ping', () => { pings++ })
@@ -197,7 +197,7 @@ test('a backend that takes its time and answers questions is left alone', { time
   assert.deepEqual([sessions.length, pings], [1, 1], 'asked once, as servers of gRPC will have it')
 })
 
-test('a connection without a call is closed after a while, one with a call is not, and the next call has another', { timeout: 10_000 }, async (t) => {
+test('a connection without a call is closed after a while, one with a call is not, and the next call has another', { timeout: 120_000 }, async (t) => {
   const { port, sessions } = await backend(t, echo)
   const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }), { limits: { connections: 256, pending: 1024, idle: 100 } })
   const session = client(t, proxy)
@@ -216,7 +216,7 @@ test('a connection without a call is closed after a while, one with a call is no
   assert.equal(sessions.length, 2)
 })
 
-test('an endpoint that is removed gets no new call, and its connection closes when the last one is over', { timeout: 10_000 }, async (t) => {
+test('an endpoint that is removed gets no new call, and its connection closes when the last one is over', { timeout: 120_000 }, async (t) => {
   const [old, fresh] = [await backend(t, echo), await backend(t, echo)]
   const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [old.port] }))
   const session = client(t, proxy)

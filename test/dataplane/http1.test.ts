@@ -20,7 +20,7 @@ const get = (path: string, ...headers: string[]) => [`GET ${path} HTTP/1.1`, 'Ho
 const post = (path: string, body: string) => `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n${body}`
 const count = (text: string) => text.split('HTTP/1.1 200').length - 1
 
-test('a request that comes byte by byte, body and all, is served, and so is the next one', { timeout: 10_000 }, async (t) => {
+test('a request that comes byte by byte, body and all, is served, and so is the next one', { timeout: 120_000 }, async (t) => {
   const proxy = await echoing(t)
   const client = await rawClient(t, proxy.url)
   client.socket.setNoDelay(true)
@@ -32,7 +32,7 @@ test('a request that comes byte by byte, body and all, is served, and so is the 
   assert.match(text, /\[POST \/a hello\].*\[POST \/b abc\]/s)
 })
 
-test('a thousand requests sent at once are answered in their order', { timeout: 10_000 }, async (t) => {
+test('a thousand requests sent at once are answered in their order', { timeout: 120_000 }, async (t) => {
   const proxy = await echoing(t)
   const client = await rawClient(t, proxy.url)
   client.send(Array.from({ length: 1000 }, (_, n) => (n % 2 ? post(`/${n}`, `body${n}`) : get(`/${n}`))).join(''))
@@ -41,14 +41,14 @@ test('a thousand requests sent at once are answered in their order', { timeout: 
   assert.deepEqual(order, Array.from({ length: 1000 }, (_, n) => [String(n), n % 2 ? `body${n}` : '']))
 })
 
-test('a thousand requests that the gateway answers itself leave it free between them', { timeout: 10_000 }, async (t) => {
+test('a thousand requests that the gateway answers itself leave it free between them', { timeout: 120_000 }, async (t) => {
   const proxy = await testProxy(t, active('1', [], {}))
   const client = await rawClient(t, proxy.url)
   client.send(get('/x').repeat(1000))
   await client.until((so) => so.split('HTTP/1.1 404').length === 1001)
 })
 
-test('requests that come while one is being answered wait, and no more is taken than may wait', { timeout: 10_000 }, async (t) => {
+test('requests that come while one is being answered wait, and no more is taken than may wait', { timeout: 120_000 }, async (t) => {
   let release: (() => void) | undefined
   const seen: string[] = []
   const port = await httpUpstream(t, (request, response) => {
@@ -70,7 +70,7 @@ test('requests that come while one is being answered wait, and no more is taken 
   await client.until((text) => count(text) === written + 2)
 })
 
-test('the same request again and again is forwarded the same, whatever was done to the one before', { timeout: 10_000 }, async (t) => {
+test('the same request again and again is forwarded the same, whatever was done to the one before', { timeout: 120_000 }, async (t) => {
   const heads: string[] = []
   const port = await rawUpstream(t, (socket) => {
     socket.on('data', (bytes) => {
@@ -89,7 +89,7 @@ test('the same request again and again is forwarded the same, whatever was done 
   assert.equal(heads[0]?.match(/x-forwarded-for: 127\.0\.0\.1\r\n/g)?.length, 1)
 })
 
-test('a small body that comes in two pieces is not mixed with those of others', { timeout: 10_000 }, async (t) => {
+test('a small body that comes in two pieces is not mixed with those of others', { timeout: 120_000 }, async (t) => {
   const proxy = await echoing(t)
   const clients = await Promise.all(Array.from({ length: 20 }, () => rawClient(t, proxy.url)))
   for (const [n, client] of clients.entries()) client.send(post(`/${n}`, String.fromCharCode(97 + n).repeat(18)).slice(0, -9))
@@ -100,7 +100,7 @@ test('a small body that comes in two pieces is not mixed with those of others', 
   }
 })
 
-test('uploads side by side to a backend that reads slowly keep every byte in its place', { timeout: 30_000 }, async (t) => {
+test('uploads side by side to a backend that reads slowly keep every byte in its place', { timeout: 120_000 }, async (t) => {
   const size = 3_000_000
   const port = await httpUpstream(t, (request, response) => {
     const letter = (request.url ?? '').charCodeAt(1)
@@ -124,7 +124,7 @@ test('uploads side by side to a backend that reads slowly keep every byte in its
   }))
 })
 
-test('a body that is sent on while others are read is not changed by them', { timeout: 20_000 }, async (t) => {
+test('a body that is sent on while others are read is not changed by them', { timeout: 120_000 }, async (t) => {
   const last = 122
   // The backend takes nothing at first, so that what was read stays where it was read to.
   let go: (() => void) | undefined
@@ -157,7 +157,7 @@ for (const [what, bytes, expected] of [
   ['HTTP/1.1 that asks to close it', get('/a', 'Connection: close'), /connection: close\r\n/],
   ['HTTP/1.1', get('/a'), /connection: keep-alive\r\nkeep-alive: timeout=75\r\n/],
 ] as const) {
-  test(`the connection: ${what}`, { timeout: 5000 }, async (t) => {
+  test(`the connection: ${what}`, { timeout: 120_000 }, async (t) => {
     const proxy = await echoing(t)
     const client = await rawClient(t, proxy.url)
     client.send(bytes)
@@ -170,7 +170,7 @@ for (const [what, bytes, expected] of [
   })
 }
 
-test('an answer without a length goes to HTTP/1.0 without chunks, and what breaks it off is no end', { timeout: 5000 }, async (t) => {
+test('an answer without a length goes to HTTP/1.0 without chunks, and what breaks it off is no end', { timeout: 120_000 }, async (t) => {
   const port = await rawUpstream(t, (socket) => {
     socket.on('data', (bytes) => {
       socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n')
@@ -189,21 +189,21 @@ test('an answer without a length goes to HTTP/1.0 without chunks, and what break
   assert.equal(error.code, 'ECONNRESET')
 })
 
-test('half a head, and the end of the connection: 400', { timeout: 5000 }, async (t) => {
+test('half a head, and the end of the connection: 400', { timeout: 120_000 }, async (t) => {
   const proxy = await echoing(t)
   const client = await rawClient(t, proxy.url)
   client.socket.end('GET /a HTTP/1.1\r\nHost')
   assert.match((await client.end()).text, /^HTTP\/1\.1 400 /)
 })
 
-test('a client that closes its half behind its request gets the answer that is on its way, and no other', { timeout: 5000 }, async (t) => {
+test('a client that closes its half behind its request gets the answer that is on its way, and no other', { timeout: 120_000 }, async (t) => {
   const proxy = await testProxy(t, active('1', [], {}))
   const client = await rawClient(t, proxy.url)
   client.socket.end(get('/a'))
   assert.match((await client.end()).text, /^HTTP\/1\.1 404 /)
 })
 
-test('a connection that begins as HTTP/2 byte by byte is one, and what only looks like it is refused', { timeout: 5000 }, async (t) => {
+test('a connection that begins as HTTP/2 byte by byte is one, and what only looks like it is refused', { timeout: 120_000 }, async (t) => {
   const proxy = await echoing(t)
   const { hostname, port } = new URL(proxy.url)
   const socket = connect({ host: hostname, port: Number(port), noDelay: true })

@@ -35,7 +35,7 @@ async function measuredProxy(t: TestContext, canary: RequestListener, more: Part
   return { proxy: await testProxy(t, table('1')), table }
 }
 
-test('errors are those that the backend is to blame for: no answer, 5xx; not 4xx', { timeout: 5000 }, async (t) => {
+test('errors are those that the backend is to blame for: no answer, 5xx; not 4xx', { timeout: 120_000 }, async (t) => {
   const { proxy } = await measuredProxy(t, (request, response) => {
     const status = Number(request.url?.slice(1))
     if (status === 0) request.socket.destroy()
@@ -51,7 +51,7 @@ test('errors are those that the backend is to blame for: no answer, 5xx; not 4xx
   assert.deepEqual([stable?.requests, stable?.errors, latencies(stable)], [1, 0, 1])
 })
 
-test('a variant that nobody answers for fails', { timeout: 5000 }, async (t) => {
+test('a variant that nobody answers for fails', { timeout: 120_000 }, async (t) => {
   const dead = await deadPort()
   const proxy = await testProxy(t, active('1', [route({ rules: [watched()] })], { 'ml/s:80': [], 'ml/c:80': [dead] }))
   for (const name of ['canary', 'stable']) await (await fetch(proxy.url, to(name))).text()
@@ -62,7 +62,7 @@ test('a variant that nobody answers for fails', { timeout: 5000 }, async (t) => 
   }
 })
 
-test('where another variant answers in its place, the chosen one has failed, and the other is not praised for it', { timeout: 5000 }, async (t) => {
+test('where another variant answers in its place, the chosen one has failed, and the other is not praised for it', { timeout: 120_000 }, async (t) => {
   const backup = await httpUpstream(t, (_request, response) => response.end('backup'))
   const dead = await deadPort()
   const variants = [variant('canary', 'ml/c:80'), variant('backup', 'ml/b:80', { priority: 1 })]
@@ -73,7 +73,7 @@ test('where another variant answers in its place, the chosen one has failed, and
   assert.deepEqual([canary?.requests, canary?.errors, latencies(canary), other?.requests, other?.errors], [1, 1, 0, 0, 0])
 })
 
-test('what a static answer stands in for has failed; what a second try answers has not', { timeout: 5000 }, async (t) => {
+test('what a static answer stands in for has failed; what a second try answers has not', { timeout: 120_000 }, async (t) => {
   let asked = 0
   const { proxy } = await measuredProxy(t, (request, response) => {
     asked++
@@ -90,7 +90,7 @@ test('what a static answer stands in for has failed; what a second try answers h
   assert.deepEqual([canary?.requests, canary?.errors, latencies(canary)], [2, 1, 1])
 })
 
-test('a client that leaves is no error, but what it waited is a latency, so that what hangs is not fast', { timeout: 5000 }, async (t) => {
+test('a client that leaves is no error, but what it waited is a latency, so that what hangs is not fast', { timeout: 120_000 }, async (t) => {
   let asked = 0
   const { proxy } = await measuredProxy(t, () => { asked++ })
   const client = await rawClient(t, proxy.url)
@@ -102,14 +102,14 @@ test('a client that leaves is no error, but what it waited is a latency, so that
   assert.deepEqual([told?.requests, told?.errors, latencies(told)], [1, 0, 1])
 })
 
-test('a request that its own filters refuse is nobody\'s', { timeout: 5000 }, async (t) => {
+test('a request that its own filters refuse is nobody\'s', { timeout: 120_000 }, async (t) => {
   const { proxy } = await measuredProxy(t, (_request, response) => response.end(), { sizeLimits: { request: 2 } })
   await (await fetch(proxy.url, { ...to('canary'), method: 'POST', body: 'xxxx' })).text()
   await eventually(() => proxy.lines().length === 1)
   assert.equal((await of(proxy, 'canary'))?.requests, 0)
 })
 
-test('counts go on over tables under one id, and begin anew under the next; what is not watched is not counted', { timeout: 5000 }, async (t) => {
+test('counts go on over tables under one id, and begin anew under the next; what is not watched is not counted', { timeout: 120_000 }, async (t) => {
   const { proxy, table } = await measuredProxy(t, (_request, response) => response.end())
   const ask = async () => {
     const before = proxy.lines().length
@@ -128,7 +128,7 @@ test('counts go on over tables under one id, and begin anew under the next; what
   assert.deepEqual(await proxy.measured(false), [])
 })
 
-test('only what is new is told, and from time to time all of it', { timeout: 5000 }, async (t) => {
+test('only what is new is told, and from time to time all of it', { timeout: 120_000 }, async (t) => {
   const { proxy } = await measuredProxy(t, (_request, response) => response.end())
   assert.deepEqual(await proxy.measured(true), [])
   await (await fetch(proxy.url, to('canary'))).text()
@@ -138,7 +138,7 @@ test('only what is new is told, and from time to time all of it', { timeout: 500
   assert.equal((await proxy.measured(false)).length, 1)
 })
 
-test('numbers and truth values of JSON answers are added up by pointer; what is none, is not', { timeout: 5000 }, async (t) => {
+test('numbers and truth values of JSON answers are added up by pointer; what is none, is not', { timeout: 120_000 }, async (t) => {
   const bodies = ['{"score":0.5,"ok":true,"out":[{"a":[1,2]}]}', '{"score":1.5,"ok":false,"out":[{"a":[3,4]}]}', '{"score":"9","out":[]}', 'no json', '{"score":1,"score":2}']
   const { proxy } = await measuredProxy(t, (request, response) => {
     response.writeHead(200, { 'content-type': 'application/json; charset=utf-8' })
@@ -151,7 +151,7 @@ test('numbers and truth values of JSON answers are added up by pointer; what is 
   assert.deepEqual((await of(proxy, 'canary'))?.fields, [{ count: 2, sum: 2, squares: 2.5 }, { count: 2, sum: 6, squares: 20 }, { count: 2, sum: 1, squares: 1 }])
 })
 
-test('an answer too large to look into is passed on, and has no fields', { timeout: 5000 }, async (t) => {
+test('an answer too large to look into is passed on, and has no fields', { timeout: 120_000 }, async (t) => {
   const body = JSON.stringify({ score: 1, text: 'x'.repeat(300_000) })
   const { proxy } = await measuredProxy(t, (_request, response) => response.setHeader('content-type', 'application/json').end(body), { measured: { id: 'one', fields: ['/score'] } })
   assert.equal(await (await fetch(proxy.url, to('canary'))).text(), body)
@@ -159,7 +159,7 @@ test('an answer too large to look into is passed on, and has no fields', { timeo
   assert.equal((await of(proxy, 'canary'))?.fields[0]?.count, 0)
 })
 
-test('how fast tokens are written is counted, as the answer says or by its events', { timeout: 5000 }, async (t) => {
+test('how fast tokens are written is counted, as the answer says or by its events', { timeout: 120_000 }, async (t) => {
   const event = (value: unknown) => `data: ${JSON.stringify(value)}\n\n`
   const { proxy } = await measuredProxy(t, (request, response) => {
     if (request.url === '/json') response.end(JSON.stringify({ usage: { prompt_tokens: 4, completion_tokens: 12 } }))

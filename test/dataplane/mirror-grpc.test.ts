@@ -59,11 +59,11 @@ async function calls(t: TestContext, copy: Buffer, status = '0') {
   return report
 }
 
-test('a call of gRPC is copied once its caller has said all, and the outputs are compared', { timeout: 10_000 }, async (t) => {
+test('a call of gRPC is copied once its caller has said all, and the outputs are compared', { timeout: 120_000 }, async (t) => {
   assert.deepEqual((await calls(t, inferred('2', 0.505, 0.25)))?.compared, { match: 1 })
 })
 
-test('another output, and another status of gRPC, are a mismatch', { timeout: 10_000 }, async (t) => {
+test('another output, and another status of gRPC, are a mismatch', { timeout: 120_000 }, async (t) => {
   const other = await calls(t, inferred('2', 0.9, 0.25))
   assert.deepEqual([other?.compared, other?.places.map(({ place }) => place)], [{ mismatch: 1 }, ['/outputs/score']])
   const failed = await calls(t, Buffer.alloc(0), '13')

@@ -65,7 +65,7 @@ async function mirrored(t: TestContext, { rule: more = {}, caller = () => ({}), 
   return { proxy, seen, copies, mirrors, ask, told, idle }
 }
 
-test('a copy is what the caller sent, marked as one, and its answer goes nowhere', { timeout: 10_000 }, async (t) => {
+test('a copy is what the caller sent, marked as one, and its answer goes nowhere', { timeout: 120_000 }, async (t) => {
   const { ask, seen, copies, idle, proxy } = await mirrored(t, { copy: () => ({ status: 500, body: 'never seen' }) })
   const { status, body, headers } = await ask('/v1/models/m:predict?x=1', { method: 'POST', body: '{"a":1}', headers: { 'x-user': 'ann', 'x-modelroute-mirror': 'lie' } })
   assert.deepEqual([status, body, headers.get('x-modelroute-variant')], [200, '{}', 'stable'])
@@ -80,7 +80,7 @@ test('a copy is what the caller sent, marked as one, and its answer goes nowhere
   await eventually(() => proxy.lines().length === 1)
 })
 
-test('so many of each hundred are copied, exactly', { timeout: 10_000 }, async (t) => {
+test('so many of each hundred are copied, exactly', { timeout: 120_000 }, async (t) => {
   const { ask, copies, idle, told } = await mirrored(t, { rule: { mirror: { variant: 'shadow', percent: 30 } } })
   for (let i = 0; i < 50; i++) await ask()
   await idle()
@@ -88,7 +88,7 @@ test('so many of each hundred are copied, exactly', { timeout: 10_000 }, async (
   assert.deepEqual((await told()).copies, { answered: 15 })
 })
 
-test('the copy is asked for its own model, with its own credentials, at its own host', { timeout: 10_000 }, async (t) => {
+test('the copy is asked for its own model, with its own credentials, at its own host', { timeout: 120_000 }, async (t) => {
   const { ask, seen, copies, idle } = await mirrored(t, {
     rule: {
       variants: [variant('stable', 'ml/a:80', { credentials: fixed('stable') }), ...variants({
@@ -105,7 +105,7 @@ test('the copy is asked for its own model, with its own credentials, at its own 
   assert.deepEqual(copies.map(({ headers: { host, authorization } }) => [host, authorization]), [['shadow.example.com', 'shadow'], ['shadow.example.com', 'shadow']])
 })
 
-test('what the variant of the copy would itself answer is not copied', { timeout: 10_000 }, async (t) => {
+test('what the variant of the copy would itself answer is not copied', { timeout: 120_000 }, async (t) => {
   const { ask, copies, idle, told } = await mirrored(t, {
     rule: { mirror: { variant: 'shadow', percent: 100 }, overrides: [{ header: 'x-shadow', value: '1', variant: 'shadow' }] },
   })
@@ -116,7 +116,7 @@ test('what the variant of the copy would itself answer is not copied', { timeout
   assert.deepEqual((await told()).copies, { answered: 1 })
 })
 
-test('bodies of every framing and size are copied whole, up to the limit; a larger one is not, and reaches its backend', { timeout: 20_000 }, async (t) => {
+test('bodies of every framing and size are copied whole, up to the limit; a larger one is not, and reaches its backend', { timeout: 120_000 }, async (t) => {
   const { ask, seen, copies, idle, told, mirrors } = await mirrored(t, { mirrors: { limits: { body: 1_000_000, moved: 1e9 } } })
   const sizes = [0, 1, 65_536, 65_537, 400_000, 1_000_000, 1_000_001, 3_000_000]
   for (const size of sizes) await ask('/p', { method: 'POST', body: 'x'.repeat(size) })
@@ -135,7 +135,7 @@ test('bodies of every framing and size are copied whole, up to the limit; a larg
   assert.equal(mirrors.held, 0)
 })
 
-test('a mirror that hangs, is dead, or breaks off costs the caller nothing, and what it holds is bounded', { timeout: 20_000 }, async (t) => {
+test('a mirror that hangs, is dead, or breaks off costs the caller nothing, and what it holds is bounded', { timeout: 120_000 }, async (t) => {
   const hanging = await rawUpstream(t, (socket) => { socket.resume() })
   const breaking = await rawUpstream(t, (socket) => { socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhal')) })
   for (const [port, results] of [
@@ -156,7 +156,7 @@ test('a mirror that hangs, is dead, or breaks off costs the caller nothing, and 
   }
 })
 
-test('a dead variant is asked now and then, and not for every request', { timeout: 10_000 }, async (t) => {
+test('a dead variant is asked now and then, and not for every request', { timeout: 120_000 }, async (t) => {
   const { ask, idle, told } = await mirrored(t, { port: await deadPort(), mirrors: { limits: { afterFailure: 60_000 } } })
   for (let i = 0; i < 5; i++) {
     await ask()
@@ -165,7 +165,7 @@ test('a dead variant is asked now and then, and not for every request', { timeou
   assert.deepEqual((await told()).copies, { failed: 1, full: 4 })
 })
 
-test('an answer to a copy that does not end is cut off', { timeout: 10_000 }, async (t) => {
+test('an answer to a copy that does not end is cut off', { timeout: 120_000 }, async (t) => {
   let cut = 0
   const port = await httpUpstream(t, (_request, response) => {
     response.once('close', () => cut++)
@@ -184,7 +184,7 @@ test('an answer to a copy that does not end is cut off', { timeout: 10_000 }, as
   await eventually(() => cut === 2)
 })
 
-test('a caller whose answer does not come to an end keeps no place', { timeout: 10_000 }, async (t) => {
+test('a caller whose answer does not come to an end keeps no place', { timeout: 120_000 }, async (t) => {
   let finish = (): void => {}
   const open = await httpUpstream(t, (_request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' })
@@ -204,7 +204,7 @@ test('a caller whose answer does not come to an end keeps no place', { timeout: 
   assert.deepEqual([(await told()).compared, mirrors.held], [{ skipped: 1 }, 0])
 })
 
-test('nothing is copied while there is more to do, and nothing beyond what copies may hold', { timeout: 10_000 }, async (t) => {
+test('nothing is copied while there is more to do, and nothing beyond what copies may hold', { timeout: 120_000 }, async (t) => {
   let busy = true
   const { ask, copies, idle, told, mirrors } = await mirrored(t, { mirrors: { busy: () => busy, limits: { held: 100_000, moved: 1e9 } } })
   await ask()
@@ -217,7 +217,7 @@ test('nothing is copied while there is more to do, and nothing beyond what copie
   assert.equal(mirrors.held, 0)
 })
 
-test('a variant that nobody serves, or that cannot be asked for the model, is counted and not called', { timeout: 10_000 }, async (t) => {
+test('a variant that nobody serves, or that cannot be asked for the model, is counted and not called', { timeout: 120_000 }, async (t) => {
   const none = await mirrored(t, { rule: { variants: [variant('stable', 'ml/a:80'), variant('shadow', 'ml/none:80', { weight: 0 })] } })
   assert.equal((await none.ask()).status, 200)
   assert.deepEqual((await none.told()).copies, { no_endpoints: 1 })
@@ -226,7 +226,7 @@ test('a variant that nobody serves, or that cannot be asked for the model, is co
   assert.deepEqual((await versioned.told()).copies, { unsupported: 1 })
 })
 
-test('a caller who leaves before the body is whole leaves no copy', { timeout: 10_000 }, async (t) => {
+test('a caller who leaves before the body is whole leaves no copy', { timeout: 120_000 }, async (t) => {
   const { proxy, idle, told, copies, mirrors } = await mirrored(t)
   const client = await rawClient(t, proxy.url)
   client.send('POST /p HTTP/1.1\r\nhost: a\r\ncontent-length: 200000\r\n\r\nhalf')
@@ -236,7 +236,7 @@ test('a caller who leaves before the body is whole leaves no copy', { timeout: 1
   assert.deepEqual([(await told()).copies, copies.length, mirrors.held], [{ abandoned: 1 }, 0, 0])
 })
 
-test('copies are no requests: not in the metrics of requests, the logs, the audit or the limits', { timeout: 10_000 }, async (t) => {
+test('copies are no requests: not in the metrics of requests, the logs, the audit or the limits', { timeout: 120_000 }, async (t) => {
   const { proxy, ask, copies, idle } = await mirrored(t, {
     copy: () => ({ body: '{"usage":{"prompt_tokens":1000,"completion_tokens":1000}}' }),
     rule: {
@@ -263,7 +263,7 @@ test('copies are no requests: not in the metrics of requests, the logs, the audi
   ])
 })
 
-test('answers are compared, and of what differs only the place and the distance are kept', { timeout: 10_000 }, async (t) => {
+test('answers are compared, and of what differs only the place and the distance are kept', { timeout: 120_000 }, async (t) => {
   const caller = ({ body }: Seen): Answer => ({ body: `{"predictions":[{"score":${body.length},"name":"Ann Smith"}],"id":"a"}` })
   const copy = ({ body }: Seen): Answer => ({ body: `{"predictions":[{"score":${body.length + (body.includes('off') ? 0.5 : 0.0001)},"name":"${body.includes('off') ? 'Bob Stone' : 'Ann Smith'}"}],"id":"b"}` })
   const { ask, idle, told, mirrors } = await mirrored(t, {
@@ -285,7 +285,7 @@ test('answers are compared, and of what differs only the place and the distance 
   assert.equal(mirrors.held, 0)
 })
 
-test('an answer that the caller got compressed is compared as what it says', { timeout: 10_000 }, async (t) => {
+test('an answer that the caller got compressed is compared as what it says', { timeout: 120_000 }, async (t) => {
   const plain = '{"predictions":[1,2,3]}'
   const { ask, idle, told } = await mirrored(t, {
     caller: () => ({ headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' }, body: gzipSync(plain) }),
@@ -296,7 +296,7 @@ test('an answer that the caller got compressed is compared as what it says', { t
   assert.deepEqual((await told()).compared, { match: 1 })
 })
 
-test('where the caller got no good answer there is nothing to compare with; statuses of another class differ', { timeout: 10_000 }, async (t) => {
+test('where the caller got no good answer there is nothing to compare with; statuses of another class differ', { timeout: 120_000 }, async (t) => {
   const status = ({ url }: Seen, at: number): Answer => ({ status: Number(url.split('/')[at]) })
   const { ask, idle, told } = await mirrored(t, { caller: (request) => status(request, 1), copy: (request) => status(request, 2) })
   for (const pair of ['/500/200', '/200/503', '/404/400', '/400/200', '/200/201']) await ask(pair)
@@ -306,7 +306,7 @@ test('where the caller got no good answer there is nothing to compare with; stat
   assert.deepEqual(samples.map(({ differences }) => differences[0]?.place), ['status', 'status'])
 })
 
-test('samples are the latest, and bounded', { timeout: 10_000 }, async (t) => {
+test('samples are the latest, and bounded', { timeout: 120_000 }, async (t) => {
   let n = 0
   const { ask, idle, told } = await mirrored(t, { caller: () => ({ body: '1' }), copy: () => ({ body: String(2 + n++) }) })
   for (let i = 0; i < 30; i++) {
@@ -317,7 +317,7 @@ test('samples are the latest, and bounded', { timeout: 10_000 }, async (t) => {
   assert.deepEqual([compared.mismatch, samples.length, samples[0]?.requestId, samples.at(-1)?.requestId], [30, 20, 'r-29', 'r-10'])
 })
 
-test('a rollout that watches the rule is told how many copies differed', { timeout: 10_000 }, async (t) => {
+test('a rollout that watches the rule is told how many copies differed', { timeout: 120_000 }, async (t) => {
   const { proxy, ask, idle } = await mirrored(t, {
     caller: () => ({ body: '1' }), copy: ({ body }) => ({ body: body === 'off' ? '2' : '1' }),
     rule: { measured: { id: 'm1', fields: [] } },
@@ -328,7 +328,7 @@ test('a rollout that watches the rule is told how many copies differed', { timeo
   assert.deepEqual(rules[0]?.variants.map(({ variant: name, compared, mismatched }) => [name, compared, mismatched]), [['stable', 0, 0], ['shadow', 3, 1]])
 })
 
-test('edits of the table keep the counts, a rule that mirrors no more loses them, and no endpoint is left open', { timeout: 10_000 }, async (t) => {
+test('edits of the table keep the counts, a rule that mirrors no more loses them, and no endpoint is left open', { timeout: 120_000 }, async (t) => {
   const { proxy, ask, idle, told, mirrors } = await mirrored(t)
   await ask()
   await idle()
@@ -339,7 +339,7 @@ test('edits of the table keep the counts, a rule that mirrors no more loses them
   assert.deepEqual([...mirrors.values()], [])
 })
 
-test('explain says that a copy would go out, and sends none', { timeout: 5000 }, async (t) => {
+test('explain says that a copy would go out, and sends none', { timeout: 120_000 }, async (t) => {
   const runtime = createRuntime()
   t.after(() => runtime.close())
   runtime.activate(active('1', [route({ rules: [rule({ variants: variants(), mirror: { variant: 'shadow', percent: 10 } })] })], {}))

@@ -38,7 +38,7 @@ function setUp(t: TestContext, port: number, answers: { now: NameAddress[] | und
 
 const get = async (url: string) => (await fetch(url)).text()
 
-test('each address that a name leads to is an endpoint, and is let go when it leads there no more', { timeout: 10_000 }, async (t) => {
+test('each address that a name leads to is an endpoint, and is let go when it leads there no more', { timeout: 120_000 }, async (t) => {
   const { port, hits } = await servers(t, '127.0.0.2', '127.0.0.3', '127.0.0.4')
   const answers = { now: at('127.0.0.2', '127.0.0.3') as NameAddress[] | undefined }
   const proxy = await setUp(t, port, answers)
@@ -62,7 +62,7 @@ test('each address that a name leads to is an endpoint, and is let go when it le
   assert.equal(hits.get('127.0.0.2'), 9, 'an address that a URL may not lead to is no endpoint')
 })
 
-test('an address of a name that does not answer is passed by: the connection goes to the next', { timeout: 10_000 }, async (t) => {
+test('an address of a name that does not answer is passed by: the connection goes to the next', { timeout: 120_000 }, async (t) => {
   const { port, hits } = await servers(t, '127.0.0.2')
   const proxy = await setUp(t, port, { now: at('127.0.0.2', '127.0.0.9', '::1') })
   for (let i = 0; i < 9; i++) await get(proxy.url)

@@ -39,7 +39,7 @@ async function until(url: string, { requests }: { requests: number }, now: () =>
   return all
 }
 
-test('an endpoint that fails again and again is put out, and comes back by one request when it is well', { timeout: 20_000 }, async (t) => {
+test('an endpoint that fails again and again is put out, and comes back by one request when it is well', { timeout: 120_000 }, async (t) => {
   const [good, bad] = [await server(t), await server(t, 500)]
   const proxy = await testProxy(t, table('1', { health: { passive: { ...passive, ejectFor: 700 } } }, good.port, bad.port))
   assert.equal(failures(await statuses(proxy.url, 6)), 3)
@@ -59,7 +59,7 @@ test('an endpoint that fails again and again is put out, and comes back by one r
   assert.match(proxy.text(), /"msg":"an endpoint is asked again".*"endpoint":"127\.0\.0\.1:/)
 })
 
-test('what was put out stays out over a table that changes something else', { timeout: 10_000 }, async (t) => {
+test('what was put out stays out over a table that changes something else', { timeout: 120_000 }, async (t) => {
   const [good, bad] = [await server(t), await server(t, 503)]
   const long = { ...passive, ejectFor: 60_000 }
   const proxy = await testProxy(t, table('1', { health: { passive: long } }, good.port, bad.port))
@@ -77,7 +77,7 @@ test('what was put out stays out over a table that changes something else', { ti
   assert.equal(failures(await statuses(proxy.url, 10)), 5)
 })
 
-test('never more than the cap are put out, whatever they answer', { timeout: 10_000 }, async (t) => {
+test('never more than the cap are put out, whatever they answer', { timeout: 120_000 }, async (t) => {
   const all = [await server(t, 500), await server(t, 500), await server(t, 500)]
   const proxy = await testProxy(t, table('1', { health: { passive: { ...passive, ejectFor: 60_000 } } }, ...all.map(({ port }) => port)))
   const answers = await statuses(proxy.url, 60)
@@ -85,7 +85,7 @@ test('never more than the cap are put out, whatever they answer', { timeout: 10_
   assert.equal(all.filter(({ requests }) => requests === 3).length, 1)
 })
 
-test('a backend of which too much fails is left alone, says when to come again, and is tried by one request', { timeout: 10_000 }, async (t) => {
+test('a backend of which too much fails is left alone, says when to come again, and is tried by one request', { timeout: 120_000 }, async (t) => {
   const only = await server(t, 500)
   const proxy = await testProxy(t, table('1', { breaker: { ...breaker, errorPercent: 50 } }, only.port))
   await statuses(proxy.url, 10)
@@ -107,7 +107,7 @@ test('a backend of which too much fails is left alone, says when to come again, 
   assert.match(proxy.text(), /"msg":"the circuit of a variant is closed"/)
 })
 
-test('where one endpoint is to blame, its circuit opens and not that of the variant', { timeout: 10_000 }, async (t) => {
+test('where one endpoint is to blame, its circuit opens and not that of the variant', { timeout: 120_000 }, async (t) => {
   const [good, bad] = [await server(t), await server(t, 500)]
   const proxy = await testProxy(t, table('1', { breaker: { ...breaker, errorPercent: 50, openFor: 60_000 } }, good.port, bad.port))
   const answers = await statuses(proxy.url, 60)
@@ -115,7 +115,7 @@ test('where one endpoint is to blame, its circuit opens and not that of the vari
   assert.deepEqual(answers.slice(30), Array(30).fill(200))
 })
 
-test('answers that take too long open the circuit too', { timeout: 10_000 }, async (t) => {
+test('answers that take too long open the circuit too', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (_request, response) => { setTimeout(() => response.end('{}'), 25) })
   const proxy = await testProxy(t, table('1', { breaker: { ...breaker, slow: { percent: 80, after: 10 }, openFor: 60_000 } }, port))
   const answers = await Promise.all(Array.from({ length: 10 }, async () => (await fetch(proxy.url)).status))
@@ -123,7 +123,7 @@ test('answers that take too long open the circuit too', { timeout: 10_000 }, asy
   assert.equal((await fetch(proxy.url)).headers.get('x-modelroute-error'), 'circuit_open')
 })
 
-test('an open circuit stays open over a table that changes something else, and goes with its variant', { timeout: 10_000 }, async (t) => {
+test('an open circuit stays open over a table that changes something else, and goes with its variant', { timeout: 120_000 }, async (t) => {
   const only = await server(t, 500)
   const rules = { breaker: { ...breaker, errorPercent: 50, openFor: 60_000 } }
   const proxy = await testProxy(t, table('1', rules, only.port))
@@ -134,7 +134,7 @@ test('an open circuit stays open over a table that changes something else, and g
   assert.equal((await fetch(proxy.url)).status, 500)
 })
 
-test('a model that answers nobody takes none of the connections of another one of the same server', { timeout: 20_000 }, async (t) => {
+test('a model that answers nobody takes none of the connections of another one of the same server', { timeout: 120_000 }, async (t) => {
   let hanging = 0
   const port = await httpUpstream(t, (request, response) => {
     if (request.url === '/hangs') hanging++
@@ -151,7 +151,7 @@ test('a model that answers nobody takes none of the connections of another one o
   assert.equal(settled.filter((status) => status === 503).length, 20, 'beyond connections and places in the line: refused')
 })
 
-test('requests beyond maxRequests wait in a line, and beyond that are refused at once', { timeout: 10_000 }, async (t) => {
+test('requests beyond maxRequests wait in a line, and beyond that are refused at once', { timeout: 120_000 }, async (t) => {
   const waiting: (() => void)[] = []
   let most = 0
   const port = await httpUpstream(t, (_request, response) => {
@@ -171,7 +171,7 @@ test('requests beyond maxRequests wait in a line, and beyond that are refused at
   assert.equal(most, 2)
 })
 
-test('a stream that begins well closes the circuit: nobody waits for its end', { timeout: 10_000 }, async (t) => {
+test('a stream that begins well closes the circuit: nobody waits for its end', { timeout: 120_000 }, async (t) => {
   const state = { status: 500 }
   const open: (() => void)[] = []
   const port = await httpUpstream(t, (_request, response) => {

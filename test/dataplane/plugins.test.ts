@@ -52,7 +52,7 @@ async function proxyWith(t: TestContext, files: Readonly<Record<string, string>>
 
 const post = (body: string | Buffer, headers: Record<string, string> = {}): RequestInit => ({ method: 'POST', body: typeof body === 'string' ? body : new Uint8Array(body), headers })
 
-test('a plugin sees the request, changes what the backend gets, and what the client gets', { timeout: 10_000 }, async (t) => {
+test('a plugin sees the request, changes what the backend gets, and what the client gets', { timeout: 120_000 }, async (t) => {
   const { ask, seen } = await proxyWith(t, { 'a.ts': plugin('a', `
     type Word = string
     const word: Word = config.word
@@ -73,7 +73,7 @@ test('a plugin sees the request, changes what the backend gets, and what the cli
     ['a w', 'w,ml/fraud,infer,POST,/v1/models/m:predict,?q=1,m', undefined, '3'])
 })
 
-test('it refuses in the protocol of the caller, answers itself, or chooses the variant', { timeout: 10_000 }, async (t) => {
+test('it refuses in the protocol of the caller, answers itself, or chooses the variant', { timeout: 120_000 }, async (t) => {
   const { ask, seen } = await proxyWith(t, { 'a.js': plugin('a', `return (exchange) => {
     const what = exchange.headers.get('x-what')
     if (what === 'refuse') return { code: 'forbidden', detail: 'not today' }
@@ -89,7 +89,7 @@ test('it refuses in the protocol of the caller, answers itself, or chooses the v
   assert.deepEqual(seen.map(({ at }) => at), ['candidate'])
 })
 
-test('a packed body is shown unpacked, and one that is a bomb is refused', { timeout: 10_000 }, async (t) => {
+test('a packed body is shown unpacked, and one that is a bomb is refused', { timeout: 120_000 }, async (t) => {
   const files = { 'a.js': plugin('a', `return async (exchange) => {
     const body = await exchange.readBody()
     if (config.word === 'set') exchange.setBody(body.toString().replace('secret', 'x'))
@@ -120,7 +120,7 @@ for (const [what, body, why] of [
   ['never answers', 'await new Promise(() => {})', /took more than 100 ms/],
   ['ends its thread', 'process.exit(1)', /its thread ended/],
 ] as const) {
-  test(`a plugin that ${what} costs its own requests, and no others`, { timeout: 15_000 }, async (t) => {
+  test(`a plugin that ${what} costs its own requests, and no others`, { timeout: 120_000 }, async (t) => {
     const { ask, proxy, seen } = await proxyWith(t, {
       'bad.js': plugin('bad', `return async (exchange) => { if (exchange.headers.has('x-bad')) { ${body} } }`, why.source.includes('100 ms') ? 'timeout: 100,' : undefined),
     }, [{ name: 'bad', config: {} }])
@@ -136,7 +136,7 @@ for (const [what, body, why] of [
   })
 }
 
-test('one that is to be skipped when it fails lets the request and the answer pass as they are', { timeout: 10_000 }, async (t) => {
+test('one that is to be skipped when it fails lets the request and the answer pass as they are', { timeout: 120_000 }, async (t) => {
   const { ask, seen } = await proxyWith(t, { 'a.js': plugin('a', `return (exchange) => {
     if (exchange.headers.has('x-bad')) throw new Error('no')
     exchange.onResponse((response) => { response.setBody('lost'); throw new Error('no') }, { body: true })
@@ -146,7 +146,7 @@ test('one that is to be skipped when it fails lets the request and the answer pa
   assert.equal(seen.length, 2)
 })
 
-test('an answer that the plugin fails over does not go out', { timeout: 10_000 }, async (t) => {
+test('an answer that the plugin fails over does not go out', { timeout: 120_000 }, async (t) => {
   for (const options of ['{ body: true }', '{ body: false }']) {
     const { ask } = await proxyWith(t, { 'a.js': plugin('a', `return (exchange) => { exchange.onResponse(() => { throw new Error('no') }, ${options}) }`) }, [{ name: 'a', config: {} }])
     const got = await ask(post('{}'))
@@ -154,7 +154,7 @@ test('an answer that the plugin fails over does not go out', { timeout: 10_000 }
   }
 })
 
-test('a plugin is replaced without a restart; what cannot be used leaves the last good version', { timeout: 20_000 }, async (t) => {
+test('a plugin is replaced without a restart; what cannot be used leaves the last good version', { timeout: 120_000 }, async (t) => {
   const version = (n: string, more = '') => plugin('a', `return (exchange) => ({ status: 200, body: '${n} ' + config.word })`, more)
   const { ask, write, said } = await proxyWith(t, { 'a.js': version('one') }, [{ name: 'a', config: { word: 'x' } }])
   assert.equal((await ask()).body, 'one x')
@@ -178,7 +178,7 @@ test('a plugin is replaced without a restart; what cannot be used leaves the las
   await until('it', async () => (await ask()).body === 'four x', { timeout: 10_000, every: 20 })
 })
 
-test('what plugins share is followed too', { timeout: 10_000 }, async (t) => {
+test('what plugins share is followed too', { timeout: 120_000 }, async (t) => {
   const { ask, write } = await proxyWith(t, {
     '_words.js': "export const word = 'one'", 'a.js': `import { word } from './_words.js'\n${plugin('a', 'return () => ({ status: 200, body: word })')}`,
   }, [{ name: 'a', config: {} }])
@@ -187,7 +187,7 @@ test('what plugins share is followed too', { timeout: 10_000 }, async (t) => {
   await until('it', async () => (await ask()).body === 'two', { timeout: 10_000, every: 20 })
 })
 
-test('settings that do not fit the schema, and a plugin that there is not, refuse the route', { timeout: 10_000 }, async (t) => {
+test('settings that do not fit the schema, and a plugin that there is not, refuse the route', { timeout: 120_000 }, async (t) => {
   const files = { 'a.js': plugin('a', 'return () => undefined') }
   const wrong = await proxyWith(t, files, [{ name: 'a', config: { word: 1 } }])
   assert.deepEqual(wrong.refused, [{ id: 'ml/fraud', message: 'rule infer: the settings of a do not fit its schema: config/word must be string' }])
@@ -195,7 +195,7 @@ test('settings that do not fit the schema, and a plugin that there is not, refus
   assert.deepEqual(unknown.refused, [{ id: 'ml/fraud', message: 'rule infer: there is no plugin "b"; there are: a' }])
 })
 
-test('the examples: what tells who somebody is stays out, and a service says who gets which variant', { timeout: 15_000 }, async (t) => {
+test('the examples: what tells who somebody is stays out, and a service says who gets which variant', { timeout: 120_000 }, async (t) => {
   const asked: string[] = []
   const service = await httpUpstream(t, (request, response) => {
     asked.push(request.url ?? '')

@@ -95,6 +95,9 @@ test('another site can neither sign in, nor out, nor frame it, nor run a script 
       assert.equal((await fetch(`${at}/${what}`, { method: 'POST', body, headers: { cookie }, redirect: 'manual' })).status, 403)
     }
   }
+  // From another site a browser sends no cookie (SameSite=Strict), and would forget it all the same if it were told to.
+  const elsewhere = await fetch(`${at}/sign-out`, { method: 'POST', body: new URLSearchParams({ token: 'x' }), redirect: 'manual' })
+  assert.deepEqual([elsewhere.status, elsewhere.headers.get('set-cookie')], [303, null])
   const shown = await fetch(at, { headers: { cookie } })
   const token = /name="token" value="([^"]+)"/.exec(await shown.text())?.[1] ?? ''
   assert.equal(shown.headers.get('content-security-policy'), "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")

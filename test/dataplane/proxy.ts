@@ -1,5 +1,6 @@
 import type { TestContext } from 'node:test'
-import { startProxy, type Proxy, type ProxyOptions } from '../../dataplane/proxy.ts'
+import { startProxy, type Proxy } from '../../dataplane/proxy.ts'
+import type { ProxyOptions } from '../../dataplane/proxy_options.ts'
 import type { Activate, Active } from '../../dataplane/store.ts'
 import { createLog } from '../../dataplane/telemetry/log.ts'
 

@@ -28,7 +28,7 @@ const ask = async (url: string, method: string, body?: string | ReadableStream) 
 }
 
 for (const [name, how] of [['closed', (s: Socket) => s.end()], ['reset', (s: Socket) => s.resetAndDestroy()]] as const) {
-  test(`keep-alive race: an idempotent request on a kept connection that is ${name} is sent once more`, { timeout: 5000 }, async (t) => {
+  test(`keep-alive race: an idempotent request on a kept connection that is ${name} is sent once more`, { timeout: 120_000 }, async (t) => {
     for (const [method, body] of [['GET'], ['HEAD'], ['OPTIONS'], ['DELETE'], ['PUT', 'x'.repeat(1000)]] as const) {
       const { port, requests } = await stale(t, how)
       const proxy = await testProxy(t, table(port))
@@ -39,7 +39,7 @@ for (const [name, how] of [['closed', (s: Socket) => s.end()], ['reset', (s: Soc
   })
 }
 
-test('keep-alive race: an inference POST is never sent twice, nor is a body that was streamed', { timeout: 5000 }, async (t) => {
+test('keep-alive race: an inference POST is never sent twice, nor is a body that was streamed', { timeout: 120_000 }, async (t) => {
   const { port, requests } = await stale(t)
   const proxy = await testProxy(t, table(port))
   assert.equal(await ask(proxy.url, 'POST', 'x'), 200)
@@ -50,14 +50,14 @@ test('keep-alive race: an inference POST is never sent twice, nor is a body that
   assert.deepEqual(requests, ['POST', 'POST', 'GET', 'PUT'])
 })
 
-test('a request that a new connection breaks under is not repeated: it may be what the backend fell over', { timeout: 5000 }, async (t) => {
+test('a request that a new connection breaks under is not repeated: it may be what the backend fell over', { timeout: 120_000 }, async (t) => {
   const { port, requests } = await stale(t, (socket) => socket.end(), 0)
   const proxy = await testProxy(t, table(port))
   assert.equal(await ask(proxy.url, 'GET'), 502)
   assert.deepEqual(requests, ['GET'])
 })
 
-test('a repeated request goes to another endpoint where there is one, and only once', { timeout: 5000 }, async (t) => {
+test('a repeated request goes to another endpoint where there is one, and only once', { timeout: 120_000 }, async (t) => {
   const a = await stale(t)
   const b = await stale(t)
   const proxy = await testProxy(t, table(a.port, b.port))
@@ -67,7 +67,7 @@ test('a repeated request goes to another endpoint where there is one, and only o
   assert.deepEqual([a.requests.length, b.requests.length], [2, 2])
 })
 
-test('repeats are bounded: a backend that ends every kept connection is not sent twice what it gets', { timeout: 10_000 }, async (t) => {
+test('repeats are bounded: a backend that ends every kept connection is not sent twice what it gets', { timeout: 120_000 }, async (t) => {
   const { port, requests } = await stale(t)
   const proxy = await testProxy(t, table(port))
   for (let i = 0; i < 100; i++) await ask(proxy.url, 'GET')

@@ -7,7 +7,7 @@ import { active, route, rule } from './table.ts'
 
 const limited = (port: number, sizeLimits: SizeLimits) => active('1', [route({ rules: [rule({ sizeLimits })] })], { 'ml/s:80': [port] })
 
-test('a body that announces more than the limit is refused with 413, and the backend sees nothing', { timeout: 5000 }, async (t) => {
+test('a body that announces more than the limit is refused with 413, and the backend sees nothing', { timeout: 120_000 }, async (t) => {
   let reached = 0
   const port = await httpUpstream(t, (request, response) => {
     reached++
@@ -21,7 +21,7 @@ test('a body that announces more than the limit is refused with 413, and the bac
   assert.equal(reached, 1)
 })
 
-test('an announced body that is too large is refused before the client is asked to send it', { timeout: 5000 }, async (t) => {
+test('an announced body that is too large is refused before the client is asked to send it', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (_request, response) => response.end('ok'))
   const proxy = await testProxy(t, limited(port, { request: 1000 }))
   const client = await rawClient(t, proxy.url)
@@ -30,7 +30,7 @@ test('an announced body that is too large is refused before the client is asked 
   assert.match(text, /^HTTP\/1\.1 413 /)
 })
 
-test('a chunked body is cut where it passes the limit: 413, and the backend never sees a whole request', { timeout: 5000 }, async (t) => {
+test('a chunked body is cut where it passes the limit: 413, and the backend never sees a whole request', { timeout: 120_000 }, async (t) => {
   const ends: string[] = []
   let bytes = 0
   const port = await httpUpstream(t, (request) => {
@@ -51,7 +51,7 @@ test('a chunked body is cut where it passes the limit: 413, and the backend neve
   assert.equal(bytes, 100_000)
 })
 
-test('an answer that announces more than the limit gives 502 response_too_large in its place', { timeout: 5000 }, async (t) => {
+test('an answer that announces more than the limit gives 502 response_too_large in its place', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (request, response) => {
     const size = Number(request.headers['x-size'])
     response.writeHead(200, { 'content-length': size })
@@ -65,7 +65,7 @@ test('an answer that announces more than the limit gives 502 response_too_large 
   assert.equal((await fetch(proxy.url, { method: 'HEAD', headers: { 'x-size': '1001' } })).status, 200)
 })
 
-test('a chunked answer is broken off where it passes the limit, and never looks like a whole one', { timeout: 5000 }, async (t) => {
+test('a chunked answer is broken off where it passes the limit, and never looks like a whole one', { timeout: 120_000 }, async (t) => {
   let left = false
   const port = await httpUpstream(t, (_request, response) => {
     response.once('close', () => { left = true })

@@ -2,9 +2,13 @@ import { once } from 'node:events'
 import { createServer as createHttpServer, type RequestListener } from 'node:http'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { TestContext } from 'node:test'
+import { freePorts } from '../free-ports.ts'
+
+/** A test, or whoever else ends what is begun for it. */
+export type Owner = Readonly<{ after(end: () => unknown): void }>
 
 /** Listens on a free loopback port until the test ends. */
-async function listening(t: TestContext, server: Server): Promise<number> {
+async function listening(t: Owner, server: Server): Promise<number> {
   const sockets = new Set<Socket>()
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)
@@ -21,7 +25,7 @@ async function listening(t: TestContext, server: Server): Promise<number> {
   return typeof address === 'object' && address ? address.port : 0
 }
 
-export function httpUpstream(t: TestContext, handler: RequestListener): Promise<number> {
+export function httpUpstream(t: Owner, handler: RequestListener): Promise<number> {
   return listening(t, createHttpServer(handler))
 }
 
@@ -32,13 +36,8 @@ export function rawUpstream(t: TestContext, onConnection: (socket: Socket) => vo
 
 /** A port on which nobody listens. */
 export async function deadPort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address ? address.port : 0
+  const [port = 0] = await freePorts(1)
+  return port
 }
 
 export type RawClient = Readonly<{

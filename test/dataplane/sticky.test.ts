@@ -3,7 +3,7 @@ import { test, type TestContext } from 'node:test'
 import type { Rule } from '../../table/route.ts'
 import { explain } from '../../dataplane/explain/explain.ts'
 import { parseNetworks } from '../../dataplane/pipeline/networks.ts'
-import type { ProxyOptions } from '../../dataplane/proxy.ts'
+import type { ProxyOptions } from '../../dataplane/proxy_options.ts'
 import { createRuntime } from '../../dataplane/runtime.ts'
 import { testProxy } from './proxy.ts'
 import { eventually, httpUpstream } from './sockets.ts'
@@ -35,7 +35,7 @@ const canaryAt = (weight: number): Partial<Rule> => ({
   variants: [variant('stable', 'ml/a:80', { weight: 1_000_000 - weight }), variant('canary', 'ml/b:80', { weight })],
 })
 
-test('a header keeps its caller on one variant, over every edit of the weights but the one that moves it', { timeout: 10_000 }, async (t) => {
+test('a header keeps its caller on one variant, over every edit of the weights but the one that moves it', { timeout: 120_000 }, async (t) => {
   const { ask, activate } = await split(t, { split: { by: 'Header', name: 'x-user' }, ...canaryAt(0) })
   const all = () => Promise.all(users.map(async (user) => (await ask({ 'x-user': user })).variant))
   let before = await all()
@@ -52,20 +52,20 @@ test('a header keeps its caller on one variant, over every edit of the weights b
   assert.deepEqual(new Set(await all()), new Set(['stable']))
 })
 
-test('who has no key is given by weight, exactly', { timeout: 10_000 }, async (t) => {
+test('who has no key is given by weight, exactly', { timeout: 120_000 }, async (t) => {
   const { ask } = await split(t, { split: { by: 'Header', name: 'x-user' }, ...canaryAt(250_000) })
   let canary = 0
   for (let i = 0; i < 40; i++) if ((await ask(i % 2 === 0 ? {} : { 'x-user': '' })).variant === 'canary') canary++
   assert.equal(canary, 10)
 })
 
-test('a caller whom nobody knows is the address that they call from', { timeout: 10_000 }, async (t) => {
+test('a caller whom nobody knows is the address that they call from', { timeout: 120_000 }, async (t) => {
   const { ask } = await split(t, { split: { by: 'Principal' } })
   const all = await Promise.all(users.map(async () => (await ask()).variant))
   assert.equal(new Set(all).size, 1)
 })
 
-test('a cookie is set for who has none, says nothing of the variant, and keeps its caller there', { timeout: 10_000 }, async (t) => {
+test('a cookie is set for who has none, says nothing of the variant, and keeps its caller there', { timeout: 120_000 }, async (t) => {
   const { ask, cookies, activate } = await split(t, { split: { by: 'Cookie', name: 'ab' } })
   const first = await Promise.all(users.map(() => ask()))
   assert.deepEqual(new Set(first.map(({ variant }) => variant)), new Set(['stable', 'canary']))
@@ -79,7 +79,7 @@ test('a cookie is set for who has none, says nothing of the variant, and keeps i
   assert.equal((await ask({ cookie: `ab=${keys[0]}` })).variant, 'canary')
 })
 
-test('the cookie is for TLS only where the caller came by it, as far as the hop before us can be believed', { timeout: 10_000 }, async (t) => {
+test('the cookie is for TLS only where the caller came by it, as far as the hop before us can be believed', { timeout: 120_000 }, async (t) => {
   const trusted = parseNetworks(['127.0.0.0/8'])
   assert.ok(typeof trusted === 'function')
   for (const [options, secure] of [[{ trusted }, true], [{}, false]] as const) {
@@ -89,7 +89,7 @@ test('the cookie is for TLS only where the caller came by it, as far as the hop 
   }
 })
 
-test('limits that count by variant count the one that the key has', { timeout: 10_000 }, async (t) => {
+test('limits that count by variant count the one that the key has', { timeout: 120_000 }, async (t) => {
   const limit: NonNullable<Rule['limits']>[number] = {
     policy: 'ml/p', name: 'each', appliesTo: { tiers: [], groups: [], consumers: [], models: [] }, counters: [{ type: 'Variant' }],
     algorithm: { type: 'FixedWindow', window: 86_400_000 }, unit: 'requests', amount: 3, scope: 'Global', shadow: false, onStoreFailure: 'Local',
@@ -106,19 +106,19 @@ test('limits that count by variant count the one that the key has', { timeout: 1
   assert.deepEqual([...left.values()], [0, 0])
 })
 
-test('a cookie that the backend sets itself is not set twice', { timeout: 10_000 }, async (t) => {
+test('a cookie that the backend sets itself is not set twice', { timeout: 120_000 }, async (t) => {
   const { ask } = await split(t, { split: { by: 'Cookie', name: 'session' } }, { 'set-cookie': 'session=own' })
   assert.equal((await ask()).cookie, 'session=own')
 })
 
-test('a header for testers wins over the key, and sets no cookie', { timeout: 10_000 }, async (t) => {
+test('a header for testers wins over the key, and sets no cookie', { timeout: 120_000 }, async (t) => {
   const { ask } = await split(t, { split: { by: 'Cookie', name: 'ab' }, ...canaryAt(0), overrides: [{ header: 'x-canary', value: 'always', variant: 'canary' }] })
   assert.deepEqual(await ask({ 'x-canary': 'always', cookie: 'ab=k' }), { variant: 'canary', cookie: null })
   assert.deepEqual(await ask({ 'x-canary': 'always' }), { variant: 'canary', cookie: null })
   assert.equal((await ask({ 'x-canary': 'Always', cookie: 'ab=k' })).variant, 'stable')
 })
 
-test('the assignment is returned, logged and counted', { timeout: 10_000 }, async (t) => {
+test('the assignment is returned, logged and counted', { timeout: 120_000 }, async (t) => {
   const { proxy, ask } = await split(t, { split: { by: 'Header', name: 'x-user' } })
   const assigned = await Promise.all(users.map(async (user) => (await ask({ 'x-user': user })).variant))
   await eventually(() => proxy.lines().length === users.length)
@@ -131,7 +131,7 @@ test('the assignment is returned, logged and counted', { timeout: 10_000 }, asyn
   }
 })
 
-test('explain tells the bucket of a key, and neither takes a turn nor sets a cookie', { timeout: 5000 }, async (t) => {
+test('explain tells the bucket of a key, and neither takes a turn nor sets a cookie', { timeout: 120_000 }, async (t) => {
   const runtime = createRuntime()
   t.after(() => runtime.close())
   runtime.activate(active('1', [route({ rules: [

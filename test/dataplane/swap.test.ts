@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Route } from '../../table/route.ts'
+import { inTime, watchMachine } from '../machine.ts'
 import { testProxy } from './proxy.ts'
 import { eventually, httpUpstream, rawClient } from './sockets.ts'
 import { active, match, route, rule, variant } from './table.ts'
@@ -9,7 +10,7 @@ const split = (stable: number, canary: number): Route => route({ rules: [rule({ 
   variant('stable', 'ml/s:80', { weight: stable * 10_000 }), variant('canary', 'ml/c:80', { weight: canary * 10_000 }),
 ] })] })
 
-test('a 90/10 split over 500 requests gives 450 ± 1, whatever edits of other routes happen meanwhile', { timeout: 20_000 }, async (t) => {
+test('a 90/10 split over 500 requests gives 450 ± 1, whatever edits of other routes happen meanwhile', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (_request, response) => { response.end('ok') })
   const sets = { 'ml/s:80': [port], 'ml/c:80': [port] }
   const proxy = await testProxy(t, active('0', [split(90, 10)], sets))
@@ -23,7 +24,7 @@ test('a 90/10 split over 500 requests gives 450 ± 1, whatever edits of other ro
   assert.ok(Math.abs(stable - 450) <= 1, String(stable))
 })
 
-test('table swaps under load: no request fails, and each is served by exactly one table', { timeout: 30_000 }, async (t) => {
+test('table swaps under load: no request fails, and each is served by exactly one table', { timeout: 120_000 }, async (t) => {
   // In every table both rules lead to one backend of its own, so a request that met two tables would show.
   const ports = await Promise.all(['a', 'b'].map((name) => httpUpstream(t, (_request, response) => { response.end(name) })))
   const sets = { 'ml/a:80': [ports[0] ?? 0], 'ml/b:80': [ports[1] ?? 0] }
@@ -55,7 +56,7 @@ test('table swaps under load: no request fails, and each is served by exactly on
   }
 })
 
-test('an endpoint that is removed gets no new request and finishes what it has; one that is added is used', { timeout: 10_000 }, async (t) => {
+test('an endpoint that is removed gets no new request and finishes what it has; one that is added is used', { timeout: 120_000 }, async (t) => {
   const seen: Record<string, number> = { old: 0, new: 0 }
   let finish: (() => void) | undefined
   const upstream = (name: string) => httpUpstream(t, (request, response) => {
@@ -77,7 +78,7 @@ test('an endpoint that is removed gets no new request and finishes what it has; 
   assert.equal(await (await slow).text(), 'begun done')
 })
 
-test('a removed endpoint is let go of: its idle connections close', { timeout: 10_000 }, async (t) => {
+test('a removed endpoint is let go of: its idle connections close', { timeout: 120_000 }, async (t) => {
   let closed = false
   const port = await httpUpstream(t, (request, response) => {
     request.socket.once('close', () => { closed = true })
@@ -92,7 +93,7 @@ test('a removed endpoint is let go of: its idle connections close', { timeout: 1
   assert.deepEqual([response.status, response.headers.get('x-modelroute-error')], [503, 'no_endpoints'])
 })
 
-test('a request whose route is removed while its body comes in is still served, by the table it began with', { timeout: 5000 }, async (t) => {
+test('a request whose route is removed while its body comes in is still served, by the table it began with', { timeout: 120_000 }, async (t) => {
   let open = 0
   const port = await httpUpstream(t, (request, response) => {
     open++
@@ -109,12 +110,14 @@ test('a request whose route is removed while its body comes in is still served, 
   client.send('hello')
   await client.until((text) => text.startsWith('HTTP/1.1 200') && text.endsWith('0\r\n\r\n'))
   await eventually(() => proxy.lines().some((line) => line['status'] === 200 && line['bytes_in'] === 10))
+  const machine = watchMachine()
   const from = performance.now()
   await eventually(() => open === 0)
-  assert.ok(performance.now() - from < 2000, 'not only because it was idle for 4 s')
+  // Not only because it was idle for 4 s.
+  inTime(t, 'to be closed', performance.now() - from, 2000, machine())
 })
 
-test('a route that cannot be built is refused by name; its last good version and every other route go on', { timeout: 5000 }, async (t) => {
+test('a route that cannot be built is refused by name; its last good version and every other route go on', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (_request, response) => { response.end('ok') })
   const sets = { 'ml/s:80': [port] }
   const good = route({ rules: [rule({ matches: [match('/old')] })] })
@@ -147,7 +150,7 @@ for (const [what, more] of [
   })
 }
 
-test('overrides come before the weights', { timeout: 5000 }, async (t) => {
+test('overrides come before the weights', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (_request, response) => { response.end('ok') })
   const proxy = await testProxy(t, active('1', [route({ rules: [rule({
     variants: [variant('stable', 'ml/s:80'), variant('canary', 'ml/s:80', { weight: 0 })],
@@ -157,7 +160,7 @@ test('overrides come before the weights', { timeout: 5000 }, async (t) => {
   assert.deepEqual([await served('always'), await served('Always'), await served('')], ['canary', 'stable', 'stable'])
 })
 
-test('a broken reference answers 500 for its share only', { timeout: 5000 }, async (t) => {
+test('a broken reference answers 500 for its share only', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (_request, response) => { response.end('ok') })
   const proxy = await testProxy(t, active('1', [route({ rules: [rule({ variants: [
     variant('stable', 'ml/s:80', { weight: 750_000 }),
@@ -173,7 +176,7 @@ test('a broken reference answers 500 for its share only', { timeout: 5000 }, asy
   assert.equal(codes.filter((code) => code === '200 null').length, 30)
 })
 
-test('endpoints that are no addresses lead nowhere, and take nothing else down', { timeout: 5000 }, async (t) => {
+test('endpoints that are no addresses lead nowhere, and take nothing else down', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (_request, response) => { response.end('ok') })
   const proxy = await testProxy(t)
   const addresses = ['', 'a b', `127.0.0.1:${port}/x`, 'x@127.0.0.1', '[::1]', '-a', 'a..b', '127.0.0.1#', '127.0.0.1']

@@ -7,7 +7,7 @@ import { active, match, route, rule, variant } from './table.ts'
 const echo = (t: Parameters<typeof httpUpstream>[0]) =>
   httpUpstream(t, (request, response) => { response.end(JSON.stringify({ url: request.url, host: request.headers.host })) })
 
-test('a model is asked for as the backend names it, query and all', { timeout: 5000 }, async (t) => {
+test('a model is asked for as the backend names it, query and all', { timeout: 120_000 }, async (t) => {
   const port = await echo(t)
   const proxy = await testProxy(t, active('1', [route({ rules: [rule({ variants: [variant('v', 'ml/s:80', { model: { name: 'b', version: '2' } })] })] })], { 'ml/s:80': [port] }))
   const response = await fetch(`${proxy.url}/v2/models/a/infer?x=%7e`, { method: 'POST', body: '{}' })
@@ -22,7 +22,7 @@ test('a model is asked for as the backend names it, query and all', { timeout: 5
   }
 })
 
-test('the Host is the caller\'s, unless the target has its own', { timeout: 5000 }, async (t) => {
+test('the Host is the caller\'s, unless the target has its own', { timeout: 120_000 }, async (t) => {
   const port = await echo(t)
   const target = { kind: 'endpoints' as const, set: 'ml/s:80', host: 'model.default.example.com' }
   const proxy = await testProxy(t, active('1', [route({ rules: [
@@ -36,7 +36,7 @@ test('the Host is the caller\'s, unless the target has its own', { timeout: 5000
   assert.deepEqual([await hostAt('/'), await hostAt('/own')], ['Caller.test', 'model.default.example.com'])
 })
 
-test('a URL leads to this machine only where the table says so', { timeout: 5000 }, async (t) => {
+test('a URL leads to this machine only where the table says so', { timeout: 120_000 }, async (t) => {
   const port = await echo(t)
   const url = (origin: string, loopback: boolean) => variant('v', 'x', { target: { kind: 'url', url: origin, loopback } })
   const to = (path: string, origin: string, loopback: boolean) => rule({ name: path, matches: [match(`/${path}`)], variants: [url(origin, loopback)] })
@@ -57,14 +57,14 @@ test('a URL leads to this machine only where the table says so', { timeout: 5000
   }
 })
 
-test('redirects are the caller\'s to follow', { timeout: 5000 }, async (t) => {
+test('redirects are the caller\'s to follow', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (_request, response) => { response.writeHead(302, { location: 'http://169.254.169.254/' }).end() })
   const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
   const response = await fetch(proxy.url, { redirect: 'manual' })
   assert.deepEqual([response.status, response.headers.get('location')], [302, 'http://169.254.169.254/'])
 })
 
-test('405 has Allow, and 404 says nothing of other routes', { timeout: 5000 }, async (t) => {
+test('405 has Allow, and 404 says nothing of other routes', { timeout: 120_000 }, async (t) => {
   const proxy = await testProxy(t, active('1', [route({ rules: [rule({ matches: [match('/only', { method: 'POST' })] })] })], {}))
   const wrong = await fetch(`${proxy.url}/only`)
   assert.deepEqual([wrong.status, wrong.headers.get('allow'), wrong.headers.get('x-modelroute-error')], [405, 'POST', 'method_not_allowed'])
@@ -72,7 +72,7 @@ test('405 has Allow, and 404 says nothing of other routes', { timeout: 5000 }, a
   assert.deepEqual([missing.status, missing.headers.get('allow'), missing.headers.get('content-type')], [404, null, 'application/problem+json'])
 })
 
-test('a body that nobody wants is read to its end, and the connection goes on', { timeout: 5000 }, async (t) => {
+test('a body that nobody wants is read to its end, and the connection goes on', { timeout: 120_000 }, async (t) => {
   const proxy = await testProxy(t, active('1', [], {}))
   const client = await rawClient(t, proxy.url)
   client.send(`POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n`)
@@ -82,7 +82,7 @@ test('a body that nobody wants is read to its end, and the connection goes on', 
   await client.until((text) => text.split('HTTP/1.1 404').length === 3)
 })
 
-test('a version that a caller makes up is sent back only where it can stand in a header', { timeout: 5000 }, async (t) => {
+test('a version that a caller makes up is sent back only where it can stand in a header', { timeout: 120_000 }, async (t) => {
   const port = await echo(t)
   const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
   for (const [version, expected] of [['3', '3'], ['%0d%0aset-cookie:x', null], ['%E2%82%AC', null], ['a%20b', null]] as const) {

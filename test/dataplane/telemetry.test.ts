@@ -11,7 +11,7 @@ async function series(url: string | undefined, name: string): Promise<string[]> 
   return text.split('\n').filter((line) => line.startsWith(name))
 }
 
-test('requests are counted by route, rule, variant, model and outcome, and timed', { timeout: 5000 }, async (t) => {
+test('requests are counted by route, rule, variant, model and outcome, and timed', { timeout: 120_000 }, async (t) => {
   const port = await ok(t)
   const proxy = await testProxy(t, active('v7', [route({ rules: [
     rule({ matches: [match('/v2', { model: { name: 'fraud' } })], variants: [variant('stable', 'ml/s:80', { model: { version: '3' } })] }),
@@ -34,7 +34,7 @@ test('requests are counted by route, rule, variant, model and outcome, and timed
   assert.equal((await series(proxy.urls.admin, 'modelroute_event_loop_lag_seconds ')).length, 1)
 })
 
-test('requests in flight are counted while they are', { timeout: 5000 }, async (t) => {
+test('requests in flight are counted while they are', { timeout: 120_000 }, async (t) => {
   const finish: (() => void)[] = []
   const port = await httpUpstream(t, (_request, response) => { finish.push(() => response.end('ok')) })
   const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
@@ -48,7 +48,7 @@ test('requests in flight are counted while they are', { timeout: 5000 }, async (
   assert.match(String(await gauge()), / 0$/)
 })
 
-test('a caller cannot make up series: models and methods of its own invention are not labels', { timeout: 5000 }, async (t) => {
+test('a caller cannot make up series: models and methods of its own invention are not labels', { timeout: 120_000 }, async (t) => {
   const port = await ok(t)
   const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
   for (let i = 0; i < 20; i++) await (await fetch(`${proxy.url}/v2/models/made-up-${i}/versions/${i}/infer`, { method: 'POST', body: '{}' })).text()
@@ -58,7 +58,7 @@ test('a caller cannot make up series: models and methods of its own invention ar
   assert.match(String(lines[0]), /model="",model_version="",.* 20$/)
 })
 
-test('series of a route that left the table are gone, those of an edited one go on', { timeout: 5000 }, async (t) => {
+test('series of a route that left the table are gone, those of an edited one go on', { timeout: 120_000 }, async (t) => {
   const port = await ok(t)
   const sets = { 'ml/s:80': [port] }
   const both = [route({ hostnames: [] }), route({ id: 'ml/b', rules: [rule({ matches: [match('/b')] })] })]
@@ -74,23 +74,23 @@ test('series of a route that left the table are gone, those of an edited one go 
   assert.match(String(lines[0]), /route="ml\/fraud".* 2$/)
 })
 
-test('the log has one line a request, and no secret of it', { timeout: 5000 }, async (t) => {
+test('the log has one line a request, and no secret of it', { timeout: 120_000 }, async (t) => {
   const port = await ok(t)
   const proxy = await testProxy(t, active('t1', [route()], { 'ml/s:80': [port] }))
   await (await fetch(`${proxy.url}/p?key=canary-query`, {
-    method: 'POST', body: 'canary-body', headers: { authorization: 'Bearer canary-header', cookie: 'canary-cookie', 'x-request-id': 'r-1' },
+    method: 'POST', body: 'canary-body', headers: { authorization: 'Bearer canary-header', cookie: 'canary-cookie', 'x-request-id': 'r-1', traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' },
   })).text()
   await eventually(() => proxy.lines().length === 1)
   assert.ok(!proxy.text().includes('canary'), proxy.text())
   const { time, duration_ms, first_byte_ms, host, ...line } = proxy.lines()[0] ?? {}
   assert.ok(time && host && Number(duration_ms) >= Number(first_byte_ms) && Number(first_byte_ms) > 0)
   assert.deepEqual(line, {
-    level: 'info', msg: 'request', request_id: 'r-1', method: 'POST', path: '/p', route: 'ml/fraud', rule: 'infer', variant: 'stable',
+    level: 'info', msg: 'request', request_id: 'r-1', trace_id: '4bf92f3577b34da6a3ce929d0e0e4736', method: 'POST', path: '/p', route: 'ml/fraud', rule: 'infer', variant: 'stable',
     endpoint: `127.0.0.1:${port}`, status: 200, bytes_in: 11, bytes_out: 2, table: 't1',
   })
 })
 
-test('the health port tells nothing of the table, the admin port does; readiness needs a table', { timeout: 5000 }, async (t) => {
+test('the health port tells nothing of the table, the admin port does; readiness needs a table', { timeout: 120_000 }, async (t) => {
   const proxy = await testProxy(t)
   const status = async (url: string | undefined, path: string) => (await fetch(`${url}${path}`)).status
   assert.deepEqual([await status(proxy.urls.health, '/healthz'), await status(proxy.urls.health, '/readyz')], [200, 503])
@@ -110,4 +110,21 @@ test('every server says where it listens', async (t) => {
   assert.deepEqual(lines.map(({ msg, name, url }) => [msg, name, url]), [
     ['listening', 'health', proxy.urls.health], ['listening', 'admin', proxy.urls.admin], ['listening', 'http', proxy.urls.http],
   ])
+})
+
+test('a duration of a request whose trace is kept leads there, in OpenMetrics', { timeout: 120_000 }, async (t) => {
+  const port = await ok(t)
+  const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
+  const [kept, dropped] = ['a'.repeat(32), 'b'.repeat(32)]
+  for (const [trace, flags] of [[kept, '01'], [dropped, '00']]) await (await fetch(proxy.url, { headers: { traceparent: `00-${trace}-${'1'.repeat(16)}-${flags}` } })).text()
+  await eventually(() => proxy.lines().length === 2)
+  const asked = await fetch(`${proxy.urls.health}/metrics`, { headers: { accept: 'application/openmetrics-text' } })
+  assert.equal(asked.headers.get('content-type'), 'application/openmetrics-text; version=1.0.0; charset=utf-8')
+  const text = await asked.text()
+  for (const name of ['request_duration', 'upstream_duration', 'time_to_first_byte']) {
+    assert.match(text, new RegExp(`^modelroute_${name}_seconds_bucket\\{route="ml/fraud".* # \\{trace_id="${kept}"\\} [\\d.e-]+ [\\d.]+$`, 'm'))
+  }
+  assert.ok(!text.includes(dropped))
+  assert.ok(text.endsWith('\n# EOF\n'))
+  assert.ok(!(await (await fetch(`${proxy.urls.health}/metrics`)).text()).includes(kept))
 })

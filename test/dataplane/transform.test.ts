@@ -33,7 +33,7 @@ async function changing(t: TestContext, transform: Transform, answer: Answering 
   return { seen, ask, proxy }
 }
 
-test('what is sensitive never reaches the model, and every other byte is the caller\'s', { timeout: 10_000 }, async (t) => {
+test('what is sensitive never reaches the model, and every other byte is the caller\'s', { timeout: 120_000 }, async (t) => {
   const { ask, seen } = await changing(t, { request: { body: { remove: ['/instances/*/ssn', '/email'], set: [{ pointer: '/region', value: '"eu"' }] } } })
   const { status } = await ask('{"instances": [ {"ssn":"078-05-1120","id":12345678901234567890}, {"id":1.10} ],"email":"a@b.example"}')
   assert.equal(status, 200)
@@ -41,7 +41,7 @@ test('what is sensitive never reaches the model, and every other byte is the cal
   assert.deepEqual([seen[0]?.body.toString(), seen[0]?.headers['content-length']], [sent, String(sent.length)])
 })
 
-test('a packed request is changed as what it says, and one that cannot be unpacked is refused', { timeout: 10_000 }, async (t) => {
+test('a packed request is changed as what it says, and one that cannot be unpacked is refused', { timeout: 120_000 }, async (t) => {
   const { ask, seen } = await changing(t, { request: { body: { remove: ['/ssn'], set: [] } } })
   for (const [encoding, pack] of [['gzip', gzipSync], ['deflate', deflateSync], ['br', brotliCompressSync]] as const) {
     assert.equal((await ask(pack('{"ssn":1,"a":2}'), { 'content-encoding': encoding })).status, 200)
@@ -52,7 +52,7 @@ test('a packed request is changed as what it says, and one that cannot be unpack
   assert.equal(seen.length, 3)
 })
 
-test('values are worked out from the request; where they cannot be, or have no place, it is refused', { timeout: 10_000 }, async (t) => {
+test('values are worked out from the request; where they cannot be, or have no place, it is refused', { timeout: 120_000 }, async (t) => {
   const set = [{ pointer: '/parameters/tier', value: 'request.headers["x-tier"]' }, { pointer: '/total', value: 'request.body.a + request.body.b' }]
   const { ask, seen } = await changing(t, { request: { body: { remove: [], set } } })
   assert.equal((await ask('{"a":1,"b":2}', { 'x-tier': 'gold' })).status, 200)
@@ -65,7 +65,7 @@ test('values are worked out from the request; where they cannot be, or have no p
   assert.equal(seen.length, 1)
 })
 
-test('a request without a body passes, and headers are changed both ways', { timeout: 10_000 }, async (t) => {
+test('a request without a body passes, and headers are changed both ways', { timeout: 120_000 }, async (t) => {
   const headers = { remove: ['x-gone'], set: [{ name: 'x-set', value: 'ours' }], add: [{ name: 'x-more', value: '2' }] }
   const { ask, seen } = await changing(t, {
     request: { headers, body: { remove: ['/a'], set: [] } }, response: { headers: { ...headers, remove: ['server'] } },
@@ -76,7 +76,7 @@ test('a request without a body passes, and headers are changed both ways', { tim
   assert.deepEqual([sent?.['x-gone'], sent?.['x-set'], sent?.['x-more']], [undefined, 'ours', '1, 2'])
 })
 
-test('an answer is changed: what is sensitive goes, values come, packed or not', { timeout: 10_000 }, async (t) => {
+test('an answer is changed: what is sensitive goes, values come, packed or not', { timeout: 120_000 }, async (t) => {
   const body = { remove: ['/debug', '/rows/*/ssn'], set: [{ pointer: '/verdict', value: 'response.body.score > 0.5 ? request.body.yes : "no"' }] }
   for (const packed of [false, true]) {
     const text = '{"score":0.75,"debug":{"host":"10.0.0.1"},"rows":[{"ssn":1,"big":9007199254740993}]}'
@@ -88,13 +88,13 @@ test('an answer is changed: what is sensitive goes, values come, packed or not',
   }
 })
 
-test('what the backend fails with loses what is sensitive, and gets nothing written into it', { timeout: 10_000 }, async (t) => {
+test('what the backend fails with loses what is sensitive, and gets nothing written into it', { timeout: 120_000 }, async (t) => {
   const { ask } = await changing(t, { response: { body: { remove: ['/input'], set: [{ pointer: '/x', value: '1' }] } } }, say('{"error":"bad","input":{"ssn":1}}', json, 500))
   const { status, body } = await ask('{}')
   assert.deepEqual([status, body], [500, '{"error":"bad"}'])
 })
 
-test('an answer that cannot be changed never goes out unchanged', { timeout: 10_000 }, async (t) => {
+test('an answer that cannot be changed never goes out unchanged', { timeout: 120_000 }, async (t) => {
   for (const text of ['not json', '{"a":1', '"text"x']) {
     const { ask, proxy } = await changing(t, { response: { body: { remove: ['/ssn'], set: [] } } }, say(text))
     const { status, headers } = await ask('{}')
@@ -104,7 +104,7 @@ test('an answer that cannot be changed never goes out unchanged', { timeout: 10_
   }
 })
 
-test('a stream is changed event by event, however it is cut', { timeout: 10_000 }, async (t) => {
+test('a stream is changed event by event, however it is cut', { timeout: 120_000 }, async (t) => {
   const events = 'data: {"text":"a","ssn":1}\n\nid: 7\nevent: more\ndata: {"ssn":2,"text":"b"}\n\n: ping\n\ndata: [DONE]\n\n'
   const { ask } = await changing(t, { response: { body: { remove: ['/ssn'], set: [] } } }, (response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' })
@@ -120,7 +120,7 @@ test('a stream is changed event by event, however it is cut', { timeout: 10_000 
   assert.deepEqual([status, body], [200, 'data: {"text":"a"}\n\nid: 7\nevent: more\ndata: {"text":"b"}\n\n: ping\n\ndata: [DONE]\n\n'])
 })
 
-test('lines of JSON are changed one by one, and one that is none breaks the answer off', { timeout: 10_000 }, async (t) => {
+test('lines of JSON are changed one by one, and one that is none breaks the answer off', { timeout: 120_000 }, async (t) => {
   const lines = { 'content-type': 'application/x-ndjson' }
   const { ask } = await changing(t, { response: { body: { remove: ['/ssn'], set: [] } } }, say('{"ssn":1,"a":1}\n\n{"a":2}', lines))
   assert.equal((await ask('{}')).body, '{"a":1}\n\n{"a":2}\n')
@@ -130,7 +130,7 @@ test('lines of JSON are changed one by one, and one that is none breaks the answ
 
 const unsure = { pointer: '/predictions', low: 0.6 }
 
-test('an answer says where it came from and how sure it is, in headers and where it has an object for that', { timeout: 10_000 }, async (t) => {
+test('an answer says where it came from and how sure it is, in headers and where it has an object for that', { timeout: 120_000 }, async (t) => {
   const variants = [variant('canary', 'ml/s:80', { model: { version: '7' } })]
   const path = '/v2/models/m/infer'
   const { ask } = await changing(t, { response: { enrich: { pointer: '/parameters/modelroute', confidence: unsure } } },
@@ -147,7 +147,7 @@ test('an answer says where it came from and how sure it is, in headers and where
   }
 })
 
-test('the values of a V2 tensor are rows of its last dimension, also where they are binary', { timeout: 10_000 }, async (t) => {
+test('the values of a V2 tensor are rows of its last dimension, also where they are binary', { timeout: 120_000 }, async (t) => {
   const enrich = { confidence: { pointer: '/outputs/1/data', low: 0.6 } }
   const values = [0.9, 0.1, 0.5, 0.5]
   const other = { name: 'a', datatype: 'INT32', shape: [1] }
@@ -162,7 +162,7 @@ test('the values of a V2 tensor are rows of its last dimension, also where they 
   assert.equal((await binary.ask('{}')).headers.get('x-modelroute-confidence'), 'low')
 })
 
-test('of a body with tensors after its JSON the JSON is changed, and which tensors there are is not', { timeout: 10_000 }, async (t) => {
+test('of a body with tensors after its JSON the JSON is changed, and which tensors there are is not', { timeout: 120_000 }, async (t) => {
   const head = '{"parameters":{"ssn":1},"inputs":[{"name":"a","parameters":{"binary_data_size":2}}]}'
   const body = { remove: ['/parameters/ssn'], set: [] }
   const { ask, seen } = await changing(t, { request: { body } })
@@ -175,7 +175,7 @@ test('of a body with tensors after its JSON the JSON is changed, and which tenso
   assert.equal((await ask('{}', { 'inference-header-content-length': '99' })).status, 400)
 })
 
-test('a gRPC call cannot be changed as JSON, and is refused rather than passed', { timeout: 10_000 }, async (t) => {
+test('a gRPC call cannot be changed as JSON, and is refused rather than passed', { timeout: 120_000 }, async (t) => {
   const { ask, seen } = await changing(t, { request: { body: { remove: ['/a'], set: [] } } })
   const { headers } = await ask(Buffer.alloc(5), { 'content-type': 'application/grpc' }, '/inference.GRPCInferenceService/ModelInfer')
   assert.deepEqual([headers.get('grpc-status'), headers.get('x-modelroute-error'), seen.length], ['12', 'unsupported_translation', 0])

@@ -15,7 +15,11 @@ async function tritonLike(t: TestContext, answer: (request: IncomingMessage, res
   const port = await httpUpstream(t, (request, response) => {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
-    request.on('end', () => answer(request, response, JSON.parse(Buffer.concat(chunks).toString())))
+    request.on('end', () => {
+      // It says nothing of its models.
+      if (request.method === 'GET') response.writeHead(404).end('{}')
+      else answer(request, response, JSON.parse(Buffer.concat(chunks).toString()))
+    })
   })
   return testProxy(t, active('1', [route({ rules: [rule({ variants: [variant('stable', 'ml/s:80', { protocol: 'V2' })], ...more })] })], { 'ml/s:80': [port] }))
 }

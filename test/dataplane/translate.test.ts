@@ -31,7 +31,7 @@ test('V1 asks a V2 backend whether a model is ready, by the name that it has the
   const { port, seen } = await backend(t, (_seen, response) => response.writeHead(200, { 'x-served-by': 'pod-1' }).end())
   const proxy = await inFrontOf(t, port, { protocol: 'V2', model: { name: 'fraud-model', version: '3' } })
   const answer = await fetch(`${proxy.url}/v1/models/fraud`)
-  assert.deepEqual([answer.status, await answer.json()], [200, { name: 'fraud', ready: true }])
+  assert.deepEqual([answer.status, await answer.json()], [200, { name: 'fraud', ready: true, id: 'fraud', object: 'model', created: 0, owned_by: '' }])
   assert.equal(answer.headers.get('x-served-by'), 'pod-1')
   assert.deepEqual(seen.map(({ method, url }) => [method, url]), [['GET', '/v2/models/fraud-model/versions/3/ready']])
 })
@@ -40,7 +40,7 @@ test('V2 asks a V1 backend the same', async (t) => {
   const { port, seen } = await backend(t, (_seen, response) => response.writeHead(200).end('{"name":"fraud","ready":true}'))
   const proxy = await inFrontOf(t, port, { protocol: 'V1' })
   const answer = await fetch(`${proxy.url}/v2/models/fraud/ready`)
-  assert.deepEqual([answer.status, await answer.text(), seen[0]?.url], [200, '', '/v1/models/fraud'])
+  assert.deepEqual([answer.status, await answer.text(), seen[0]?.url], [200, '{"name":"fraud","ready":true}', '/v1/models/fraud'])
 })
 
 test('the error of a backend comes in the form of the caller, packed or not', async (t) => {

@@ -1,8 +1,8 @@
 import type { Asked, Told, Translation } from '../../dataplane/translate/translation.ts'
-import type { Failure } from '../../dataplane/pipeline/errors.ts'
+import { failure, type Failure } from '../../dataplane/pipeline/errors.ts'
 import type { AnswerHandler, Controller } from '../../dataplane/upstream/dispatch.ts'
 
-export type Heard = { status: number; headers: Map<string, string>; pieces: string[]; trailers: readonly string[] | undefined; refused: Failure | undefined; error: Error | undefined }
+export type Heard = { status: number; headers: Map<string, string>; pieces: string[]; /** The same as bytes. */ raw: Buffer[]; trailers: readonly string[] | undefined; refused: Failure | undefined; error: Error | undefined }
 
 /** What a backend answers. `chunks`: as they come; an Error: it breaks off there. */
 export type Answered = Readonly<{ status?: number; headers?: readonly string[]; chunks: readonly (string | Buffer | Error)[]; trailers?: readonly string[] }>
@@ -11,7 +11,7 @@ export type Answered = Readonly<{ status?: number; headers?: readonly string[]; 
 export function ask(translation: Translation, path: string, body: unknown, more: Partial<Asked> = {}): Asked & { told: Promise<Told | Failure> } {
   const asked: Asked = {
     method: 'POST', path, query: '', headers: [], body: Buffer.isBuffer(body) ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)), model: undefined,
-    answerMax: 1_000_000, requestId: 'r1', countsTokens: false, generated: { pieces: 0, usage: undefined }, ...more,
+    requestMax: 1_000_000, answerMax: 1_000_000, requestId: 'r1', call: () => Promise.resolve(failure('no_endpoints', 'Nobody is there.')), countsTokens: false, generated: { pieces: 0, usage: undefined }, ...more,
   }
   return { ...asked, told: Promise.resolve(translation(asked)) }
 }
@@ -26,7 +26,7 @@ export async function said(asked: { told: Promise<Told | Failure> }): Promise<{ 
 export async function hear(asked: { told: Promise<Told | Failure> }, { status = 200, headers = ['content-type', 'application/json'], chunks, trailers = [] }: Answered): Promise<Heard> {
   const told = await asked.told
   if ('code' in told) throw new Error(`${told.code}: ${told.detail}`)
-  const heard: Heard = { status: 0, headers: new Map(), pieces: [], trailers: undefined, refused: undefined, error: undefined }
+  const heard: Heard = { status: 0, headers: new Map(), pieces: [], raw: [], trailers: undefined, refused: undefined, error: undefined }
   const { promise, resolve } = Promise.withResolvers<void>()
   const controller: Controller = { pause() {}, resume() {}, abort() {} }
   const to: AnswerHandler = {
@@ -34,7 +34,10 @@ export async function hear(asked: { told: Promise<Told | Failure> }, { status = 
       heard.status = code
       for (let i = 0; i < raw.length; i += 2) heard.headers.set(raw[i] ?? '', raw[i + 1] ?? '')
     },
-    onResponseData: (_controller, chunk) => { heard.pieces.push(chunk.toString()) },
+    onResponseData(_controller, chunk) {
+      heard.pieces.push(chunk.toString())
+      heard.raw.push(Buffer.from(chunk))
+    },
     onResponseFlush: () => false,
     onResponseEnd(_controller, raw) {
       heard.trailers = raw

@@ -15,7 +15,7 @@ const answers: readonly [what: string, bytes: string, body: string][] = [
 
 for (const [what, bytes, body] of answers) {
   for (const how of ['end', 'reset'] as const) {
-    test(`an answer with ${what}, cut at every byte by ${how}: never a clean end but the whole`, { timeout: 30_000 }, async (t) => {
+    test(`an answer with ${what}, cut at every byte by ${how}: never a clean end but the whole`, { timeout: 120_000 }, async (t) => {
       const port = await rawUpstream(t, (socket) => {
         let head = ''
         socket.on('data', (chunk) => {

@@ -27,7 +27,7 @@ async function until(admin: string | undefined, holds: (report: Report) => boole
   }
 }
 
-test('requests wait while a backend has no endpoint, body and all, and are served when it has one', { timeout: 10_000 }, async (t) => {
+test('requests wait while a backend has no endpoint, body and all, and are served when it has one', { timeout: 120_000 }, async (t) => {
   const woken = await server(t)
   const proxy = await testProxy(t, table('1', { wakeUp }))
   const all = Array.from({ length: 50 }, async (_, i) => (await fetch(proxy.url, { method: 'POST', body: `${i} ${'x'.repeat(i * 5000)}` })).text())
@@ -39,7 +39,7 @@ test('requests wait while a backend has no endpoint, body and all, and are serve
   await until(proxy.urls.admin, ({ held }) => held === 0)
 })
 
-test('who leaves while waiting is forgotten', { timeout: 10_000 }, async (t) => {
+test('who leaves while waiting is forgotten', { timeout: 120_000 }, async (t) => {
   const woken = await server(t)
   const proxy = await testProxy(t, table('1', { wakeUp }))
   const client = await rawClient(t, proxy.url)
@@ -52,7 +52,7 @@ test('who leaves while waiting is forgotten', { timeout: 10_000 }, async (t) => 
   assert.equal(woken.requests, 1)
 })
 
-test('when the time to hold is over it is 503, and when the time of the request is over it is 504', { timeout: 10_000 }, async (t) => {
+test('when the time to hold is over it is 503, and when the time of the request is over it is 504', { timeout: 120_000 }, async (t) => {
   const proxy = await testProxy(t, table('1', { wakeUp: { hold: 50 } }))
   const refused = await fetch(proxy.url)
   assert.deepEqual([refused.status, refused.headers.get('x-modelroute-error')], [503, 'no_endpoints'])
@@ -62,7 +62,7 @@ test('when the time to hold is over it is 503, and when the time of the request 
   await until(proxy.urls.admin, ({ held }) => held === 0)
 })
 
-test('no more than so many are held; without wakeUp nobody is', { timeout: 20_000 }, async (t) => {
+test('no more than so many are held; without wakeUp nobody is', { timeout: 120_000 }, async (t) => {
   const proxy = await testProxy(t, table('1', { wakeUp, timeouts: { request: 3000 } }))
   const codes = await Promise.all(Array.from({ length: 1100 }, async () => (await fetch(proxy.url)).headers.get('x-modelroute-error')))
   const count = (code: string) => codes.filter((each) => each === code).length
@@ -72,7 +72,7 @@ test('no more than so many are held; without wakeUp nobody is', { timeout: 20_00
   assert.equal((await fetch(proxy.url)).status, 503)
 })
 
-test('metrics and the admin port tell how a variant stands with its endpoints', { timeout: 10_000 }, async (t) => {
+test('metrics and the admin port tell how a variant stands with its endpoints', { timeout: 120_000 }, async (t) => {
   const woken = await server(t)
   const breaker = { maxRequests: 5, maxPending: 5, errorPercent: 50, minRequests: 20, openFor: 10_000 }
   const proxy = await testProxy(t, table('1', { wakeUp, breaker }))

@@ -43,10 +43,14 @@ export class FakeServer {
     return this
   }
 
-  connect(clock?: Clock): Api {
+  get url(): string {
     const { port } = this.#server.address() as AddressInfo
+    return `http://127.0.0.1:${port}`
+  }
+
+  connect(clock?: Clock): Api {
     const config = new KubeConfig()
-    const cluster = { name: 'fake', server: `http://127.0.0.1:${port}`, skipTLSVerify: true }
+    const cluster = { name: 'fake', server: this.url, skipTLSVerify: true }
     config.loadFromClusterAndUser(cluster, { name: 'me', token: 'secret' })
     return connect(config, clock)
   }

@@ -27,7 +27,7 @@ test('a fresh proxy gets the whole table, endpoints first, and is ready only the
   assert.equal(p.activations.length, 1)
   assert.deepEqual(p.store.active?.routes.get('ml/fraud'), route('ml/fraud'))
   await until('acknowledged', () => a.publisher.proxies()[0]?.acked.size === 1)
-  assert.deepEqual(a.publisher.proxies(), [
+  assert.deepEqual(a.publisher.proxies().map(({ since: _since, look: _look, ...view }) => view), [
     {
       node: 'proxy',
       gateway: 'default',

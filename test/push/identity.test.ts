@@ -25,7 +25,7 @@ async function made() {
   return {
     ca: write('ca', pair).cert,
     asController: write('controller', await issueServer(authority, ['localhost'], new Date())),
-    asProxy: write('proxy', await issueProxy(authority, 'proxy-1', new Date())),
+    asProxy: write('proxy', await issueProxy(authority, 'proxy-1', 'controller-proxy.gateway.svc', new Date())),
   }
 }
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { AddressInfo, Socket } from 'node:net'
 import { connect, createServer } from 'node:net'
-import { Publisher } from '../../controller/push/publish.ts'
+import { Publisher, type PublisherOptions } from '../../controller/push/publish.ts'
 import type { PushServerOptions } from '../../controller/push/server.ts'
 import { listenPush } from '../../controller/push/server.ts'
 import type { ReceiverOptions } from '../../dataplane/receive/stream.ts'
@@ -9,6 +9,7 @@ import { startReceiver } from '../../dataplane/receive/stream.ts'
 import type { Activate, Active, Disk } from '../../dataplane/store.ts'
 import { createStore } from '../../dataplane/store.ts'
 import type { Update } from '../../table/messages.ts'
+import type { Order } from '../../table/order.ts'
 
 /** Resolves when it holds; a test that waits for what never comes fails with the description. */
 export async function until(what: string, holds: () => boolean, withinMs = 10_000): Promise<void> {
@@ -32,13 +33,13 @@ export function recorder() {
   }
 }
 
-export async function controller(options: Partial<PushServerOptions> = {}) {
+export async function controller(options: Partial<PushServerOptions> = {}, more: PublisherOptions = {}) {
   const notes = recorder()
-  const publisher = new Publisher({ log: notes.log })
+  const publisher = new Publisher({ log: notes.log, ...more })
   const server = await listenPush({
     host: '127.0.0.1',
     port: 0,
-    accept: (link, confided) => publisher.accept(link, confided),
+    accept: (link, confided, namespace) => publisher.accept(link, confided, namespace),
     log: notes.log,
     pingMs: 5_000,
     ...options,
@@ -70,9 +71,9 @@ export function proxy(controllers: readonly string[], options: ProxyOptions = {}
   })
   const store: typeof inner = Object.create(inner, {
     handle: {
-      value: (message: Update) => {
+      value: (message: Update, order?: Order) => {
         updates.push(message)
-        return inner.handle(message)
+        return inner.handle(message, order)
       },
     },
   })

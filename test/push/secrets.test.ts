@@ -133,7 +133,7 @@ test('a proxy of another version gets the resources that it names and no others'
   const arrived: unknown[] = []
   const store = createStore({ activate: () => [] })
   proxyEnd.onMessage((message) => {
-    if (message.type === 'goodbye' || message.type === 'rotated') return
+    if (message.type !== 'snapshot' && message.type !== 'delta') return
     arrived.push(message.resource)
     proxyEnd.send(JSON.stringify(store.handle(message)))
   })

@@ -122,7 +122,7 @@ const cases: readonly Case[] = [
 
 suite('what HTTP/2 carries is one request to a backend of HTTP/1.1, or none', () => {
   for (const one of cases) {
-    test(one.hazard, { timeout: 5000 }, async (t) => {
+    test(one.hazard, { timeout: 120_000 }, async (t) => {
       const counter = nodeCounter()
       const port = await httpUpstream(t, counter.listener)
       const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))

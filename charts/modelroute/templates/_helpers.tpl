@@ -62,6 +62,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/*
+What kube-score is told of workloads. container-resources: there is no limit of CPU, on purpose (values.yaml says why).
+container-image-pull-policy: the tag of a version never means another image, and a digest cannot; Always would make each
+start of a pod hang on the registry.
+*/}}
+{{- define "modelroute.score" -}}
+kube-score/ignore: container-resources,container-image-pull-policy
+{{- end }}
+
+{{/* Of what is there for a test only, and made before its pod. */}}
+{{- define "modelroute.selftest.hook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: "-1"
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
 {{/* `mtls` or `plain`. */}}
 {{- define "modelroute.channel" -}}
 {{- $secrets := .Values.certificates.existingSecret -}}
@@ -79,6 +95,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* What proxies dial, and what the controller's certificate is for. */}}
 {{- define "modelroute.controller.host" -}}
 {{ include "modelroute.controller.name" . }}.{{ .Release.Namespace }}.svc
+{{- end }}
+
+{{/* What the certificate of the proxies is for, where sidecars dial them. */}}
+{{- define "modelroute.proxy.host" -}}
+{{ include "modelroute.controller.name" . }}-proxy.{{ .Release.Namespace }}.svc
 {{- end }}
 
 {{/* Takes {root, side}: the Secret with the certificate of `controller` or `proxy`. */}}

@@ -24,8 +24,15 @@ function introduce(exchange: Exchange, verdict: Verdict, strip: (exchange: Excha
   }
   strip(exchange)
   exchange.principal = verdict
+  exchange.explaining?.set('auth', describe(verdict))
   if (verdict.via !== 'anonymous') exchange.received.headers.push(...introductionOf(verdict))
   return undefined
+}
+
+function describe({ via, consumer, groups, tier, credential }: Principal): string {
+  if (via === 'anonymous') return 'without a credential, which is let through'
+  const notes = [...(tier === undefined ? [] : [`tier ${tier}`]), ...(groups.length > 0 ? [`groups ${groups.join(', ')}`] : []), ...(credential === undefined ? [] : [`by the key ${credential}`])]
+  return `${via} of ${consumer}${notes.length > 0 ? `, ${notes.join(', ')}` : ''}`
 }
 
 /** A caller who is known is one object, request after request. */

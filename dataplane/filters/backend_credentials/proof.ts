@@ -5,13 +5,15 @@ import type { Token } from './tokens.ts'
 /** The header by which the gateway proves itself to a backend, or why it cannot at present. */
 export type Proof = Readonly<{ header: string; value: string }> | Readonly<{ why: string }>
 
-/** What the backend of a variant is shown; at once where it is known. Never rejects. */
+/** What the backend of a variant is shown; at once where it is known. Never rejects. @param imagined nobody is asked for a token */
 export function proofFor(
   tenant: string,
   terms: BackendCredentials,
   { vault, backendTokens }: Pick<FilterDeps, 'vault' | 'backendTokens'>,
+  imagined = false,
 ): Proof | Promise<Proof> {
   if (terms.kind === 'static') return staticProof(terms, vault)
+  if (imagined) return { header: 'authorization', value: 'Bearer' }
   const token = backendTokens(tenant, terms)
   return token instanceof Promise ? token.then(bearer) : bearer(token)
 }

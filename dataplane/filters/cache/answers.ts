@@ -17,7 +17,10 @@ export function madeOf(entry: Entry, method: string, wishes: Wishes, now: number
     return { status: 304, headers: kept, body: nothing }
   }
   if (method === 'HEAD') return { status, headers: [...headers, 'content-length', String(body.length), 'age', age], body: nothing }
-  return { status, headers: [...headers, 'age', age], body, trailers, stream: valueOf(headers, 'content-type')?.startsWith('text/event-stream') === true }
+  const stream = valueOf(headers, 'content-type')?.startsWith('text/event-stream') === true
+  const told = [...headers, 'age', age]
+  if (!stream && trailers.length === 0) told.push('content-length', String(body.length))
+  return { status, headers: told, body, trailers, stream }
 }
 
 const nothing = Buffer.alloc(0)
@@ -26,7 +29,8 @@ const nothing = Buffer.alloc(0)
 function hasIt({ headers }: Entry, { ifNoneMatch, ifModifiedSince }: Wishes): boolean {
   if (ifNoneMatch !== undefined) return matches(ifNoneMatch, valueOf(headers, 'etag'))
   const since = dateOf(ifModifiedSince)
-  const modified = dateOf(valueOf(headers, 'last-modified'))
+  // RFC 9111 section 4.3.2: where it does not say when it was changed, that was not after it was given.
+  const modified = dateOf(valueOf(headers, 'last-modified') ?? valueOf(headers, 'date'))
   return since !== undefined && modified !== undefined && modified <= since
 }
 

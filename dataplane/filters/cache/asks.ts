@@ -6,7 +6,7 @@ import { recalled } from '../../pipeline/recalled.ts'
 import { isV2, modelOfV2 } from '../../protocols/v2.ts'
 
 /** Paths of known APIs, where a POST that does not compute changes something: loads a model, uploads a file. */
-const known = recalled((path) => isV2(path) || isOpenAI(path) || path.startsWith('/v1/'))
+export const isKnown = recalled((path) => isV2(path) || isOpenAI(path) || path.startsWith('/v1/'))
 
 /** What it is that computes, if it were nothing else that matters: a body that says nothing. */
 const blank = Buffer.alloc(1)
@@ -14,7 +14,7 @@ const blank = Buffer.alloc(1)
 /** Whether the answer to a POST on this path can be an answer to another one like it, as far as the path tells. */
 export function computes(path: string, type: string): boolean {
   if (isGrpc(type)) return path === '/inference.GRPCInferenceService/ModelInfer'
-  return !known(path) || isInference(path, [], blank)
+  return !isKnown(path) || isInference(path, [], blank)
 }
 
 /** Whether the model remembers the request: it is part of a sequence (Triton's `sequence_id`). */

@@ -1,3 +1,4 @@
+import type { Entry } from '../../cache/entry.ts'
 import { directivesOf, timeOf, type Directives } from '../../cache/directives.ts'
 import type { Exchange } from '../../pipeline/exchange.ts'
 
@@ -89,8 +90,19 @@ function withoutCookie(value: string, name: string): string {
 }
 
 /** Whether an answer of that age is one that the caller takes (RFC 9111 section 5.2.1). Milliseconds. */
-export function takes({ control }: Wishes, age: number, lifetime: number): boolean {
-  if (control.size === 0) return true
+export function takes({ control }: Wishes, entry: Entry, age: number): boolean {
+  const { lifetime, strict, always } = entry
+  if (always) return false
+  if (control.size === 0) return age < lifetime
   if (control.has('no-cache')) return false
-  return age <= (timeOf(control, 'max-age') ?? age) && lifetime - age >= (timeOf(control, 'min-fresh') ?? 0)
+  // Without a number: however old it is.
+  const beyond = strict ? 0 : control.get('max-stale') === '' ? Number.POSITIVE_INFINITY : timeOf(control, 'max-stale') ?? 0
+  if (age >= lifetime && (beyond === 0 || age - lifetime > beyond || age >= entry.kept)) return false
+  return age <= (timeOf(control, 'max-age') ?? age) && lifetime - age >= (timeOf(control, 'min-fresh') ?? Number.NEGATIVE_INFINITY)
+}
+
+/** Whether an answer of that age may stand in for a backend that fails (RFC 5861 section 4). */
+export function settlesFor({ control }: Wishes, { lifetime, staleIfError, always }: Entry, age: number): boolean {
+  if (always || age >= lifetime + staleIfError) return false
+  return !control.has('no-cache') && !control.has('max-age') && !control.has('min-fresh')
 }

@@ -38,11 +38,12 @@ const faults = new Set<ErrorCode | undefined>([
 const grpcFaults = new Set<unknown>([2, 4, 12, 13, 14, 15])
 
 function count(exchange: Exchange, chosen: string, rule: RuleCounts, reading: Reading | undefined): void {
-  const { error, upstreamStartedAt, firstByteAt, startedAt, variant, cost } = exchange
+  const { error, upstreamStartedAt, firstByteAt, startedAt, variant, cost, cached } = exchange
   const sent = upstreamStartedAt > 0
   // Another variant answers in place of the one that was chosen only where that one failed.
   const replaced = variant?.name !== chosen
-  const failed = replaced || faults.has(error) || (sent && (error === 'timeout' || failedAnswer(exchange)))
+  // An old answer stands in only where the backend failed.
+  const failed = replaced || cached?.result === 'stale' || faults.has(error) || (sent && (error === 'timeout' || failedAnswer(exchange)))
   if (!failed && !sent) return
   const counts = rule.of(chosen)
   if (counts === undefined) return

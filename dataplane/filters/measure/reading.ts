@@ -1,3 +1,4 @@
+import { segmentsOf } from '../../json/pointer.ts'
 import type { Exchange } from '../../pipeline/exchange.ts'
 import { membersOf } from '../../protocols/json.ts'
 import { eventsIn } from '../../protocols/sse.ts'
@@ -55,7 +56,7 @@ function numbersAt(body: Buffer, pointers: readonly string[]): (number | undefin
   const whole = members === undefined ? parse(body) : undefined
   const built = new Map<string, unknown>()
   return pointers.map((pointer) => {
-    const [first, ...rest] = pointer.split('/').slice(1).map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+    const [first, ...rest] = segmentsOf(pointer)
     if (first === undefined) return numeric(whole)
     if (members === undefined) return Array.isArray(whole) ? numeric(below(whole, [first, ...rest])) : undefined
     if (!built.has(first)) built.set(first, members.value(first))

@@ -68,7 +68,7 @@ async function ask(exchange: Exchange, use: PluginUse, { tally }: Plugins): Prom
   if (variant !== undefined) exchange.variant = variant
   if (result.watches !== 'nothing') watch(exchange, { id, thread, use, tally, whole: result.watches === 'body' })
   tally.count(use.name, said === undefined ? 'passed' : 'code' in said ? 'refused' : 'answered')
-  return said === undefined || 'code' in said ? said : new Served(exchange, rule, () => said)
+  return said === undefined || 'code' in said ? said : new Served(exchange, rule, said)
 }
 
 function viewOf(exchange: Exchange, rule: BuiltRule): View {

@@ -5,7 +5,7 @@ import { ExchangeFacts } from '../../pipeline/facts.ts'
 import { anonymous } from '../../pipeline/principal.ts'
 import { createKeys } from './counters.ts'
 import { priceOf, type Price } from './price.ts'
-import type { Subject } from './subject.ts'
+import type { Subject } from '../../metering/subject.ts'
 
 /** One limit, ready to run. */
 export type BuiltLimit = Readonly<{

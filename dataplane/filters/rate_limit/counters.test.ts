@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { Limit } from '../../../table/limits.ts'
 import { anonymous, type Principal } from '../../pipeline/principal.ts'
 import { createKeys } from './counters.ts'
-import type { Subject } from './subject.ts'
+import type { Subject } from '../../metering/subject.ts'
 
 /** As much of a request as counters read. */
 const subject = (clientAddress: string, principal?: Partial<Principal>): Subject => {

@@ -2,7 +2,7 @@ import type { Counter, Limit } from '../../../table/limits.ts'
 import { counterKeys } from '../../limits/key.ts'
 import { callerOf, networkOf } from '../../pipeline/caller.ts'
 import { chooseVariant } from '../../pipeline/variant.ts'
-import type { Subject } from './subject.ts'
+import type { Subject } from '../../metering/subject.ts'
 
 /** So many counts one limit may ask of one request; who is in more groups is counted by the first of them. */
 const keysMax = 256

@@ -2,8 +2,8 @@ import type { Cost, CostFacts } from '../../../table/expression.ts'
 import type { Limit } from '../../../table/limits.ts'
 import { ExchangeFacts } from '../../pipeline/facts.ts'
 import { anonymous } from '../../pipeline/principal.ts'
-import type { Subject } from './subject.ts'
-import type { Spent } from './watch.ts'
+import type { Subject } from '../../metering/subject.ts'
+import type { Spent } from '../../metering/watch.ts'
 
 /** Tokens that an answer is taken to have where its request sets no bound and none has been seen yet. */
 const ANSWER_TOKENS = 256

@@ -1,16 +1,17 @@
-import type { Limit } from '../../../table/limits.ts'
+import { foreseen } from '../../limits/foreseen.ts'
 import type { Decision, Take } from '../../limits/limiter.ts'
 import { callerOf } from '../../pipeline/caller.ts'
 import { failure, type Failure } from '../../pipeline/errors.ts'
 import type { Principal } from '../../pipeline/principal.ts'
+import type { LimitTold } from '../../pipeline/told.ts'
 import { caller, type Caller, type LimitTally } from '../../telemetry/limits.ts'
 import type { Filter, FilterDeps, Outcome } from '../filter.ts'
 import { buildLimit, type BuiltLimit } from './built.ts'
 import { announce, type Told } from './headers.ts'
 import { needsOf } from './needs.ts'
 import { refusal, storeUnavailable } from './refusal.ts'
-import { lookAt, subjectAtHand, type Subject } from './subject.ts'
-import { watch } from './watch.ts'
+import { lookAt, subjectAtHand, type Subject } from '../../metering/subject.ts'
+import { billedPart, watch } from '../../metering/watch.ts'
 
 /** What is asked of the counts for one request: each take, and the limit that it is of. `waits`: some let requests wait. */
 type Wanted = Readonly<{ takes: readonly Take[]; of: readonly BuiltLimit[]; waits: boolean; caller: Caller }>
@@ -18,6 +19,8 @@ type Asked = Readonly<{ subject: Subject; wanted: Wanted }>
 type Deps = Pick<FilterDeps, 'limiter' | 'limitTally'> & Readonly<{
   tenant: string
   readsUsage: boolean
+  /** An answer from the rule's cache counts less than one of a backend. */
+  discounts: boolean
   /** What is asked for callers seen before, where it is the same for each of their requests. */
   known: WeakMap<Principal, Wanted> | undefined
 }>
@@ -29,7 +32,7 @@ export const rateLimit: Filter = {
     const limits = rule.limits.map(buildLimit)
     const needs = needsOf(limits)
     const known = limits.every(({ byCaller }) => byCaller) ? new WeakMap<Principal, Wanted>() : undefined
-    const deps: Deps = { limiter, limitTally, tenant: route.tenant, readsUsage: needs.usage, known }
+    const deps: Deps = { limiter, limitTally, tenant: route.tenant, readsUsage: needs.usage, discounts: rule.cache !== undefined && rule.cache.billed < 100, known }
     return function limitRequest(exchange) {
       const subject = subjectAtHand(exchange, needs)
       return subject === undefined
@@ -70,17 +73,17 @@ const gone = failure('client_closed', 'The client left while its request waited 
 const priceless = failure('invalid_request', 'What the request costs cannot be told from what it says.')
 
 /** Whoever is known by no name is counted by their address, which a principal does not tell. */
-function want(limits: readonly BuiltLimit[], subject: Subject, { known, tenant }: Deps): Wanted | Failure {
+function want(limits: readonly BuiltLimit[], subject: Subject, { known, tenant, discounts }: Deps): Wanted | Failure {
   const { principal } = subject.exchange
-  if (known === undefined || principal === undefined || principal.consumer === '') return wantNow(limits, subject, tenant)
+  if (known === undefined || principal === undefined || principal.consumer === '') return wantNow(limits, subject, tenant, discounts)
   const before = known.get(principal)
   if (before !== undefined) return before
-  const wanted = wantNow(limits, subject, tenant)
+  const wanted = wantNow(limits, subject, tenant, discounts)
   if (!('code' in wanted)) known.set(principal, wanted)
   return wanted
 }
 
-function wantNow(limits: readonly BuiltLimit[], subject: Subject, tenant: string): Wanted | Failure {
+function wantNow(limits: readonly BuiltLimit[], subject: Subject, tenant: string, discounts: boolean): Wanted | Failure {
   const takes: Take[] = []
   const of: BuiltLimit[] = []
   for (const built of limits) {
@@ -88,7 +91,7 @@ function wantNow(limits: readonly BuiltLimit[], subject: Subject, tenant: string
     const { limit: { algorithm, amount, scope, shadow, onStoreFailure }, price } = built
     const units = price === undefined ? 1 : price.reserve(subject)
     if (units === undefined) return priceless
-    const hold = algorithm.type === 'Concurrency' || price !== undefined
+    const hold = algorithm.type === 'Concurrency' || price !== undefined || discounts
     for (const key of built.keys(subject)) {
       of.push(built)
       takes.push({ key, algorithm, amount, units, hold, scope, shadow, onStoreFailure })
@@ -104,6 +107,7 @@ function conclude(asked: Asked, decision: Decision, queue: 'full' | 'timeout' | 
   const told = tell(wanted, decision)
   if (told.length > 0) (exchange.headTaps ??= []).push((_, headers) => announce(headers, told))
   if (!decision.allowed) {
+    limitTally.rejected(wanted.caller, wanted)
     return decision.unavailable ? storeUnavailable : refusal(exchange, told.filter(({ verdict }) => !verdict.allows), queue)
   }
   limitTally.admitted(wanted.caller, wanted)
@@ -112,24 +116,30 @@ function conclude(asked: Asked, decision: Decision, queue: 'full' | 'timeout' | 
 }
 
 /** Settles what was reserved, whichever way the request ends; at once, where the client has left meanwhile. */
-function holdOn({ subject, wanted: { takes, of, caller } }: Asked, decision: Decision, { readsUsage, limiter, limitTally }: Deps): void {
+function holdOn({ subject, wanted: { takes, of, caller } }: Asked, decision: Decision, { readsUsage, discounts, limiter, limitTally }: Deps): void {
   const { exchange } = subject
   const priced = of.some(({ price }) => price !== undefined)
   const watched = priced ? watch(subject, readsUsage) : undefined
+  if (watched !== undefined && readsUsage) exchange.metered = true
   exchange.onEnd(() => {
     const spent = watched?.spent()
-    if (spent === undefined) {
+    if (spent === undefined && !discounts) {
       limiter.settle(decision)
       return
     }
-    if (readsUsage) {
-      exchange.series?.countTokens(spent)
-      limitTally.spent(caller, spent)
+    const billed = exchange.cached?.billed ?? 1
+    if (readsUsage && spent !== undefined) {
+      exchange.used = billedPart(spent, billed)
+      limitTally.spent(caller, exchange.used)
     }
     limiter.settle(decision, of.map(({ price, limit: { unit } }, i) => {
-      const units = price?.settle(subject, spent)
+      const reserved = takes[i]?.units ?? 0
+      // A request counts also where it came to nothing.
+      if (price === undefined) return reserved * billed
+      if (spent === undefined) return 0
+      const units = (price.settle(subject, spent) ?? reserved) * billed
       if (unit === 'cost') exchange.cost ??= units
-      return units ?? takes[i]?.units ?? 0
+      return units
     }))
   })
 }
@@ -167,15 +177,30 @@ function tell({ of }: Wanted, { verdicts }: Pick<Decision, 'verdicts'>): readonl
 async function imagine({ subject: { exchange }, wanted }: Asked, { tenant, limiter }: Deps): Promise<Outcome> {
   const { takes, of } = wanted
   const looked = await limiter.take(tenant, takes.map((take) => ({ ...take, units: 0, hold: false })))
-  const verdicts = looked.verdicts.map((verdict, i) => ({ ...verdict, allows: !(verdict.remaining < (takes[i]?.units ?? 0)) }))
-  exchange.explaining?.set('rate_limit', of.map(({ limit }, i) => stateOf(limit, verdicts[i]?.remaining, takes[i]?.units)).join(', '))
+  const verdicts = takes.map((take, i) => foreseen(take, looked.verdicts[i]))
+  const limits = of.flatMap(({ limit }, i): LimitTold[] => {
+    const [verdict, take] = [verdicts[i], takes[i]]
+    return verdict && take ? [{ limit, remaining: verdict.remaining, resetAfter: verdict.resetAfter, units: take.units, allows: verdict.allows }] : []
+  })
   const told = tell(wanted, { verdicts })
-  exchange.standings = told.map(({ limit, verdict: { remaining, resetAfter } }) => ({ limit, remaining, resetAfter }))
+  exchange.told = { ...exchange.told, limits, standings: told.map(({ limit, verdict: { remaining, resetAfter } }) => ({ limit, remaining, resetAfter })) }
+  const say = (more: string) => exchange.explaining?.set('rate_limit', limits.map(stateOf).join(', ') + more)
+  say('')
+  if (looked.unavailable) return storeUnavailable
   const refusing = told.filter(({ verdict }) => !verdict.allows)
-  return refusing.length === 0 ? undefined : refusal(exchange, refusing)
+  if (refusing.length === 0) return undefined
+  const waits = refusing.every(({ limit: { queue }, verdict: { retryAfter } }) => queue !== undefined && Number.isFinite(retryAfter))
+  const queue = refusing[0]?.limit.queue
+  if (!waits || queue === undefined) return refusal(exchange, refusing)
+  const [first] = refusing
+  // What nobody gives back comes when the limit says.
+  const inTime = takes.some(({ hold }) => hold) || (first?.verdict.retryAfter ?? 0) <= queue.maxWait
+  say(inTime ? `; it would wait for that, up to ${queue.maxWait} ms` : '')
+  return inTime ? undefined : refusal(exchange, refusing, 'timeout')
 }
 
-function stateOf({ policy, name, amount, unit }: Limit, remaining = Number.NaN, units = 0): string {
+function stateOf({ limit: { policy, name, amount, unit, shadow }, remaining, units }: LimitTold): string {
   const left = Number.isNaN(remaining) ? 'unknown' : `${Math.floor(remaining)} of ${amount}`
-  return `${policy} ${name}: ${left} left${unit === 'requests' ? '' : `, ${Math.ceil(units)} ${unit} asked for`}`
+  const asked = unit === 'requests' ? '' : `, ${Math.ceil(units)} ${unit} asked for`
+  return `${policy} ${name}: ${left} left${asked}${shadow ? ', which only watches' : ''}`
 }

@@ -1,13 +1,14 @@
 import type { Transform } from '../../../table/shape.ts'
 import { failure, type Failure } from '../../pipeline/errors.ts'
 import type { Exchange, Stage } from '../../pipeline/exchange.ts'
-import { known, removeHeaders, valueOf, type FlatHeaders } from '../../pipeline/headers.ts'
+import { known, valueOf, type FlatHeaders } from '../../pipeline/headers.ts'
 import { isGrpc } from '../../protocols/grpc.ts'
 import { plainBody, replaceBody } from '../../shape/body.ts'
 import { editsOf, type Edits, type Unchanged } from '../../shape/edits.ts'
 import { valueFacts } from '../../shape/facts.ts'
 import { headersChanged } from '../../shape/headers.ts'
 import { joined, partOf } from '../../shape/part.ts'
+import { askWhole } from '../../shape/whole_asked.ts'
 import type { Filter, Outcome } from '../filter.ts'
 import { answerChanged } from './answer.ts'
 
@@ -76,14 +77,11 @@ function answering({ headers, body, enrich }: NonNullable<Transform['response']>
     bodies: edits !== undefined,
     readsRequest: edits?.reads.requestBody === true || edits?.reads.model === true,
     prepare(exchange, requestBody) {
-      if (exchange.explaining !== undefined) return
+      exchange.explaining?.set('transform', 'the answer is changed too')
       // The first stands nearest to the client, so that the headers are changed last.
       if (change !== undefined) (exchange.stages ??= []).push(headerStage(change))
       if (!bodies) return
-      const asked = exchange.received.headers
-      // A part of a body cannot be changed, and a packed one would have to be unpacked.
-      removeHeaders(asked, (name) => name === 'range' || name === 'if-range')
-      for (let i = 0; i < asked.length; i += 2) if (asked[i] === 'accept-encoding') asked[i + 1] = 'identity'
+      askWhole(exchange.received.headers)
       ;(exchange.stages ??= []).push(...answerChanged(exchange, requestBody, edits, enrich))
     },
   }

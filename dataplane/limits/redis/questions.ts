@@ -37,6 +37,8 @@ type Asked = Question & { readonly resolve: (decision: Decision) => void; instea
 
 /** What requests of one tenant ask of the store: gathered into few calls, each answered as a whole, none sent twice. */
 export class Questions {
+  /** Where they went last. */
+  line: Line | undefined
   readonly #deps: QuestionsDeps
   #queue: Asked[] = []
   #calls = 0
@@ -94,12 +96,14 @@ export class Questions {
       for (const [i, { hold }] of takes.entries()) if (hold) keys.push(`${keys[first + i] ?? ''}:held`)
     }
     this.#calls++
+    this.line = line
     let given = false
     const waiting = line.lane.add(() => {
       // Its answer may never come, and nobody is to wait behind it.
       given = true
       this.#calls--
       for (const one of asked) this.#decide(line, one, true)
+      this.#send()
     })
     try {
       const answer = await call(takeScript, keys, [takeFrame(asked, 0), ...asked.map((one) => this.#nameOf(one))])

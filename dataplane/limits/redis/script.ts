@@ -4,7 +4,7 @@ import { prelude } from './algorithms.lua.ts'
 /** What runs in Redis: it does so alone, so that all limits of a request are looked at and charged in one step. */
 export type Script = Readonly<{ text: string; sha: string }>
 
-const script = (text: string): Script => ({ text, sha: createHash('sha1').update(text).digest('hex') })
+export const script = (text: string): Script => ({ text, sha: createHash('sha1').update(text).digest('hex') })
 
 /**
  * Decides requests one after the other, each whole. KEYS: for each request the count of each limit, then the

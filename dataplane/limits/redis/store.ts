@@ -59,15 +59,20 @@ export function createStore({ connect, patience, fleet, say }: StoreOptions): St
   const nextSequence = () => ++sequence
   const memory = new Memory()
   const lines = new Map<string, Line>()
+  /** Lines that were given up, by tenants that had them: whoever has their counts now is told what was taken before it is asked. */
+  const away = new Map<string, Line>()
   const questions = new Map<string, Questions>()
   const clients = new Set([remote])
   const reservations = new Reservations(apply, (tenant) => lineOf(tenant).outage === undefined)
 
   function lineOf(tenant: string): Line {
+    const gone = away.size > 0 ? away.get(tenant) : undefined
+    if (gone !== undefined) return gone
     const server = remote.serverOf(tenant)
     let line = lines.get(server)
     if (line === undefined) {
-      line = { server, outage: undefined, doubts: new Set(), lane: new Lane({ patience, trip: (why) => lose(tenant, why) }) }
+      const made: Line = { server, outage: undefined, doubts: new Set(), lane: new Lane({ patience, trip: (why) => lose(made, tenant, why) }) }
+      line = made
       lines.set(server, line)
     }
     return line
@@ -90,9 +95,8 @@ export function createStore({ connect, patience, fleet, say }: StoreOptions): St
     return found
   }
 
-  /** A server is given up. */
-  function lose(tenant: string, why: string): void {
-    const line = lineOf(tenant)
+  /** A server is given up. The cluster may have given its keys to another one already, so that it is not looked up. @param tenant one of its */
+  function lose(line: Line, tenant: string, why: string): void {
     const { server } = line
     if (!life.closed) say('warn', 'the limit store is out of reach; limits decide by onStoreFailure', { server, why })
     const outage = new Outage({
@@ -103,7 +107,12 @@ export function createStore({ connect, patience, fleet, say }: StoreOptions): St
       settle: (one, actual) => reservations.settle(one, actual),
     })
     line.outage = outage
-    for (const [other, asked] of questions) if (remote.serverOf(other) === server) asked.giveUp(outage)
+    away.set(tenant, line)
+    for (const [other, asked] of questions) {
+      if (asked.line !== line) continue
+      away.set(other, line)
+      asked.giveUp(outage)
+    }
     void recover(line, tenant)
   }
 
@@ -127,6 +136,7 @@ export function createStore({ connect, patience, fleet, say }: StoreOptions): St
 
   /** Asks a server that was given up until it answers quickly, over a new client each time the last gets nowhere. */
   async function recover(line: Line, tenant: string): Promise<void> {
+    const peer = remote.peer()
     let candidate = open()
     let since = performance.now()
     while (!life.closed) {
@@ -137,7 +147,7 @@ export function createStore({ connect, patience, fleet, say }: StoreOptions): St
         const last = remote
         setTimeout(() => end(last), LATE).unref()
         remote = candidate
-        await reconcile(line)
+        await reconcile(line, candidate.serverOf(tenant) !== line.server || candidate.peer() !== peer)
         return
       }
       if (performance.now() - since > STUBBORN) {
@@ -165,19 +175,21 @@ export function createStore({ connect, patience, fleet, say }: StoreOptions): St
     client.close()
   }
 
-  /** What was decided meanwhile is told, and the server is asked again. */
-  async function reconcile(line: Line): Promise<void> {
+  /** What was decided meanwhile is told, and the server is asked again. @param another whether it is not the one that was given up */
+  async function reconcile(line: Line, another: boolean): Promise<void> {
     const { outage, server } = line
     if (outage?.counted === true) {
       for (const [tenant, operations] of outage.report()) void applyAll(tenant, operations)
       await pause(TOGETHER)
       if (life.closed) return
     }
-    for (const hold of line.doubts) hold.replace([])
+    // What the last one was asked and did not answer, it had hardly passed on to the next before its end.
+    if (!another) for (const hold of line.doubts) hold.replace([])
     line.doubts.clear()
     const told = outage?.end() ?? new Map<string, Operation[]>()
     line.outage = undefined
     line.lane.open = false
+    for (const [tenant, gone] of away) if (gone === line) away.delete(tenant)
     for (const [tenant, operations] of told) void applyAll(tenant, operations)
     reservations.flush()
     say('info', 'the limit store answers again', { server })

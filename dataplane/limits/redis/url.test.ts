@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseRedisUrl } from './url.ts'
 
-const common = { username: undefined, password: undefined, database: 0, master: '', sentinel: { username: undefined, password: undefined }, patience: 25, tls: undefined }
+const common = { username: undefined, password: undefined, database: 0, master: '', sentinel: { username: undefined, password: undefined }, patience: 25, cachePatience: 3, tls: undefined }
 
 test('every form of URL names its hosts, credentials and files', () => {
   assert.deepEqual(parseRedisUrl('redis://cache'), { ...common, mode: 'standalone', hosts: [{ host: 'cache', port: 6379 }] })
@@ -21,7 +21,7 @@ test('every form of URL names its hosts, credentials and files', () => {
     ...common, mode: 'cluster', hosts: [{ host: 'a', port: 1 }, { host: 'b', port: 6379 }],
     tls: { ca: undefined, cert: undefined, key: undefined, servername: undefined },
   })
-  assert.deepEqual(parseRedisUrl('redis://far?patience=80ms'), { ...common, mode: 'standalone', hosts: [{ host: 'far', port: 6379 }], patience: 80 })
+  assert.deepEqual(parseRedisUrl('redis://far?patience=80ms&cache-patience=9ms'), { ...common, mode: 'standalone', hosts: [{ host: 'far', port: 6379 }], patience: 80, cachePatience: 9 })
 })
 
 test('what is no such URL is refused, and no credential repeated', () => {

@@ -11,6 +11,8 @@ export type RedisUrl = Readonly<{
   sentinel: Readonly<{ username: string | undefined; password: string | undefined }>
   /** How long a request waits for a server that says nothing. Milliseconds. */
   patience: number
+  /** The same for one that could be answered from the cache. Milliseconds. */
+  cachePatience: number
   /** Files (PEM); undefined: no TLS. */
   tls: Readonly<{ ca?: string | undefined; cert?: string | undefined; key?: string | undefined; servername?: string | undefined }> | undefined
 }>
@@ -18,7 +20,9 @@ export type RedisUrl = Readonly<{
 const form = /^redis(s?)(?:\+(sentinel|cluster))?:\/\/(?:([^@/?#]*)@)?([^@/?#]+)(?:\/([^?#]*))?(?:\?([^#]*))?$/
 /** Far more than a round trip within a zone, and little enough to be added to a request. Milliseconds. */
 const PATIENCE = 25
-const knownParameters = ['patience', 'ca', 'cert', 'key', 'servername', 'sentinel-username', 'sentinel-password']
+/** Who waits for an answer that was kept could have one from a backend: with what a timer is late, five milliseconds at most. */
+const CACHE_PATIENCE = 3
+const knownParameters = ['patience', 'cache-patience', 'ca', 'cert', 'key', 'servername', 'sentinel-username', 'sentinel-password']
 
 /** Reads a URL. @returns what is wrong with it, as a sentence without the credentials, where it is none */
 export function parseRedisUrl(text: string): RedisUrl | string {
@@ -37,8 +41,9 @@ export function parseRedisUrl(text: string): RedisUrl | string {
   const unknown = [...parameters.keys()].find((name) => !knownParameters.includes(name))
   if (unknown !== undefined) return `has an unknown parameter; known are ${knownParameters.join(', ')}`
   const parameter = (name: string) => parameters.get(name) ?? undefined
-  const patience = /^([1-9]\d{0,4})ms$/.exec(parameter('patience') ?? `${PATIENCE}ms`)
-  if (patience === null) return 'must have a patience in whole milliseconds, such as 25ms'
+  const times = [parameter('patience') ?? `${PATIENCE}ms`, parameter('cache-patience') ?? `${CACHE_PATIENCE}ms`].map((text) => Number(/^([1-9]\d{0,4})ms$/.exec(text)?.[1]))
+  const [patience = Number.NaN, cachePatience = Number.NaN] = times
+  if (times.some(Number.isNaN)) return 'must have a patience in whole milliseconds, such as 25ms'
   const colon = credentials.indexOf(':')
   try {
     return {
@@ -46,7 +51,7 @@ export function parseRedisUrl(text: string): RedisUrl | string {
       username: decodeURIComponent(colon < 0 ? '' : credentials.slice(0, colon)) || undefined,
       password: decodeURIComponent(credentials.slice(colon + 1)) || undefined,
       database: Number(database),
-      patience: Number(patience[1]),
+      patience, cachePatience,
       sentinel: { username: parameter('sentinel-username'), password: parameter('sentinel-password') },
       tls: s === 's' ? { ca: parameter('ca'), cert: parameter('cert'), key: parameter('key'), servername: parameter('servername') } : undefined,
     }

@@ -1,3 +1,4 @@
+import { segmentsOf } from '../../json/pointer.ts'
 import type { Findings } from './findings.ts'
 import { compareLabels } from './labels.ts'
 import { sliceLength, type Sliced } from '../../sliced.ts'
@@ -13,8 +14,7 @@ export function ignoring(pointers: readonly string[]): Ignore {
   const root: Ignore = { whole: false, inner: new Map() }
   for (const pointer of pointers) {
     let node = root
-    for (const segment of pointer.split('/').slice(1)) {
-      const name = segment.replaceAll('~1', '/').replaceAll('~0', '~')
+    for (const name of segmentsOf(pointer)) {
       let next = node.inner.get(name)
       if (next === undefined) {
         next = { whole: false, inner: new Map() }

@@ -34,6 +34,8 @@ export class GrpcScan implements BodyScan {
   #name: string | undefined
   #version: string | undefined
   #told = false
+  /** What the first message said. */
+  #first: Named | undefined
 
   /** @param coding of compressed messages: the call's `grpc-encoding`; undefined: one that is not looked into */
   constructor(fields: ModelFields, coding: Coding | undefined) {
@@ -123,7 +125,7 @@ export class GrpcScan implements BodyScan {
       this.#take(field, bytes.subarray(size.end, size.end + length))
       return size.end + length
     }
-    if (field > this.#last && this.#name !== undefined && !this.#told) {
+    if (field > this.#last && !this.#told) {
       this.#told = true
       this.#settle()
     }
@@ -154,6 +156,7 @@ export class GrpcScan implements BodyScan {
   #whole(message: Buffer | undefined): void {
     const fields = new FieldReader(message ?? none)
     while (fields.next() && this.fault === undefined) {
+      if (fields.field > this.#last) this.#told = true
       if (fields.wire === 2 && (fields.field === this.#fields.name || fields.field === this.#fields.version)) this.#take(fields.field, fields.value)
     }
     if (message === undefined || fields.broken) this.fault ??= broken
@@ -164,9 +167,8 @@ export class GrpcScan implements BodyScan {
   #settle(): void {
     const name = this.#name ?? ''
     const named = { name, ...(this.#version !== undefined && this.#version !== '' && { version: this.#version }) }
-    if (this.done && (name !== (this.named?.name ?? '') || named.version !== this.named?.version)) {
-      this.fault ??= 'names another model than the message before it'
-    }
+    this.#first ??= named
+    if (name !== this.#first.name || named.version !== this.#first.version) this.fault ??= 'names another model than the message before it'
     if (!this.done && name !== '') this.named = named
     this.done = true
   }

@@ -1,3 +1,5 @@
+import { segmentsOf } from '../../json/pointer.ts'
+
 /** JSON Pointers (RFC 6901) that are looked for together, as a tree by reference token. */
 export type Wanted = Readonly<{
   /** Which of the pointers ends here; -1: none. */
@@ -15,8 +17,7 @@ export function wantedOf(pointers: readonly string[]): Wanted {
   const root: Growing = { slot: -1, children: new Map() }
   for (const [slot, pointer] of pointers.entries()) {
     let node = root
-    for (const token of pointer.split('/').slice(1)) {
-      const name = token.replaceAll('~1', '/').replaceAll('~0', '~')
+    for (const name of segmentsOf(pointer)) {
       const child: Growing = node.children.get(name) ?? { slot: -1, children: new Map() }
       node.children.set(name, child)
       node = child

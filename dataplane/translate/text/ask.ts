@@ -31,30 +31,39 @@ export type Piece = Readonly<
   | { kind: 'text'; prompt: number; text: string; finish: string | undefined }
   /** Of all that was written so far. */
   | { kind: 'usage'; usage: TokenUsage }
-  /** The model failed, in the words of its server. */
-  | { kind: 'fault'; message: string }
+  /** The model failed, in the words of its server. `status`: of HTTP, where that is known. */
+  | { kind: 'fault'; message: string; status?: number }
 >
 
+/** A part of an answer of Triton's generate extension, whatever its outputs are: a value for each. */
+export type Part = Exclude<Piece, { kind: 'text' }> | Readonly<{ kind: 'part'; part: Readonly<Record<string, unknown>> }>
+
 /** Takes a server's answer apart as it comes. Undefined: it is no answer of its protocol, or one that says what no caller can be told. */
-export type PieceReader = Readonly<{
-  push(chunk: Buffer): readonly Piece[] | undefined
-  end(trailers: readonly string[]): readonly Piece[] | undefined
+export type PieceReader<P = Piece> = Readonly<{
+  push(chunk: Buffer): readonly P[] | undefined
+  /** @param head names and values of headers and trailers */
+  end(head: readonly string[]): readonly P[] | undefined
 }>
 
 /** Puts an answer together as a caller expects it. */
-export type PieceWriter = Readonly<{
+export type PieceWriter<P = Piece> = Readonly<{
   /** Of an answer that goes out piece by piece; undefined: it goes out when it is whole. */
   headers: FlatHeaders | undefined
   /** What goes out for it: nothing, where the answer goes out whole or the caller is not told. */
-  write(piece: Piece): Buffer
+  write(piece: P): Buffer
   /** The whole, or what is left of it after the pieces. */
   end(): Said
   /** An error in place of an answer. */
   refusal(status: number, message: string): Said
 }>
 
+/** Those whose requests another thread can read and write. */
+export type CallerName = 'openai' | 'generate'
+export type ServerName = 'generate' | 'openai' | 'v1'
+
 /** Reads what is asked, and writes the answer. */
 export type Caller = Readonly<{
+  name: CallerName
   read(asked: Asked): Ask | Failure
   /** @param nonce what makes the names of its answers unlike others
    *  @param now Unix time in seconds */
@@ -63,6 +72,8 @@ export type Caller = Readonly<{
 
 /** Asks a server, and reads its answer. */
 export type Server = Readonly<{
+  /** Undefined: what it is asked depends on more than the request. */
+  name: ServerName | undefined
   request(ask: Ask, model: Asked['model']): Omit<Told, 'answer'> | Failure
   reader(ask: Ask): PieceReader
   /** What an answer says that is an error. */

@@ -10,6 +10,7 @@ import { inexpressible, invalid, own, parsed } from './members.ts'
  * by it every model answers, those too that give several pieces, and its first says in its status whether it went well.
  */
 export const generateServer: Server = {
+  name: 'generate',
   request(ask, model) {
     const name = model?.name ?? ask.model
     if (name === '') return invalid('model', 'is missing.')

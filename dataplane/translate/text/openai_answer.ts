@@ -1,13 +1,25 @@
 import type { TokenUsage } from '../../protocols/usage.ts'
 import { eventOf } from '../../protocols/event_reader.ts'
-import { json } from '../rest.ts'
-import type { Ask, Caller, Piece, PieceWriter } from './ask.ts'
+import { json, wrongMethod } from '../rest.ts'
+import type { Translation } from '../translation.ts'
+import type { Ask, Caller, Piece, PieceWriter, Server } from './ask.ts'
 import { askOfOpenAI } from './openai_ask.ts'
+import { errorText, refusal, usageOf } from './openai_form.ts'
+import { textTranslation, type ServerChoice } from './translate.ts'
 
-/** Who asks for completions of the OpenAI API. */
-export const openAICompletions: Caller = { read: askOfOpenAI, writer: (ask, nonce, now) => writer(ask, nonce, now, false) }
-/** The same for chat completions. */
-export const openAIChat: Caller = { read: askOfOpenAI, writer: (ask, nonce, now) => writer(ask, nonce, now, true) }
+/** Who asks for completions of the OpenAI API, and for chat completions. */
+const completions: Caller = { name: 'openai', read: askOfOpenAI, writer: (ask, nonce, now) => writer(ask, nonce, now, false) }
+const chat: Caller = { name: 'openai', read: askOfOpenAI, writer: (ask, nonce, now) => writer(ask, nonce, now, true) }
+
+/** Callers of the OpenAI API. @param other what else they may ask than for text to be written */
+export function openAITranslation(server: Server | ServerChoice, other: Translation): Translation {
+  const written = new Map([['/v1/completions', textTranslation(completions, server)], ['/v1/chat/completions', textTranslation(chat, server)]])
+  return (asked) => {
+    const translation = written.get(asked.path.replace(/^\/openai/, ''))
+    if (translation === undefined) return other(asked)
+    return asked.method === 'POST' ? translation(asked) : wrongMethod('POST')
+  }
+}
 
 const nothing: Buffer = Buffer.alloc(0)
 
@@ -86,17 +98,3 @@ function streamed(ask: Ask, head: Head, chat: boolean): PieceWriter {
     refusal,
   }
 }
-
-const usageOf = ({ inputTokens, outputTokens }: TokenUsage) =>
-  ({ prompt_tokens: inputTokens, completion_tokens: outputTokens, total_tokens: inputTokens + outputTokens })
-
-/** As the API puts an error, with the status of the backend. */
-function refusal(status: number, message: string) {
-  return json(status, errorOf(status, message))
-}
-
-const errorOf = (status: number, message: string) => ({
-  error: { message, type: status === 429 ? 'rate_limit_error' : status < 500 ? 'invalid_request_error' : 'server_error', param: null, code: null },
-})
-
-const errorText = (status: number, message: string) => JSON.stringify(errorOf(status, message))

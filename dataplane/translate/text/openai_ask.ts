@@ -9,7 +9,7 @@ import { takeSampling } from './sampling.ts'
  * What a completion or a chat completion of the OpenAI API asks for. Whatever a model that only continues a text cannot be
  * told is refused, by its name; what says the same as nothing at all passes.
  */
-export function askOfOpenAI({ path, body }: Asked): Ask | Failure {
+export function askOfOpenAI({ path, body }: Pick<Asked, 'path' | 'body'>): Ask | Failure {
   const chat = path.endsWith('/chat/completions')
   const members = membersIn(body)
   if ('code' in members) return members

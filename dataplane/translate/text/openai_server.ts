@@ -2,9 +2,12 @@ import { EventReader } from '../../protocols/event_reader.ts'
 import type { TokenUsage } from '../../protocols/usage.ts'
 import type { Piece, PieceReader, Server } from './ask.ts'
 import { inexpressible, invalid, own, parsed } from './members.ts'
+import { messageIn, messageOf } from './openai_form.ts'
+import { wholeReader } from './whole.ts'
 
 /** Completions of the OpenAI API: a stream where the caller wants one. */
-export const openAIServer: Server = {
+export const openAICompletionServer: Server = {
+  name: 'openai',
   request(ask, model) {
     const name = model?.name ?? ask.model
     if (name === '') return invalid('model', 'is missing.')
@@ -17,19 +20,8 @@ export const openAIServer: Server = {
     const accept = stream ? 'text/event-stream' : 'application/json'
     return { method: 'POST', path: '/v1/completions', headers: ['content-type', 'application/json', 'accept', accept], body: [Buffer.from(JSON.stringify(Object.fromEntries(members)))] }
   },
-  reader: ({ stream, prompts }) => stream ? streamReader(prompts.length) : wholeReader(prompts.length),
-  error: openAIErrorIn,
-}
-
-function wholeReader(prompts: number): PieceReader {
-  const pieces: Buffer[] = []
-  return {
-    push(chunk) {
-      pieces.push(Buffer.from(chunk))
-      return []
-    },
-    end: () => piecesOf(parsed(Buffer.concat(pieces).toString()), prompts),
-  }
+  reader: ({ stream, prompts }) => stream ? streamReader(prompts.length) : wholeReader((body) => piecesOf(parsed(body.toString()), prompts.length)),
+  error: messageIn,
 }
 
 function streamReader(prompts: number): PieceReader {
@@ -69,18 +61,4 @@ function piecesOf(answer: unknown, prompts: number): readonly Piece[] | undefine
 function usageIn(usage: unknown): TokenUsage | undefined {
   const [input, output] = [own(usage, 'prompt_tokens'), own(usage, 'completion_tokens')]
   return typeof input === 'number' && typeof output === 'number' ? { inputTokens: input, outputTokens: output } : undefined
-}
-
-const messageOf = (error: unknown): string | undefined => {
-  const message = typeof error === 'string' ? error : own(error, 'message')
-  return typeof message === 'string' ? message : undefined
-}
-
-/** More than an error has to say. Bytes. */
-const errorMax = 8192
-
-/** What is said in an error of the OpenAI API, or the text as it is. */
-function openAIErrorIn(body: Buffer): string {
-  const text = body.toString('utf8', 0, errorMax)
-  return messageOf(own(parsed(text), 'error')) ?? text
 }

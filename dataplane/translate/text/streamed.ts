@@ -5,30 +5,30 @@ import { isPlain } from '../../protocols/encodings.ts'
 import type { AnswerHandler, Controller } from '../../upstream/dispatch.ts'
 import type { Generated } from '../translation.ts'
 import { carried, lowered, type Said } from '../unary.ts'
-import type { Piece, PieceReader, PieceWriter } from './ask.ts'
+import type { Part, Piece, PieceReader, PieceWriter } from './ask.ts'
 
-export type Streaming = Readonly<{
-  reader(): PieceReader
-  writer(): PieceWriter
+export type Streaming<P> = Readonly<{
+  reader(): PieceReader<P>
+  writer(): PieceWriter<P>
   /** What an answer says that is an error. */
   error(body: Buffer): string
   generated: Generated
 }>
 
 /** Gives each piece of an answer on in the caller's form as soon as it is there. */
-export function streamed(streaming: Streaming): Stage {
+export function streamed<P extends Piece | Part>(streaming: Streaming<P>): Stage {
   return (to, refuse) => new Streamed(to, refuse, streaming)
 }
 
 /** Of an error, as much as is read. Bytes. */
 const errorMax = 65_536
 
-class Streamed implements AnswerHandler {
+class Streamed<P extends Piece | Part> implements AnswerHandler {
   readonly #to: AnswerHandler
   readonly #refuse: Parameters<Stage>[1]
-  readonly #streaming: Streaming
-  readonly #reader: PieceReader
-  readonly #writer: PieceWriter
+  readonly #streaming: Streaming<P>
+  readonly #reader: PieceReader<P>
+  readonly #writer: PieceWriter<P>
   #status = 0
   #headers: FlatHeaders = []
   /** Of an answer that is an error, and no stream. */
@@ -39,7 +39,7 @@ class Streamed implements AnswerHandler {
   /** Whatever comes is not looked at. */
   #over = false
 
-  constructor(to: AnswerHandler, refuse: Parameters<Stage>[1], streaming: Streaming) {
+  constructor(to: AnswerHandler, refuse: Parameters<Stage>[1], streaming: Streaming<P>) {
     this.#to = to
     this.#refuse = refuse
     this.#streaming = streaming
@@ -78,7 +78,7 @@ class Streamed implements AnswerHandler {
       this.#give(controller, this.#writer.refusal(this.#status, this.#streaming.error(Buffer.concat(this.#error))))
       return
     }
-    this.#take(controller, this.#reader.end(lowered(rawTrailers)))
+    this.#take(controller, this.#reader.end([...this.#headers, ...lowered(rawTrailers)]))
     if (this.#over) return
     const { body, trailers } = this.#writer.end()
     this.#begin(controller)
@@ -93,17 +93,18 @@ class Streamed implements AnswerHandler {
     this.#to.onResponseError(error)
   }
 
-  #take(controller: Controller, pieces: readonly Piece[] | undefined): void {
+  #take(controller: Controller, pieces: readonly P[] | undefined): void {
     if (pieces === undefined) {
       this.#end(unreadable, 'translation')
       return
     }
     const { generated } = this.#streaming
     for (const piece of pieces) {
-      if (piece.kind === 'usage') generated.usage = piece.usage
-      else if (piece.kind === 'text') generated.pieces++
+      const one: Piece | Part = piece
+      if (one.kind === 'usage') generated.usage = one.usage
+      else if (one.kind !== 'fault') generated.pieces++
       else if (!this.#begun) {
-        this.#give(controller, this.#writer.refusal(this.#status >= 400 ? this.#status : 500, piece.message))
+        this.#give(controller, this.#writer.refusal(one.status ?? (this.#status >= 400 ? this.#status : 500), one.message))
         return
       }
       this.#begin(controller)

@@ -17,7 +17,7 @@ async function telling(t: TestContext, answer = (n: number) => n > 0) {
   return { port, seen }
 }
 
-test('the caller may ask for less time, in seconds or as a duration, and not for more', { timeout: 10_000 }, async (t) => {
+test('the caller may ask for less time, in seconds or as a duration, and not for more', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, () => {})
   const proxy = await ruleOver(t, [port], rule({ timeouts: { request: 1500, connect: 1000 } }))
   const cases = [['0.1', 95, 1400], ['100ms', 95, 1400], ['0s100ms', 95, 1400], ['60', 1495, 5000], ['1h', 1495, 5000], ['0', 0, 1400]] as const
@@ -30,7 +30,7 @@ test('the caller may ask for less time, in seconds or as a duration, and not for
   }))
 })
 
-test('one that cannot be understood is refused', { timeout: 10_000 }, async (t) => {
+test('one that cannot be understood is refused', { timeout: 120_000 }, async (t) => {
   const { port, seen } = await telling(t)
   const proxy = await ruleOver(t, [port], rule())
   for (const value of ['soon', '-1', '1e3', '1.5s', '10us', '5 s', '1,2', '100000ms', '']) {
@@ -40,7 +40,7 @@ test('one that cannot be understood is refused', { timeout: 10_000 }, async (t) 
   assert.equal(seen.length, 0)
 })
 
-test('the backend is told what is left, in the form that the caller chose, and less at each try', { timeout: 10_000 }, async (t) => {
+test('the backend is told what is left, in the form that the caller chose, and less at each try', { timeout: 120_000 }, async (t) => {
   for (const [value, read] of [['0.9', (text = '') => Number(text) * 1000], ['900ms', (text = '') => Number.parseInt(text, 10)]] as const) {
     const { port, seen } = await telling(t, (n) => n === 3)
     const proxy = await ruleOver(t, [port], rule({ retry: retry({ attempts: 2, codes: [503] }) }))
@@ -50,14 +50,14 @@ test('the backend is told what is left, in the form that the caller chose, and l
   }
 })
 
-test('the backend is told no more than one try may take', { timeout: 10_000 }, async (t) => {
+test('the backend is told no more than one try may take', { timeout: 120_000 }, async (t) => {
   const { port, seen } = await telling(t)
   const proxy = await ruleOver(t, [port], rule({ timeouts: { request: 60_000, backendRequest: 2000, connect: 1000 } }))
   assert.equal((await fetch(proxy.url, { headers: { [header]: '30s' } })).status, 200)
   assert.equal(seen[0], '2000ms')
 })
 
-test('a caller who says nothing is not spoken for, and a rule without the field leaves the header alone', { timeout: 10_000 }, async (t) => {
+test('a caller who says nothing is not spoken for, and a rule without the field leaves the header alone', { timeout: 120_000 }, async (t) => {
   const { port, seen } = await telling(t)
   assert.equal((await fetch((await ruleOver(t, [port], rule())).url)).status, 200)
   const { deadlineHeader: _, ...plain } = rule()
@@ -65,7 +65,7 @@ test('a caller who says nothing is not spoken for, and a rule without the field 
   assert.deepEqual(seen, [undefined, 'soon'])
 })
 
-test('an open-ended answer meets the deadline with its head', { timeout: 10_000 }, async (t) => {
+test('an open-ended answer meets the deadline with its head', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, (_request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     response.write('data: 1\n\n')

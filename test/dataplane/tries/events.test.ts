@@ -27,7 +27,7 @@ const paths = [
 ] as const
 
 for (const [path, expected] of paths) {
-  test(`${path}: a stream of events whose backend dies says so in its caller's terms, and is broken off`, { timeout: 10_000 }, async (t) => {
+  test(`${path}: a stream of events whose backend dies says so in its caller's terms, and is broken off`, { timeout: 120_000 }, async (t) => {
     const { port } = await failing(t, dies(head() + chunk(event)))
     const proxy = await ruleOver(t, [port])
     const { text, broken } = await read(await fetch(proxy.url + path))
@@ -38,7 +38,7 @@ for (const [path, expected] of paths) {
   })
 }
 
-test('no event is added in the middle of one, to what is compressed, or to what is no stream of events', { timeout: 10_000 }, async (t) => {
+test('no event is added in the middle of one, to what is compressed, or to what is no stream of events', { timeout: 120_000 }, async (t) => {
   const texts = [
     [head() + chunk(`${event}data: {"cho`), `${event}data: {"cho`],
     [head('content-encoding: x-none\r\n') + chunk(event), event],
@@ -52,7 +52,7 @@ test('no event is added in the middle of one, to what is compressed, or to what 
   }
 })
 
-test('a stream that falls silent ends with an event of its timeout', { timeout: 10_000 }, async (t) => {
+test('a stream that falls silent ends with an event of its timeout', { timeout: 120_000 }, async (t) => {
   const { port } = await failing(t, (socket) => socket.write(head() + chunk(event)))
   const proxy = await ruleOver(t, [port], { timeouts: { streamIdle: 100, connect: 1000 } })
   const { text, broken } = await read(await fetch(`${proxy.url}/v1/chat/completions`))
@@ -60,7 +60,7 @@ test('a stream that falls silent ends with an event of its timeout', { timeout: 
   assert.equal(broken, true)
 })
 
-test('over the wire the broken stream has no last chunk, and its connection ends', { timeout: 10_000 }, async (t) => {
+test('over the wire the broken stream has no last chunk, and its connection ends', { timeout: 120_000 }, async (t) => {
   const { port } = await failing(t, dies(head() + chunk(event)))
   const proxy = await ruleOver(t, [port])
   const client = await rawClient(t, proxy.url)
@@ -69,7 +69,7 @@ test('over the wire the broken stream has no last chunk, and its connection ends
   assert.deepEqual([text.endsWith('\r\n0\r\n\r\n'), text.includes('upstream_reset'), reset], [false, true, false])
 })
 
-test('over HTTP/2 the event comes before the reset of the stream, and the connection goes on', { timeout: 10_000 }, async (t) => {
+test('over HTTP/2 the event comes before the reset of the stream, and the connection goes on', { timeout: 120_000 }, async (t) => {
   const { port } = await failing(t, dies(head() + chunk(event)))
   const proxy = await ruleOver(t, [port])
   const session = connect(proxy.url)

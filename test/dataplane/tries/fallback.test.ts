@@ -16,7 +16,7 @@ const resets = (socket: Socket): void => { socket.resetAndDestroy() }
 const unavailable = (socket: Socket): void => { socket.end('HTTP/1.1 503 No\r\ncontent-length: 2\r\n\r\nno') }
 const told = (answer: Response) => [answer.status, answer.headers.get('x-modelroute-variant'), answer.headers.get('x-modelroute-fallback')]
 
-test('a fallback is asked where the first has no endpoint, does not resolve, or refuses connections; and says so', { timeout: 10_000 }, async (t) => {
+test('a fallback is asked where the first has no endpoint, does not resolve, or refuses connections; and says so', { timeout: 120_000 }, async (t) => {
   const good = await recording(t, (_request, response) => response.end('good'))
   const dead = await deadPort()
   const firsts: readonly (readonly [Variant, readonly number[], string])[] = [
@@ -38,7 +38,7 @@ test('a fallback is asked where the first has no endpoint, does not resolve, or 
   }
 })
 
-test('while the first can take requests the fallback gets none, and nothing says fallback', { timeout: 10_000 }, async (t) => {
+test('while the first can take requests the fallback gets none, and nothing says fallback', { timeout: 120_000 }, async (t) => {
   const good = await recording(t, (_request, response) => response.end('good'))
   const backup = await recording(t, (_request, response) => response.end('backup'))
   const proxy = await over(t, [variant('stable', 'stable'), second()], { stable: [good.port], backup: [backup.port] })
@@ -46,7 +46,7 @@ test('while the first can take requests the fallback gets none, and nothing says
   assert.equal(backup.seen.length, 0)
 })
 
-test('what may have been acted on is not passed on; what was not, or may be repeated, is, with all of its body', { timeout: 20_000 }, async (t) => {
+test('what may have been acted on is not passed on; what was not, or may be repeated, is, with all of its body', { timeout: 120_000 }, async (t) => {
   const cases: readonly (readonly [string, (socket: Socket) => void, RequestInit, Partial<Rule>, boolean])[] = [
     ['reset, GET', resets, {}, {}, true],
     ['reset, POST', resets, { method: 'POST', body: 'x' }, {}, false],
@@ -67,7 +67,7 @@ test('what may have been acted on is not passed on; what was not, or may be repe
   }
 })
 
-test('others of the same priority come before those of the next', { timeout: 10_000 }, async (t) => {
+test('others of the same priority come before those of the next', { timeout: 120_000 }, async (t) => {
   const good = await recording(t, (_request, response) => response.end('good'))
   const backup = await recording(t, (_request, response) => response.end('backup'))
   const proxy = await over(t, [
@@ -78,14 +78,14 @@ test('others of the same priority come before those of the next', { timeout: 10_
   assert.equal(backup.seen.length, 0)
 })
 
-test('without another priority each variant answers for its own share', { timeout: 10_000 }, async (t) => {
+test('without another priority each variant answers for its own share', { timeout: 120_000 }, async (t) => {
   const good = await recording(t, (_request, response) => response.end('good'))
   const proxy = await over(t, [variant('canary', 'none', { weight: 500_000 }), variant('stable', 'stable', { weight: 500_000 })], { none: [], stable: [good.port] })
   const statuses = await Promise.all(Array.from({ length: 10 }, async () => (await fetch(proxy.url)).status))
   assert.equal(statuses.filter((status) => status === 503).length, 5)
 })
 
-test('fallbacks of one priority share by their weights', { timeout: 10_000 }, async (t) => {
+test('fallbacks of one priority share by their weights', { timeout: 120_000 }, async (t) => {
   const backup = await recording(t, (_request, response) => response.end())
   const proxy = await over(t, [
     variant('stable', 'none'), second({ name: 'a', weight: 750_000 }), second({ name: 'b', weight: 250_000 }),
@@ -94,7 +94,7 @@ test('fallbacks of one priority share by their weights', { timeout: 10_000 }, as
   assert.equal(names.filter((name) => name === 'a').length, 6)
 })
 
-test('the fallback gets its own model, host and credential, and nothing of the first one\'s', { timeout: 10_000 }, async (t) => {
+test('the fallback gets its own model, host and credential, and nothing of the first one\'s', { timeout: 120_000 }, async (t) => {
   const secret = (key: string) => ({ id: `ml/${key}`, data: { token: Buffer.from(key).toString('base64') } })
   const credentials = (key: string, header: string): BackendCredentials => ({ kind: 'static', value: { secret: `ml/${key}`, key: 'token' }, header, scheme: 'Bearer' })
   let seen: Record<string, unknown> = {}
@@ -121,7 +121,7 @@ test('the fallback gets its own model, host and credential, and nothing of the f
   assert.match(bad.seen[0] ?? '', /host: one\.test\r\n/)
 })
 
-test('what has an open circuit, or all that it may have, is passed on', { timeout: 10_000 }, async (t) => {
+test('what has an open circuit, or all that it may have, is passed on', { timeout: 120_000 }, async (t) => {
   const held: Socket[] = []
   const busy = await failing(t, (socket) => held.push(socket))
   const good = await recording(t, (_request, response) => response.end('good'))
@@ -143,7 +143,7 @@ test('what has an open circuit, or all that it may have, is passed on', { timeou
   assert.equal(bad.seen.length, 1)
 })
 
-test('a place that was given up for a fallback is free again, while the fallback still works', { timeout: 10_000 }, async (t) => {
+test('a place that was given up for a fallback is free again, while the fallback still works', { timeout: 120_000 }, async (t) => {
   const silent = await failing(t, () => {})
   const backup = await failing(t, () => {})
   const breaker = { maxPending: 0, minRequests: 100, openFor: 60_000, maxRequests: 2 }
@@ -158,7 +158,7 @@ test('a place that was given up for a fallback is free again, while the fallback
   await Promise.all(all)
 })
 
-test('on OpenAI paths the model is renamed in the body, whose other bytes stay; what cannot be read goes on to who needs no renaming', { timeout: 10_000 }, async (t) => {
+test('on OpenAI paths the model is renamed in the body, whose other bytes stay; what cannot be read goes on to who needs no renaming', { timeout: 120_000 }, async (t) => {
   const good = await recording(t, (_request, response) => response.end('good'))
   const cases = [
     ['{"model": "large",  "messages":[]}', '{"model": "small",  "messages":[]}'],
@@ -187,7 +187,7 @@ test('on OpenAI paths the model is renamed in the body, whose other bytes stay; 
   assert.deepEqual(good.seen, ['no json'])
 })
 
-test('where nobody can, the caller is told why the first could not, and it counts for that one', { timeout: 10_000 }, async (t) => {
+test('where nobody can, the caller is told why the first could not, and it counts for that one', { timeout: 120_000 }, async (t) => {
   const proxy = await over(t, [variant('stable', 'none'), second()], { none: [], backup: [await deadPort()] })
   const answer = await fetch(proxy.url)
   assert.deepEqual([...told(answer), answer.headers.get('x-modelroute-error')], [503, 'stable', null, 'no_endpoints'])
@@ -196,25 +196,25 @@ test('where nobody can, the caller is told why the first could not, and it count
   assert.ok((await metric(proxy, 'modelroute_inflight_requests')).every((text) => text.endsWith(' 0')))
 })
 
-test('a request that is itself at fault is not passed on', { timeout: 10_000 }, async (t) => {
+test('a request that is itself at fault is not passed on', { timeout: 120_000 }, async (t) => {
   const backup = await recording(t, (_request, response) => response.end())
   const proxy = await over(t, [variant('stable', 'none'), second()], { none: [], backup: [backup.port] }, { sizeLimits: { request: 10 } })
   assert.equal((await fetch(proxy.url, { method: 'POST', body: 'x'.repeat(11) })).status, 413)
   assert.equal(backup.seen.length, 0)
 })
 
-test('the time of a request is one for all: a fallback has what is left of it', { timeout: 10_000 }, async (t) => {
+test('the time of a request is one for all: a fallback has what is left of it', { timeout: 120_000 }, async (t) => {
   const silent = await rawUpstream(t, () => {})
-  const proxy = await over(t, [variant('stable', 'stable'), second()], { stable: [silent], backup: [silent] }, { timeouts: { request: 600, firstByte: 400, connect: 1000 } })
+  const proxy = await over(t, [variant('stable', 'stable'), second()], { stable: [silent], backup: [silent] }, { timeouts: { request: 1500, firstByte: 1000, connect: 2000 } })
   const from = performance.now()
   assert.equal((await fetch(proxy.url)).status, 504)
   const took = performance.now() - from
-  assert.ok(took >= 595 && took < 790, String(took))
+  assert.ok(took >= 1495 && took < 1990, String(took))
 })
 
 const canned = { fallbackResponse: { status: 200, contentType: 'application/json', body: '{"score":null}' } }
 
-test('the static answer is given where no backend answers, and the failure is still known', { timeout: 10_000 }, async (t) => {
+test('the static answer is given where no backend answers, and the failure is still known', { timeout: 120_000 }, async (t) => {
   const dead = await deadPort()
   const bad = await failing(t, unavailable)
   const listed = { ...canned, retry: retry({ codes: [503] }) }
@@ -233,7 +233,7 @@ test('the static answer is given where no backend answers, and the failure is st
   }
 })
 
-test('the static answer takes no refusal\'s place, nor that of an answer that nobody lists, nor a broken one\'s', { timeout: 10_000 }, async (t) => {
+test('the static answer takes no refusal\'s place, nor that of an answer that nobody lists, nor a broken one\'s', { timeout: 120_000 }, async (t) => {
   const bad = await failing(t, unavailable)
   const half = await failing(t, (socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf'))
   const proxy = await over(t, [variant('stable', 'stable')], { stable: [bad.port] }, canned)
@@ -244,7 +244,7 @@ test('the static answer takes no refusal\'s place, nor that of an answer that no
   await assert.rejects((await fetch(broken.url)).text())
 })
 
-test('a HEAD gets the head of the static answer', { timeout: 10_000 }, async (t) => {
+test('a HEAD gets the head of the static answer', { timeout: 120_000 }, async (t) => {
   const proxy = await over(t, [variant('stable', 'stable')], { stable: [] }, canned)
   const answer = await fetch(proxy.url, { method: 'HEAD' })
   assert.deepEqual([answer.status, answer.headers.get('content-length'), await answer.text()], [200, '14', ''])

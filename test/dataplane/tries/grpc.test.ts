@@ -58,7 +58,7 @@ async function call(t: TestContext, url: string, path = infer, headers: Record<s
   return String(status)
 }
 
-test('an error that is all of an answer is tried again by its code: UNAVAILABLE is 503', { timeout: 20_000 }, async (t) => {
+test('an error that is all of an answer is tried again by its code: UNAVAILABLE is 503', { timeout: 120_000 }, async (t) => {
   const cases: readonly (readonly [string, Serve, readonly number[], string])[] = [
     ['UNAVAILABLE', only(14), [503], '0'],
     ['RESOURCE_EXHAUSTED', only(8), [429], '0'],
@@ -75,7 +75,7 @@ test('an error that is all of an answer is tried again by its code: UNAVAILABLE 
   }
 })
 
-test('a broken call is repeated where it only reads, or is inference that may be', { timeout: 20_000 }, async (t) => {
+test('a broken call is repeated where it only reads, or is inference that may be', { timeout: 120_000 }, async (t) => {
   const sequence = Buffer.concat([Buffer.from([0, 0, 0, 0, 11]), Buffer.from('sequence_id')])
   const compressed = Buffer.from([1, 0, 0, 0, 1, 1])
   const cases = [
@@ -91,7 +91,7 @@ test('a broken call is repeated where it only reads, or is inference that may be
   }
 })
 
-test('a call that the server refused untouched goes to another, whatever it is', { timeout: 20_000 }, async (t) => {
+test('a call that the server refused untouched goes to another, whatever it is', { timeout: 120_000 }, async (t) => {
   const bad = await server(t, (stream) => stream.close(7))
   const good = await server(t, fine)
   // Without its length the message is a stream, of which nothing is kept unless the rule retries.
@@ -101,7 +101,7 @@ test('a call that the server refused untouched goes to another, whatever it is',
   assert.match(String(await metric(proxy, 'modelroute_retries_total')), /reason="connect-failure"\} 1$/)
 })
 
-test('a slow call is asked of a second server, where it is inference', { timeout: 20_000 }, async (t) => {
+test('a slow call is asked of a second server, where it is inference', { timeout: 120_000 }, async (t) => {
   const slow = await server(t, () => {})
   const good = await server(t, fine)
   const proxy = await ruleOver(t, [slow.port, good.port], { hedge: { after: 20, budgetPercent: 100 } })
@@ -109,7 +109,7 @@ test('a slow call is asked of a second server, where it is inference', { timeout
   assert.deepEqual([slow.seen.length, good.seen.length], [1, 1])
 })
 
-test('each try is told what is left of grpc-timeout', { timeout: 20_000 }, async (t) => {
+test('each try is told what is left of grpc-timeout', { timeout: 120_000 }, async (t) => {
   const bad = await server(t, (stream, headers) => setTimeout(() => only(14)(stream, headers), 60))
   const proxy = await ruleOver(t, [bad.port], { retry: retry({ attempts: 2, codes: [503] }) })
   assert.equal(await call(t, proxy.url, infer, { 'grpc-timeout': '900m' }), '14')
@@ -117,7 +117,7 @@ test('each try is told what is left of grpc-timeout', { timeout: 20_000 }, async
   assert.ok(first > 700 && first <= 900 && next <= first - 55 && last <= next - 55, `${first} ${next} ${last}`)
 })
 
-test('a static answer is none to a gRPC call', { timeout: 20_000 }, async (t) => {
+test('a static answer is none to a gRPC call', { timeout: 120_000 }, async (t) => {
   const proxy = await ruleOver(t, [], { fallbackResponse: { status: 200, contentType: 'application/json', body: '{}' } })
   assert.equal(await call(t, proxy.url), '14')
   await eventually(() => proxy.lines().length === 1)

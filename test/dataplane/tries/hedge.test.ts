@@ -6,7 +6,7 @@ import { failing, metric, recording, retry, ruleOver } from './rig.ts'
 const hedge = (after: number, budgetPercent = 100) => ({ hedge: { after, budgetPercent } })
 const infer = '/v2/models/m/infer'
 
-test('where the first is silent a second is asked, the first answer wins and the other is cancelled', { timeout: 10_000 }, async (t) => {
+test('where the first is silent a second is asked, the first answer wins and the other is cancelled', { timeout: 120_000 }, async (t) => {
   let cancelled = 0
   const slow = await httpUpstream(t, (_request, response) => { response.once('close', () => { cancelled++ }) })
   const fast = await recording(t, (_request, response) => response.end('fast'))
@@ -19,7 +19,7 @@ test('where the first is silent a second is asked, the first answer wins and the
   assert.match(String(await metric(proxy, 'modelroute_hedges_total')), /result="won"\} 1$/)
 })
 
-test('a first that answers meanwhile is not waited for in vain: the second is cancelled', { timeout: 10_000 }, async (t) => {
+test('a first that answers meanwhile is not waited for in vain: the second is cancelled', { timeout: 120_000 }, async (t) => {
   let asked = 0
   let cancelled = 0
   const first = await httpUpstream(t, (_request, response) => {
@@ -35,7 +35,7 @@ test('a first that answers meanwhile is not waited for in vain: the second is ca
   assert.match(String(await metric(proxy, 'modelroute_hedges_total')), /result="lost"\} 1$/)
 })
 
-test('what must not be done twice is not asked of two, whatever it waits', { timeout: 10_000 }, async (t) => {
+test('what must not be done twice is not asked of two, whatever it waits', { timeout: 120_000 }, async (t) => {
   const slow = await httpUpstream(t, (request, response) => { request.resume().once('end', () => setTimeout(() => response.end('slow'), 150)) })
   const other = await recording(t, (_request, response) => response.end('other'))
   const proxy = await ruleOver(t, [slow, other.port], { ...hedge(20), balance: { policy: 'RoundRobin' } })
@@ -53,7 +53,7 @@ test('what must not be done twice is not asked of two, whatever it waits', { tim
   await proxy.close()
 })
 
-test('second requests are a share of all: beyond it the first is waited for', { timeout: 20_000 }, async (t) => {
+test('second requests are a share of all: beyond it the first is waited for', { timeout: 120_000 }, async (t) => {
   let asked = 0
   const port = () => httpUpstream(t, (_request, response) => { asked++; setTimeout(() => response.end('late'), 60) })
   const proxy = await ruleOver(t, [await port(), await port()], hedge(10, 5))
@@ -63,7 +63,7 @@ test('second requests are a share of all: beyond it the first is waited for', { 
   assert.equal((await metric(proxy, 'modelroute_hedges_total')).length > 0, true)
 })
 
-test('of two, an error does not win over one that may still answer', { timeout: 10_000 }, async (t) => {
+test('of two, an error does not win over one that may still answer', { timeout: 120_000 }, async (t) => {
   let second = 0
   const slow = await httpUpstream(t, (_request, response) => {
     const wait = setInterval(() => { if (second === 1) { clearInterval(wait); setTimeout(() => response.end('slow'), 50) } }, 2)
@@ -79,14 +79,14 @@ test('of two, an error does not win over one that may still answer', { timeout: 
   }
 })
 
-test('where both fail the rest of the retries are for what is left', { timeout: 10_000 }, async (t) => {
+test('where both fail the rest of the retries are for what is left', { timeout: 120_000 }, async (t) => {
   const dies = () => failing(t, (socket) => setTimeout(() => socket.destroy(), 40))
   const good = await recording(t, (_request, response) => response.end('good'))
   const proxy = await ruleOver(t, [(await dies()).port, (await dies()).port, good.port], { ...hedge(10), retry: retry() })
   assert.equal(await (await fetch(proxy.url)).text(), 'good')
 })
 
-test('one endpoint is not asked twice at once', { timeout: 10_000 }, async (t) => {
+test('one endpoint is not asked twice at once', { timeout: 120_000 }, async (t) => {
   let asked = 0
   const port = await httpUpstream(t, (_request, response) => { asked++; setTimeout(() => response.end('only'), 100) })
   const proxy = await ruleOver(t, [port], hedge(10))

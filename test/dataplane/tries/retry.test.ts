@@ -63,8 +63,8 @@ async function send(t: TestContext, url: string, { method, path = '/x', headers 
 }
 
 async function holds(t: TestContext, failure: (typeof failures)[number], call: (typeof calls)[number], body: (typeof bodies)[number]): Promise<void> {
-  const bad = await failure.begin(t)
   const good = await recording(t, (_request, response) => response.end('good'))
+  const bad = await failure.begin(t)
   const proxy = await ruleOver(t, [bad.port, good.port], failure.reason === 'timeout' ? { ...asked, timeouts: { ...asked.timeouts, firstByte: 500 } } : asked)
   const { status } = await send(t, proxy.url, call, body)
   const name = `${call.what}, ${body.what}`

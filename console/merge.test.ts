@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { ConsoleState, Look, RuleFlow } from '../table/console.ts'
+import { Best } from './best.ts'
+import { flowOf, noCounts, quantile } from './flow.ts'
+import { mergeStates, whole } from './merge.ts'
+
+const bounds = [0.01, 0.1, 1]
+const look: Look = { view: 'traffic', search: '', sort: 'requests', offset: 0, limit: 25 }
+
+/** @param latency of the requests of ten seconds, by bucket */
+const flow = (latency: readonly number[]) => {
+  const requests = latency.reduce((sum, count) => sum + count, 0)
+  return flowOf({ ...noCounts(), requests, recent: { requests, failed: 0, refused: 0, tokens: 0, cost: 0 }, latency: [...latency] }, 10, bounds)
+}
+
+function rule(route: string, stable: readonly number[], canary: readonly number[]): RuleFlow {
+  const variant = (name: string, weight: number, latency: readonly number[]) => ({ variant: name, modelVersion: '', priority: 0, weight, share: null, flow: flow(latency) })
+  return { route, rule: 'infer', flow: flow([...stable].map((count, i) => count + (canary[i] ?? 0))), variants: [variant('stable', 0.9, stable), variant('canary', 0.1, canary)] }
+}
+
+function state(items: readonly RuleFlow[], more: Partial<ConsoleState> = {}): ConsoleState {
+  return {
+    at: 1, server: { kind: 'proxy', name: 'a', release: '1', startedAt: 0, ready: true, processes: 1 }, table: null, window: 10, bounds,
+    total: flow([1, 0, 0]), endings: [], actions: { enabled: false }, traffic: { total: items.length, offset: 0, items: [...items] }, ...more,
+  }
+}
+
+test('processes are added up: requests, shares and percentiles are those of all of them together', () => {
+  const merged = mergeStates([state([rule('ml/a', [90, 0, 0, 0], [10, 0, 0, 0])]), state([rule('ml/b', [1], [0]), rule('ml/a', [0, 0, 90, 0], [0, 0, 110, 0])])], look)
+  const [first, second] = merged.traffic?.items ?? []
+  assert.deepEqual([first?.route, first?.flow.perSecond?.requests, second?.route, merged.traffic?.total, merged.server.processes], ['ml/a', 30, 'ml/b', 2, 2])
+  assert.deepEqual(first?.variants.map(({ share }) => share), [180 / 300, 120 / 300])
+  assert.ok((first?.flow.p50 ?? 0) > 0.1 && (first?.flow.p50 ?? 0) < 1, 'most of them are in the third bucket')
+})
+
+test('what another release counts in other buckets is left out instead of added wrongly', () => {
+  const other = { ...state([rule('ml/a', [5], [5])]), bounds: [1] }
+  assert.equal(mergeStates([state([rule('ml/a', [90], [10])]), other], look).traffic?.items[0]?.flow.requests, 100)
+})
+
+test('a page of several processes is the page of their sum', () => {
+  const mine = ['a', 'b', 'c'].map((name, i) => rule(`ml/${name}`, [10 + i], [0]))
+  const theirs = ['a', 'b', 'c'].map((name, i) => rule(`ml/${name}`, [[10, 1, 30][i] ?? 0], [0]))
+  const second = { ...look, offset: 1, limit: 1 }
+  assert.deepEqual(whole(second), { ...look, offset: 0, limit: 2 })
+  assert.deepEqual(mergeStates([state(mine), state(theirs)], second).traffic?.items.map(({ route }) => route), ['ml/a'], 'c has 42, a has 20, b has 12')
+})
+
+test('a percentile is found within its bucket, and beyond the last bound it is that bound', () => {
+  assert.equal(quantile(0.5, [0, 100, 0, 0], [0, 1, 3]), 0.5)
+  assert.equal(quantile(0.99, [0, 0, 0, 5], bounds), 1)
+  assert.equal(quantile(0.5, [0, 0, 0, 0], bounds), null)
+  assert.equal(quantile(0.5, [], bounds), null)
+})
+
+test('of many items only those that are shown are held, in their order', () => {
+  const best = new Best<number>({ offset: 2, limit: 3 })
+  for (let i = 0; i < 1000; i++) best.add(i, i % 100, String(i).padStart(4, '0'))
+  assert.equal(best.total, 1000)
+  assert.deepEqual(best.page({ offset: 2 }), [299, 399, 499])
+})

@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { createCompiler } from '../controller/compile/compile.ts'
+import { readManifests } from '../controller/sources/files.ts'
+
+/** What an example leaves out: the Services that are yours, and what a cluster holds beside it. */
+const elsewhere = /does not exist|no ReferenceGrant/
+
+const root = join(import.meta.dirname, '..')
+const manifests = globSync('examples/**/*.yaml', { cwd: root }).filter((file) => /^apiVersion:/m.test(readFileSync(join(root, file), 'utf8'))).sort()
+
+test('every example is one that is served, but for the Services that it names', async () => {
+  assert.ok(manifests.length > 40)
+  for (const file of manifests) {
+    const { snapshot, problems } = await readManifests([join(root, file)])
+    const { routes, policies } = createCompiler({ allowUrls: ['*.example.com'], allowLoopback: true, allowUnmanagedEndpointSlices: true })(snapshot)
+    const all = [...problems, ...[...routes.values(), ...policies.values()].flatMap((outcome) => outcome.problems)]
+    assert.deepEqual(all.filter(({ message }) => !elsewhere.test(message)).map(({ field, message }) => `${field}: ${message}`), [], file)
+  }
+})
+
+test('the README of a folder of examples has all of them, and the README of all has that', () => {
+  const index = readFileSync(join(root, 'examples/README.md'), 'utf8')
+  const pages = globSync('examples/*/README.md', { cwd: root })
+  assert.ok(pages.length > 20)
+  for (const page of pages) {
+    const text = readFileSync(join(root, page), 'utf8')
+    for (const file of globSync('*.{yaml,jsonl}', { cwd: dirname(join(root, page)) })) assert.ok(text.includes(`](${file})`), `${page}: ${file}`)
+    assert.ok(index.includes(`](${page.slice('examples/'.length)})`), page)
+  }
+})
