@@ -192,7 +192,9 @@ suite('the portal in a browser', () => {
     await evil.goto('http://evil.localhost/')
     const frame = evil.frames()[1]
     assert.ok(!(await frame?.content().catch(() => ''))?.includes('Your key'))
+    const answered = evil.waitForResponse((response) => response.request().method() === 'POST')
     await evil.evaluate('document.getElementById("f").submit()')
+    await answered
     await evil.waitForLoadState()
     await page.reload()
     await page.getByRole('heading', { name: 'Models you may call' }).waitFor()

@@ -10,7 +10,7 @@ import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { access, constants, mkdir, readFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 
@@ -107,6 +107,14 @@ export async function withoutGo(): Promise<string | false> {
 export function goProgram(path: string, version: string): Promise<string> {
   const recipe = install(path, version)
   return program(recipe.name, recipe)
+}
+
+/** The folder of a published Go module's sources, for what it carries beside them. */
+export async function goModule(path: string, version: string): Promise<string> {
+  const go = await onPath('go')
+  if (!go) throw new NoGo(`${path} ${version} is fetched with Go, and there is no go on PATH`)
+  const { stdout } = await run(go, ['mod', 'download', '-json', `${path}@${version}`], { cwd: tmpdir(), env: { ...process.env, GOFLAGS: '', GOWORK: 'off' } })
+  return (JSON.parse(stdout) as { Dir: string }).Dir
 }
 
 class NoGo extends Error {}

@@ -2,102 +2,195 @@
 //
 //   UPDATE_GOLDEN=1 node test/cluster/run.ts test/cluster/chart.e2e.ts      # after a change that was meant
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { execFile } from 'node:child_process'
+import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
+import { promisify } from 'node:util'
 import { parseAllDocuments } from 'yaml'
 import { type Command, commands } from '../../cli/commands.ts'
 import { readOptions } from '../../cli/options.ts'
 import { cannotRun } from './build.ts'
+import { refusals } from './chart/accept.ts'
+import { writeSchemas } from './chart/schemas.ts'
+import { chartTools, type ChartTools } from './chart/tools.ts'
 import { startControlPlane } from './control-plane.ts'
 import type { ControlPlane } from './control-plane.ts'
 import { until } from './wait.ts'
 
 const chart = join(import.meta.dirname, '../../charts/modelroute')
 const cases = join(import.meta.dirname, '../chart')
-const names = ['default', 'cert-manager', 'plain', 'full'] as const
+const names = globSync('*.values.yaml', { cwd: cases }).map((file) => basename(file, '.values.yaml')).sort()
+const run = promisify(execFile)
 
-type Manifest = {
+type Container = Readonly<{ name: string, command: string[], args: string[], resources?: { limits?: Record<string, string> } }>
+type PodSpec = Readonly<{ containers: Container[], terminationGracePeriodSeconds?: number }>
+type Manifest = Readonly<{
+  apiVersion: string
   kind: string
-  metadata: { name: string }
-  spec: { template: { metadata: object, spec: { containers: { command: string[], args: string[] }[] } } }
+  metadata: { name: string, namespace?: string, labels: Record<string, string> }
+  spec: PodSpec & { template: { metadata: object, spec: PodSpec } }
+}>
+
+/** What kube-score calls critical and somebody chose: no policy at all, and users that OpenShift picks. */
+const chosen: Readonly<Record<string, string>> = {
+  plain: 'pod-networkpolicy', openshift: 'container-security-context-user-group-id',
 }
 
 suite('the chart', { skip: await cannotRun() }, () => {
   let cluster: ControlPlane
+  let tools: ChartTools
+  let folder: string
+  const rendered = new Map<string, string>()
+  const parsed = new Map<string, readonly Manifest[]>()
   const render = (name: string, ...args: string[]) =>
     cluster.helm('template', 'modelroute', chart, '--namespace', 'gateway', '-f', join(cases, `${name}.values.yaml`), ...args)
   const objects = (yaml: string) =>
     parseAllDocuments(yaml).map((document) => document.toJS() as Manifest | null).filter((object) => object !== null)
+  /** What is installed with the values of a case. */
+  const of = (name: string) => parsed.get(name) ?? assert.fail(`${name} was not rendered`)
+  const workloads = (name: string) => of(name).filter(({ kind }) => kind === 'Deployment')
+  /** That of `helm test` too. */
+  const containers = (name: string) => of(name).flatMap(({ kind, spec }) => kind === 'Deployment' ? spec.template.spec.containers : kind === 'Pod' ? spec.containers : [])
+  const ours = (name: string) => containers(name).filter(({ command }) => command[0] === 'modelroute')
 
   before(async () => {
-    cluster = await startControlPlane()
+    [cluster, tools] = await Promise.all([startControlPlane(), chartTools()])
+    folder = join(cluster.folder, 'rendered')
+    mkdirSync(folder)
     await cluster.apply([
       {
         apiVersion: 'v1', kind: 'Namespace',
         metadata: { name: 'gateway', labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
       },
       ...['ml', 'team-a'].map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })),
-      ...['certificates', 'issuers'].map((plural) => kindOf(plural, plural === 'issuers' ? 'Issuer' : 'Certificate', 'cert-manager.io')),
-      kindOf('prometheusrules', 'PrometheusRule', 'monitoring.coreos.com'),
+      kindOf('routes', 'Route', 'route.openshift.io'),
     ])
+    await cluster.apply(tools.definitions.join('\n---\n'))
     await cluster.kubectl('wait', '--for=condition=Established', 'crd', '--all')
+    for (const name of names) {
+      const yaml = await render(name)
+      rendered.set(name, yaml)
+      parsed.set(name, objects(yaml))
+      writeFileSync(join(folder, `${name}.yaml`), yaml)
+    }
   })
   after(() => cluster?.stop())
 
   test('passes its own linter', async () => {
-    for (const name of names) await cluster.helm('lint', '--strict', chart, '-f', join(cases, `${name}.values.yaml`))
+    await cluster.helm('lint', '--strict', chart, '-f', join(cases, 'full.values.yaml'))
   })
 
+  test('there are ten installations and more to hold it against', () => assert.ok(names.length >= 10, names.join()))
+
   for (const name of names) {
-    test(`renders ${name} as before`, async () => {
+    test(`renders ${name} as before`, () => {
       const golden = join(cases, `${name}.golden.yaml`)
-      const rendered = await render(name)
-      if (process.env.UPDATE_GOLDEN) writeFileSync(golden, rendered)
+      if (process.env.UPDATE_GOLDEN) writeFileSync(golden, rendered.get(name) ?? '')
       assert.ok(existsSync(golden), `${golden} is missing: run with UPDATE_GOLDEN=1`)
-      assert.equal(rendered, readFileSync(golden, 'utf8'))
+      assert.equal(rendered.get(name), readFileSync(golden, 'utf8'))
     })
+  }
 
-    test(`a real API server accepts ${name}, definitions included`, async () => {
-      const yaml = await render(name, '--set', 'crds.enabled=true')
-      const applied = await cluster.kubectl(
-        'apply', '--server-side', '--dry-run=server', '-f', '-', { stdin: yaml })
-      assert.equal(applied.trim().split('\n').length, objects(yaml).length, applied)
-      assert.match(applied, /customresourcedefinition.*modelroutes\.modelroute\.io serverside-applied/)
-    })
+  test('a real API server accepts all of them, definitions included, where it enforces the restricted Pod Security Standard', async () => {
+    const definitions = objects(await render('full', '--set', 'crds.enabled=true')).filter(({ kind }) => kind === 'CustomResourceDefinition')
+    assert.equal(definitions.length, 2)
+    assert.ok(definitions.every(({ metadata: { labels } }) => labels['team'] === 'platform'))
+    assert.deepEqual(await refusals(cluster.api, definitions), [])
+    for (const name of names) assert.deepEqual(await refusals(cluster.api, of(name)), [], name)
+  })
 
-    test(`the command line takes every argument of ${name}`, async () => {
-      const containers = objects(await render(name)).filter(({ kind }) => kind === 'Deployment')
-        .flatMap(({ spec }) => spec.template.spec.containers)
-      assert.ok(containers.length >= 2)
-      for (const { command, args: [first = '', ...words] } of containers) {
-        assert.deepEqual(command, ['modelroute'])
+  test('their pods hold to the restricted Pod Security Standard, and would not if values said otherwise', async () => {
+    const create = (yaml: readonly Manifest[]) => {
+      const pods = yaml.filter(({ kind }) => kind === 'Deployment').map(({ metadata, spec: { template } }) =>
+        ({ apiVersion: 'v1', kind: 'Pod', ...template, metadata: { ...template.metadata, name: metadata.name } }))
+      assert.ok(pods.length >= 2)
+      return refusals(cluster.api, pods)
+    }
+    for (const name of names) assert.deepEqual(await create(of(name)), [], name)
+    const refused = await create(objects(await render('redis', '--set', 'securityContext.allowPrivilegeEscalation=true')))
+    assert.deepEqual(refused.map((one) => /violates PodSecurity "restricted/.test(one)), [true, true, true])
+  })
+
+  test('kubeconform finds in them nothing that the schemas do not have', async () => {
+    const location = await writeSchemas(cluster.api, join(cluster.folder, 'schemas'))
+    const check = (...files: string[]) => run(cluster.binaries.kubeconform, ['-strict', '-summary', '-schema-location', location, ...files])
+    const { stdout } = await check(folder)
+    assert.match(stdout, new RegExp(`Summary: ${names.reduce((sum, name) => sum + of(name).length, 0)} resources found .*Invalid: 0, Errors: 0, Skipped: 0`))
+    const wrong = join(cluster.folder, 'wrong.yaml')
+    writeFileSync(wrong, (rendered.get('monitoring') ?? '').replaceAll('scrapeProtocols:', 'scrapeProtocol:'))
+    await assert.rejects(check(wrong), (error: Error & { stdout: string }) => /ServiceMonitor .* additional properties 'scrapeProtocol' not allowed/.test(error.stdout))
+  })
+
+  test('kube-score finds nothing critical', async () => {
+    for (const name of names) {
+      const ignored = Object.hasOwn(chosen, name) ? ['--ignore-test', chosen[name] ?? ''] : []
+      await run(tools.kubeScore, ['score', '--output-format', 'ci', ...ignored, join(folder, `${name}.yaml`)])
+        .catch((error: { stdout: string }) => assert.fail(`${name}:\n${error.stdout.split('\n').filter((line) => line.startsWith('[CRITICAL]')).join('\n')}`))
+    }
+    // The one check that annotations switch off says two things, of which this one holds.
+    for (const { name, resources } of names.flatMap(containers)) assert.ok(resources?.limits?.['memory'], name)
+  })
+
+  test('the command line takes every argument', () => {
+    for (const name of names) {
+      assert.ok(ours(name).length >= 3)
+      for (const { args: [first = '', ...words] } of ours(name)) {
         assert.ok(Object.hasOwn(commands, first), first)
         const options = readOptions(first as Command, words, {})
         assert.ok(!('usage' in options), JSON.stringify(options))
       }
-    })
+    }
+  })
 
-    test(`the pods of ${name} hold to the restricted Pod Security Standard`, async () => {
-      const create = async (...args: string[]) => {
-        const deployments = objects(await render(name, ...args)).filter(({ kind }) => kind === 'Deployment')
-        assert.ok(deployments.length >= 2)
-        for (const { metadata, spec: { template } } of deployments) {
-          const pod = { apiVersion: 'v1', kind: 'Pod', ...template, metadata: { ...template.metadata, name: metadata.name } }
-          await cluster.kubectl('create', '--dry-run=server', '-n', 'gateway', '-f', '-', { stdin: JSON.stringify(pod) })
-        }
+  test('a pod has time for its drain before it is killed', () => {
+    const seconds = (args: readonly string[], flag: string) => Number(args.find((arg) => arg.startsWith(`--${flag}=`))?.slice(flag.length + 3, -1))
+    let seen = 0
+    for (const { spec: { template: { spec } } } of names.flatMap(workloads)) {
+      const args = spec.containers.find(({ name }) => name === 'proxy')?.args
+      if (args === undefined) continue
+      seen++
+      assert.ok((spec.terminationGracePeriodSeconds ?? 0) >= seconds(args, 'drain-delay') + seconds(args, 'drain-timeout') + 5)
+    }
+    assert.ok(seen >= names.length)
+  })
+
+  test('labels that all objects shall have are on all of them, and on their pods', () => {
+    for (const { kind, metadata, spec } of of('full')) {
+      assert.equal(metadata.labels['team'], 'platform', `${kind} ${metadata.name}`)
+      if (kind === 'Deployment') assert.equal((spec.template.metadata as Manifest['metadata']).labels['team'], 'platform')
+    }
+  })
+
+  test('nothing is random, and nothing asks the cluster: the same values always render the same', () => {
+    for (const file of globSync('templates/**/*', { cwd: chart, withFileTypes: true })) {
+      if (!file.isFile()) continue
+      const text = readFileSync(join(file.parentPath, file.name), 'utf8')
+      assert.doesNotMatch(text, /\{\{[^}]*\b(rand[A-Z]\w*|gen[A-Z]\w*|uuidv4|now|lookup|shuffle)\b/, file.name)
+    }
+  })
+
+  test('it takes the values that the documentation shows', async () => {
+    const known = new Set(Object.keys((JSON.parse(readFileSync(join(chart, 'values.schema.json'), 'utf8')) as { properties: object }).properties))
+    let taken = 0
+    for (const page of ['chart', 'kubernetes']) {
+      const text = readFileSync(join(import.meta.dirname, `../../docs/${page}.md`), 'utf8')
+      for (const [, block = ''] of text.matchAll(/^```yaml\n(.*?)^```/gms)) {
+        const keys = Object.keys((parseAllDocuments(block)[0]?.toJS() ?? {}) as object)
+        if (!keys.every((key) => known.has(key))) continue
+        taken++
+        await cluster.helm('template', 'modelroute', chart, '-f', '-', { stdin: block })
       }
-      await create()
-      await assert.rejects(create('--set', 'securityContext.allowPrivilegeEscalation=true'), /violates PodSecurity/)
-    })
-  }
+    }
+    assert.ok(taken >= 10, `${taken} blocks`)
+  })
 
   const refused: readonly (readonly [set: string, message: RegExp])[] = [
     ['gateway.replicas=2', /additional properties 'gateway' not allowed/],
     ['controller.replica=2', /additional properties 'replica' not allowed/],
     ['gateways[0].replicas=2', /missing property 'name'/],
     ['gateways[0].name=Default', /does not match pattern/],
-    ['gateways[0].name=a,gateways[0].tls.enabled=true', /additional properties 'tls' not allowed/],
+    ['gateways[0].name=a,gateways[0].tls.secret=a', /additional properties 'secret' not allowed/],
     ['gateways[0].name=a,gateways[1].name=a', /two are named "a"/],
     ['controller.replicas=two', /got string, want integer/],
     ['controller.replicas=2,controller.leaderElection.enabled=false', /needs controller\.leaderElection\.enabled/],
@@ -106,7 +199,20 @@ suite('the chart', { skip: await cannotRun() }, () => {
     ['gatewayDefaults.service.nodePort=30080', /needs service\.type NodePort or LoadBalancer/],
     ['image.digest=latest', /does not match pattern/],
     ['redis.url=redis://bob:secret@redis:6379', /does not match pattern/],
-    ['redis.url=redis://redis:6379,redis.existingSecret=redis', /give url or existingSecret, not both/],
+    ['redis.url=redis://redis:6379,redis.existingSecret=redis', /give one of url, existingSecret and enabled/],
+    ['redis.url=redis://redis:6379,redis.enabled=true', /give one of url, existingSecret and enabled/],
+    ['gatewayDefaults.name=a', /a name belongs to an entry of gateways/],
+    ['gatewayDefaults.predictions.url=https://bob:secret@events', /does not match pattern/],
+    ['gatewayDefaults.predictions.url=https://events,gatewayDefaults.predictions.existingSecret=events', /give one of url, existingSecret and volume/],
+    ['gatewayDefaults.tolerations[0].effects=NoSchedule', /additional properties 'effects' not allowed/],
+    ['gatewayDefaults.topologySpreadConstraints[0].maxSkew=1', /missing properties 'topologyKey', 'whenUnsatisfiable'/],
+    ['gatewayDefaults.autoscaling.enabled=true,gatewayDefaults.autoscaling.targetCPUUtilizationPercentage=null', /needs targetCPUUtilizationPercentage, targetInflightRequests or both/],
+    ['gatewayDefaults.autoscaling.enabled=true,gatewayDefaults.autoscaling.minReplicas=20', /minReplicas is more than maxReplicas/],
+    ['networkPolicy.models[0].podLabels.app=triton', /missing property 'namespace'/],
+    ['networkPolicy.models[0].namespace=ml,networkPolicy.models[1].namespace=ml', /two of the namespace "ml" have the same name/],
+    ['networkPolicy.models[0].namespace=ml,networkPolicy.models[0].gateways={internal}', /there is no gateway "internal"/],
+    ['networkPolicy.clients[0].podSelectors.app=a', /additional properties 'podSelectors' not allowed/],
+    ['securityContext.readOnlyRootFileSystem=true', /additional properties 'readOnlyRootFileSystem' not allowed/],
   ]
   for (const [set, message] of refused) {
     test(`refuses --set ${set}`, async () => {
@@ -114,24 +220,27 @@ suite('the chart', { skip: await cannotRun() }, () => {
     })
   }
 
-  test('more replicas bring a disruption budget, one does not', async () => {
-    const budgets = async (set: string) =>
-      objects(await render('plain', '--set', set)).filter(({ kind }) => kind === 'PodDisruptionBudget').map((o) => o.metadata.name)
-    assert.deepEqual(await budgets('controller.replicas=1'), [])
-    assert.deepEqual(await budgets('gateways[0].name=default,gateways[0].replicas=2'), ['modelroute-gateway-default'])
+  test('what can have several replicas has a disruption budget, one replica has none', async () => {
+    const budgets = (yaml: readonly Manifest[]) => yaml.filter(({ kind }) => kind === 'PodDisruptionBudget').map((o) => o.metadata.name)
+    assert.deepEqual(budgets(of('plain')), [])
+    assert.deepEqual(budgets(objects(await render('plain', '--set', 'gateways[0].name=default,gateways[0].replicas=2'))), ['modelroute-gateway-default'])
+    assert.deepEqual(budgets(of('autoscaling')).sort(), ['both', 'default', 'fixed', 'generative'].map((name) => `modelroute-gateway-${name}`))
   })
 
-  test('the push channel is never plain without a policy around it', async () => {
-    const yaml = objects(await render('plain'))
-    assert.ok(yaml.some(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'modelroute-controller'))
-    for (const name of ['default', 'cert-manager', 'full']) {
-      const args = objects(await render(name))
-        .filter(({ kind }) => kind === 'Deployment').map((o) => o.spec.template.spec.containers[0]!.args)
-      assert.ok(args.length >= 2)
-      for (const list of args) {
-        assert.ok(!list.some((arg) => arg.startsWith('--insecure')), name)
-        const own = name === 'default' && list[0] === 'controller'
-        assert.ok(list.includes(own ? '--self-certificates=modelroute-controller.gateway.svc' : '--client-ca=/etc/modelroute/tls/ca.crt'))
+  test('replicas are left to who scales', () => {
+    const replicas = workloads('autoscaling').map(({ metadata, spec }) => [metadata.name, (spec as { replicas?: number }).replicas])
+    assert.deepEqual(Object.fromEntries(replicas), {
+      'modelroute-controller': 1, 'modelroute-gateway-default': undefined, 'modelroute-gateway-generative': undefined,
+      'modelroute-gateway-both': undefined, 'modelroute-gateway-fixed': 2,
+    })
+  })
+
+  test('the push channel is never plain without a policy around it', () => {
+    assert.ok(of('plain').some(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'modelroute-controller'))
+    for (const name of names.filter((one) => one !== 'plain')) {
+      for (const { args } of ours(name).filter(({ args: [command] }) => command !== 'selftest')) {
+        assert.ok(!args.some((arg) => arg.startsWith('--insecure')), name)
+        assert.ok(args.some((arg) => arg === '--self-certificates=modelroute-controller.gateway.svc' || arg === '--client-ca=/etc/modelroute/tls/ca.crt'), name)
       }
     }
   })
@@ -217,11 +326,11 @@ suite('the chart', { skip: await cannotRun() }, () => {
     ])
     const { metadata } = JSON.parse(await cluster.kubectl('-n', 'ml', 'get', 'pod', 'where', '-o', 'json')) as { metadata: { labels?: Record<string, string> } }
     assert.equal(metadata.labels?.[zone], 'eu-1')
-    for (const name of names) assert.match(await render(name), /fieldPath: "metadata\.labels\['topology\.kubernetes\.io\/zone'\]"/)
+    for (const name of names) assert.match(rendered.get(name) ?? '', /fieldPath: "metadata\.labels\['topology\.kubernetes\.io\/zone'\]"/)
   })
 })
 
-/** Enough of cert-manager's definition for an API server to know the kind. */
+/** Enough of a definition for an API server to know the kind. */
 function kindOf(plural: string, kind: string, group: string): object {
   return {
     apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition',

@@ -12,7 +12,7 @@
 // `url` names the bridge's, which Pods reach too; elsewhere it listens on 127.0.0.1 only.
 import { spawn } from 'node:child_process'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePorts } from '../free-ports.ts'
 import { Api } from './api.ts'
@@ -27,6 +27,8 @@ export type ControlPlaneOptions = Readonly<{
   controllerManager?: boolean
   /** Lets etcd wait for the disk. Default false: a kill -9 of a process loses nothing either way. */
   fsync?: boolean
+  /** A data folder of an etcd that has ended, to begin with a copy of. */
+  etcdData?: string | undefined
   /** Added to kube-apiserver's command line, and so able to overrule what is there. */
   apiServerArgs?: readonly string[]
 }>
@@ -94,6 +96,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   const certificates = join(folder, 'certificates')
   const caFile = join(certificates, 'apiserver.crt')
 
+  if (options.etcdData !== undefined) cpSync(options.etcdData, join(folder, 'etcd'), { recursive: true })
   const etcd = new Process({
     name: 'etcd', command: binaries.etcd, log: file('etcd.log'), args: [
       '--data-dir', join(folder, 'etcd'), ...(options.fsync ? [] : ['--unsafe-no-fsync']),
@@ -197,7 +200,7 @@ function part(program: Process, answers: () => Promise<boolean>): Part {
     await until(`${program.name} to answer`, async () => {
       if (!program.running) throw new Error(`${program.name} is not running`)
       return await answers()
-    }, { timeout: 60_000, every: 30, describe: () => program.tail() })
+    }, { timeout: 240_000, every: 30, describe: () => program.tail() })
   }
   const kill = (signal?: NodeJS.Signals) => program.kill(signal)
   return {

@@ -25,7 +25,7 @@ import { bridgeAddress, outsideNamespace } from './netns.ts'
 import { Configs } from './kubelet/configs.ts'
 import { Names } from './kubelet/names.ts'
 import { Pod } from './kubelet/pod.ts'
-import type { Node } from './kubelet/pod.ts'
+import type { Images, Node } from './kubelet/pod.ts'
 import type { PodObject } from './kubelet/spec.ts'
 import { pause } from './wait.ts'
 
@@ -35,6 +35,8 @@ type RunningPod = Readonly<{
   /** Undefined until its network is made. */
   ip: string | undefined
   labels: Readonly<Record<string, string>>
+  /** The words before a command that run it in the Pod's network. */
+  enter: readonly string[]
 }>
 
 export type Kubelet = Readonly<{
@@ -56,7 +58,13 @@ export type KubeletOptions = Readonly<{
   name?: string
   /** Labels of the Node, such as `topology.kubernetes.io/zone`. */
   labels?: Readonly<Record<string, string>>
+  /** Images that are folders: containers of these see what is in them, and nothing of this machine. */
+  images?: Images
+  /** By image, the folder that is /app in its containers: of another release. Default: this repository. */
+  releases?: Readonly<Record<string, string>>
 }>
+
+const repository = join(import.meta.dirname, '../..')
 
 export async function startKubelet(cluster: ControlPlane, options: KubeletOptions = {}): Promise<Kubelet> {
   const outside = outsideNamespace()
@@ -72,7 +80,7 @@ export async function startKubelet(cluster: ControlPlane, options: KubeletOption
   const { hostname: host, port } = new URL(cluster.url)
   const node: Node = {
     name, api, configs, hostIP, folder: join(cluster.folder, 'pods'), resolvConf: names.resolvConf,
-    apiServer: { host, port },
+    apiServer: { host, port }, images: options.images ?? {}, programs: (image) => options.releases?.[image] ?? repository,
   }
   const server = await serveLogs(cluster, hostIP, pods)
   await register(cluster, name, options.labels ?? {}, hostIP, (server.address() as { port: number }).port)
@@ -114,8 +122,8 @@ export async function startKubelet(cluster: ControlPlane, options: KubeletOption
     metadata.namespace === namespace && metadata.name.startsWith(prefix))
   return {
     node: name,
-    pods: () => [...pods.values()].map(({ object: { metadata }, ip }) =>
-      ({ namespace: metadata.namespace, name: metadata.name, ip, labels: metadata.labels ?? {} })),
+    pods: () => [...pods.values()].map(({ object: { metadata }, ip, enter }) =>
+      ({ namespace: metadata.namespace, name: metadata.name, ip, labels: metadata.labels ?? {}, enter })),
     logs: (namespace, prefix, container) => chosen(namespace, prefix).flatMap((pod) =>
       [...pod.containers.keys()].filter((one) => container === undefined || one === container).flatMap((one) =>
         readFileSync(pod.logFile(one), 'utf8').trimEnd().split('\n')

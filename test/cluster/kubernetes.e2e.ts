@@ -15,6 +15,7 @@ import type { ProxyView } from '../../controller/push/publish.ts'
 import { KubernetesSource } from '../../controller/sources/kubernetes.ts'
 import type { Snapshot } from '../../controller/sources/snapshot.ts'
 import { hashOf, type Hashes } from '../../table/version.ts'
+import { inTime, watchMachine } from '../machine.ts'
 import type { KubeObject } from './api.ts'
 import { cannotRun } from './build.ts'
 import { startControlPlane } from './control-plane.ts'
@@ -202,9 +203,10 @@ suite('the controller and a real API server', { skip: await cannotRun() }, () =>
     assert.equal(controller.snapshot?.inferenceServices.size, 0)
   })
 
-  test('kinds that are installed while it runs are seen within 11 s, and gone when they are removed', async () => {
+  test('kinds that are installed while it runs are seen within 11 s, and gone when they are removed', async (t) => {
     await cluster.apply([crd('serving.kserve.io', 'v1beta1', 'InferenceService'), crd('gateway.networking.k8s.io', 'v1beta1', 'ReferenceGrant')])
     await cluster.kubectl('wait', '--for=condition=Established', '--timeout=30s', 'crd/inferenceservices.serving.kserve.io', 'crd/referencegrants.gateway.networking.k8s.io')
+    const machine = watchMachine()
     const began = performance.now()
     await cluster.apply([
       { apiVersion: 'serving.kserve.io/v1beta1', kind: 'InferenceService', metadata: { name: 'llama', namespace: 'ml' }, spec: { predictor: {} } },
@@ -216,7 +218,7 @@ suite('the controller and a real API server', { skip: await cannotRun() }, () =>
       },
     ])
     await until('both', () => controller.snapshot?.inferenceServices.size === 1 && controller.snapshot.referenceGrants.size === 1)
-    assert.ok(performance.now() - began < 11_000)
+    inTime(t, 'to see both', performance.now() - began, 11_000, machine())
     await cluster.kubectl('delete', 'crd', 'inferenceservices.serving.kserve.io')
     await until('the end of it', () => controller.snapshot?.inferenceServices.size === 0)
     assert.equal(controller.snapshot?.referenceGrants.size, 1)
@@ -254,7 +256,8 @@ suite('the controller and a real API server', { skip: await cannotRun() }, () =>
     assert.equal((await cluster.api.get(`${ROUTES}/fraud`)).metadata.resourceVersion, before.metadata.resourceVersion)
   })
 
-  test('an edit is in a snapshot within 250 ms of being accepted', async () => {
+  test('an edit is in a snapshot within 250 ms of being accepted', async (t) => {
+    const machine = watchMachine()
     const delays: number[] = []
     for (let weight = 10; weight < 40; weight++) {
       await cluster.api.patch(`${ROUTES}/fraud`, route('fraud', weight))
@@ -264,11 +267,11 @@ suite('the controller and a real API server', { skip: await cannotRun() }, () =>
       ), { every: 1 })
       delays.push(performance.now() - accepted)
     }
-    assert.ok(Math.max(...delays) < 250, `${Math.max(...delays)} ms`)
+    inTime(t, 'an edit', Math.max(...delays), 250, machine())
   })
 
   test('a refusal is one Warning, however often the route is looked at', async () => {
-    await cluster.apply(route('refused', 1, { logging: { predictions: { samplePercent: 1 } } }))
+    await cluster.apply(route('refused', 1, { logging: { predictions: { samplePercent: 1, bodies: 'Redacted' } } }))
     await until('the refusal', async () => (await conditionOf('refused', 'Accepted'))?.status === 'False')
     await until('the event', async () => (await events('refused')).length > 0)
     // The next leader remembers nothing, and the server knows the event by its name.
@@ -282,7 +285,7 @@ suite('the controller and a real API server', { skip: await cannotRun() }, () =>
     const found = await events('refused')
     assert.equal(new Set(found.map(({ reason, note }) => `${reason} ${note}`)).size, found.length)
     assert.equal(found[0]?.type, 'Warning')
-    assert.match(await cluster.kubectl('describe', '-n', 'ml', 'mr', 'refused'), /Warning.*UnsupportedValue/)
+    assert.match(await cluster.kubectl('describe', '-n', 'ml', 'mr', 'refused'), /Warning.*Invalid/)
   })
 
   test('what was in force survives a restart, and belongs to its route', async () => {
@@ -296,7 +299,7 @@ suite('the controller and a real API server', { skip: await cannotRun() }, () =>
     for (const { metadata: { ownerReferences } } of stored) {
       assert.equal((ownerReferences as { uid: string }[])[0]?.uid, metadata.uid)
     }
-    await cluster.api.patch(`${ROUTES}/fraud`, route('fraud', 40, { logging: { predictions: { samplePercent: 1 } } }))
+    await cluster.api.patch(`${ROUTES}/fraud`, route('fraud', 40, { logging: { predictions: { samplePercent: 1, bodies: 'Redacted' } } }))
     const second = new Controller(kubeconfig, 'reader')
     void second.source.start(snapshot => { second.snapshot = snapshot })
     await until('its snapshot', () => second.snapshot)
@@ -316,7 +319,8 @@ suite('the controller and a real API server', { skip: await cannotRun() }, () =>
     assert.deepEqual(controller.log.filter(line => line.startsWith('error')), [])
   })
 
-  test('the lease passes at once when its holder stops, and after 15 s when it dies', { timeout: 120_000 }, async () => {
+  test('the lease passes at once when its holder stops, and after 15 s when it dies', { timeout: 240_000 }, async (t) => {
+    const machine = watchMachine()
     const next = new Controller(kubeconfig, 'second')
     const last = new Controller(kubeconfig, 'third')
     next.elector.start()
@@ -325,15 +329,16 @@ suite('the controller and a real API server', { skip: await cannotRun() }, () =>
     const stopping = performance.now()
     await controller.elector.stop()
     await until('the second', () => next.elector.leading)
-    assert.ok(performance.now() - stopping < 5_000)
+    inTime(t, 'the lease of who stops', performance.now() - stopping, 5_000, machine())
     last.elector.start()
     await pause(2_500)
     // No goodbye: its connections break and every request of its fails from here on.
     const died = performance.now()
     next.api.close()
-    await until('the third', () => last.elector.leading, { timeout: 40_000 })
+    await until('the third', () => last.elector.leading, { timeout: 120_000 })
     const took = performance.now() - died
-    assert.ok(took > 13_000 && took < 22_000, `${took} ms`)
+    assert.ok(took > 13_000, `${took} ms`)
+    inTime(t, 'the lease of who died', took, 22_000, machine())
     assert.deepEqual(next.said.map(({ what }) => what.split(' ')[0]), ['started', 'stopped'])
     assert.ok((next.said[1]?.at ?? Infinity) < (last.said[0]?.at ?? 0), 'two led at once')
     await next.elector.stop()
@@ -345,7 +350,7 @@ suite('the controller and a real API server', { skip: await cannotRun() }, () =>
     controller.acknowledgeAlways()
   })
 
-  test('API server and etcd are killed and come back: it goes on by itself, without a storm of lists', { timeout: 180_000 }, async () => {
+  test('API server and etcd are killed and come back: it goes on by itself, without a storm of lists', { timeout: 400_000 }, async (t) => {
     const kinds = ['modelroutes', 'ratelimitpolicies', 'services', 'endpointslices', 'referencegrants', 'controllerrevisions']
     const weight = () => controller.snapshot?.modelRoutes.get('ml/fraud')?.object?.spec.rules[0]?.backendRefs?.[0]?.weight
     for (const [round, parts] of [[cluster.apiServer], [cluster.etcd], [cluster.apiServer, cluster.etcd]].entries()) {
@@ -354,12 +359,13 @@ suite('the controller and a real API server', { skip: await cannotRun() }, () =>
       await pause(3_000)
       assert.equal(controller.snapshot?.modelRoutes.size, routes, 'nothing is forgotten meanwhile')
       for (const part of [...parts].reverse()) await part.start()
+      const machine = watchMachine()
       const back = performance.now()
       await until('the API server to take an edit', () => (
         cluster.api.patch(`${ROUTES}/fraud`, route('fraud', 50 + round)).then(() => true, () => false)
       ), { timeout: 60_000 })
       await until('the edit', () => weight() === 50 + round, { timeout: 60_000, describe: () => controller.log.slice(-20).join('\n') })
-      assert.ok(performance.now() - back < 20_000, `${performance.now() - back} ms\n${controller.log.join('\n')}`)
+      inTime(t, 'to go on', performance.now() - back, 20_000, machine())
       const { metadata } = await cluster.api.get(`${ROUTES}/fraud`)
       await until('its status', async () => {
         const condition = await conditionOf('fraud', 'Programmed')

@@ -30,7 +30,7 @@ export function addAddress(): string {
 }
 
 /** The command that runs `command` in namespaces of its own, with `lo` up and the bridge made. */
-export function inNamespace(command: readonly string[]): string[] {
+export function inNamespace(command: readonly string[]): [string, ...string[]] {
   const setup = [
     'ip link set lo up',
     `ip link add ${bridge} type bridge`,
@@ -45,6 +45,6 @@ export function inNamespace(command: readonly string[]): string[] {
     `ip link set ${bridge}b up`,
     'exec "$@"',
   ].join(' && ')
-  const isolate = ['unshare', '--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc']
-  return [...isolate, 'sh', '-c', setup, 'sh', ...command]
+  const isolate = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc']
+  return ['unshare', ...isolate, 'sh', '-c', setup, 'sh', ...command]
 }

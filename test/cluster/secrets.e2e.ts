@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { after, afterEach, before, suite, test } from 'node:test'
 import { connect, type TLSSocket } from 'node:tls'
 import { authority, type Certified } from '../certificates.ts'
+import { inTime, watchMachine } from '../machine.ts'
 import { startControlPlane } from './control-plane.ts'
 import type { ControlPlane } from './control-plane.ts'
 import { startKubelet } from './kubelet.ts'
@@ -45,7 +46,7 @@ suite('secrets in a cluster', { skip: outsideNamespace() }, () => {
   async function lag(what: string, edit: () => Promise<unknown>, holds: () => Promise<boolean>): Promise<number> {
     await edit()
     const begin = performance.now()
-    await until(what, holds, { every: 10, timeout: 10_000 })
+    await until(what, holds, { every: 10, timeout: 60_000 })
     return performance.now() - begin
   }
 
@@ -81,12 +82,13 @@ suite('secrets in a cluster', { skip: outsideNamespace() }, () => {
     assert.equal(await withKey(), 401)
     const figures: string[] = []
     for (let round = 0; round < 5; round++) {
+      const machine = watchMachine()
       const known = await lag('the key to work', () => cluster.apply([key('acme', 'first-key')]), async () => await withKey() === 200)
       assert.equal(seen['x-modelroute-consumer'], 'acme')
       assert.equal(seen['x-modelroute-tier'], 'pro')
       const revoked = await lag('the key to be revoked', () => kubectl('delete', 'secret', 'acme', '-n', 'ml'), async () => await withKey() === 401)
       figures.push(`${known.toFixed(0)}/${revoked.toFixed(0)}`)
-      assert.ok(known <= 1000 && revoked <= 1000, `in force and revoked after ${figures.join(', ')} ms`)
+      inTime(t, `in force and revoked after ${figures.join(', ')} ms`, Math.max(known, revoked), 1000, machine())
     }
     t.diagnostic(`in force/revoked after the API server's answer, ms: ${figures.join(', ')}`)
   })
@@ -134,9 +136,10 @@ suite('secrets in a cluster', { skip: outsideNamespace() }, () => {
     assert.equal(await shown('other.example.com'), undefined)
     const kept = await handshake(proxies()[0]!.ip!, 'fraud.example.com')
     const second = ca.issue('second', ['fraud.example.com'])
+    const machine = watchMachine()
     const after = await lag('the new certificate', () => cluster.apply([tlsSecret('fraud-tls', second)]), async () => await shown('fraud.example.com') === 'second')
     t.diagnostic(`a new certificate is shown ${after.toFixed(0)} ms after the API server's answer`)
-    assert.ok(after <= 1000, `${after} ms`)
+    inTime(t, 'the new certificate', after, 1000, machine())
     kept?.write('GET /tls HTTP/1.1\r\nHost: fraud.example.com\r\n\r\n')
     const answer = await new Promise<string>((resolve) => kept?.once('data', (data: Buffer) => resolve(data.toString())))
     assert.match(answer, /^HTTP\/1\.1 200/)

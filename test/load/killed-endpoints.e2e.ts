@@ -13,7 +13,7 @@ import { freePorts } from '../free-ports.ts'
 
 const kills = Number(process.env['KILLS'] ?? 1000)
 const endpoints = 4
-const workers = 16
+const workers = 8
 const bin = join(import.meta.dirname, '../../cli/modelroute.js')
 
 /** Writes down who asks before it answers, so that a kill loses nothing of it; listens once it is told to. */
@@ -133,7 +133,7 @@ function ask(url: string, agent: Agent, { method, path, headers, body }: (typeof
   })
 }
 
-test(`an endpoint of ${endpoints} is killed ${kills} times: 0 errors for what is idempotent, 0 repetitions of anything else`, { timeout: 240_000 }, async (t) => {
+test(`an endpoint of ${endpoints} is killed ${kills} times: 0 errors for what is idempotent, 0 repetitions of anything else`, { timeout: 400_000 }, async (t) => {
   const file = join(temporaryFolder('seen'), 'seen')
   closeSync(openSync(file, 'w'))
   const ports = await freePorts(endpoints)

@@ -11,11 +11,11 @@ import { adopt } from '../cluster/process.ts'
 import { percentile, startLoad } from '../load.ts'
 import { serviceAt } from '../manifests.ts'
 import { startServe, type Serving } from '../servers/serve.ts'
+import { holds } from '../machine.ts'
 
 /** Requests a second, and milliseconds of one window of them. */
 const rate = 300
 const window = 600
-const windows = 9
 /** Milliseconds; below it two percentiles are not told apart from what else the machine does. */
 const noise = 3
 /** MiB that the process may grow by. What copies hold is bounded at 64; the rest is what the heap does with garbage. */
@@ -74,7 +74,7 @@ suite('copies under load', () => {
     for (const [at, port] of said.toString().split(' ').entries()) services.push(serviceAt(pathOf(troubles[at] ?? ''), port))
     const route = `apiVersion: modelroute.io/v1alpha1\nkind: ModelRoute\nmetadata: {name: all}\nspec:\n  rules:${rules('plain', 'stable')}${troubles.map((name) => rules(pathOf(name), pathOf(name))).join('')}`
     gateway = await startServe([route, ...services].join('\n---\n'), '--log-level', 'error')
-  }, { timeout: 60_000 })
+  }, { timeout: 180_000 })
 
   after(async () => {
     await gateway?.stop()
@@ -98,18 +98,23 @@ suite('copies under load', () => {
     test(`a variant that ${name} costs those nothing whose requests are copied to it`, { timeout: 120_000 }, async (t) => {
       await p99('/plain')
       const memory = resident()
-      let [plain, copied] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
-      for (let n = 0; n < windows; n++) {
-        // In turn, so that what else the machine does falls on both; the best window of each is its own.
-        plain = Math.min(plain, await p99('/plain'))
-        copied = Math.min(copied, await p99(`/${pathOf(name)}`))
-      }
+      let [plain, copied] = [0, 0]
+      await holds(t, {
+        measure: async () => {
+          [plain, copied] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
+          for (let n = 0; n < 3; n++) {
+            // In turn, so that what else the machine does falls on both; the best of each is its own.
+            plain = Math.min(plain, await p99('/plain'))
+            copied = Math.min(copied, await p99(`/${pathOf(name)}`))
+          }
+        },
+        // Copies that are all answered and compared take processor time, which shows here and is told, not held: docs/mirroring.md.
+        fault: () => name === 'is well' || copied <= Math.max(plain * 1.1, plain + noise) ? undefined : `${copied.toFixed(2)} ms, and ${plain.toFixed(2)} without copies`,
+      })
       const growth = resident() - memory
       const { items } = await (await fetch(`${gateway.urls['admin']}/mirrors`)).json() as { items: MirrorReport[] }
       const report = items.find(({ rule }) => rule === pathOf(name))
       t.diagnostic(`p99 ${copied.toFixed(2)} ms, and ${plain.toFixed(2)} ms without copies: ${(copied / plain).toFixed(2)} times; ${growth.toFixed(0)} MiB more; ${JSON.stringify([report?.copies, report?.compared])}`)
-      // Copies that are all answered and compared take processor time, which shows here and is told, not held: docs/mirroring.md.
-      if (name !== 'is well') assert.ok(copied <= Math.max(plain * 1.1, plain + noise), `${copied} ms, and ${plain} ms without copies`)
       assert.ok(growth < growthMax, `${growth} MiB`)
     })
   }

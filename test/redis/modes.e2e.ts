@@ -6,7 +6,6 @@ import { afterEach, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { connectLimiter } from '../../dataplane/limits/create.ts'
 import type { Limiter, Take } from '../../dataplane/limits/limiter.ts'
-import { LEASE } from '../../dataplane/limits/redis/frames.ts'
 import { parseRedisUrl } from '../../dataplane/limits/redis/url.ts'
 import { authority as createAuthority } from '../certificates.ts'
 import { freePorts } from '../free-ports.ts'
@@ -46,7 +45,7 @@ const admitted = async (limiter: Limiter, take: Take, tries: number) => {
 }
 
 /** What a user needs who does what the limits do, and nothing else: docs/limits.md has the same. */
-const rules = 'on >secret resetkeys ~modelroute:* resetchannels -@all +@connection +info +eval +evalsha +time +mget +get +set +del +hget +hset +hmget +hdel ' +
+const rules = 'on >secret resetkeys ~modelroute:* resetchannels -@all +@connection +info +eval +evalsha +time +mget +get +set +del +hget +hset +hmget +hdel +hlen +hgetall ' +
   '+zadd +zrem +zscore +zcard +zrangebyscore +zremrangebyscore +pexpire'
 
 test('a user with the permissions of the documentation, and no others, is enough', async () => {
@@ -78,7 +77,7 @@ test('over TLS with the certificate of the client, and not with another authorit
   assert.equal((await (await limiterAt(url('other.pem'))).take('ml', [limit()])).unavailable, true)
 })
 
-test('after the death of the master a sentinel names another, and no more than one in a hundred is admitted beyond', async (t) => {
+test('after the death of the master a sentinel names another, and no more than one in a hundred is admitted beyond', { timeout: 120_000 }, async (t) => {
   const master = await startRedis()
   const replica = owned(await startRedis(['--replicaof', `127.0.0.1 ${master.port}`, '--repl-diskless-sync-delay', '0', '--min-replicas-to-write', '0']))
   await until(async () => (await replica.ask('INFO', 'replication')).includes('master_link_status:up'))
@@ -95,57 +94,52 @@ test('after the death of the master a sentinel names another, and no more than o
   await failover(t, url, limit({ onStoreFailure: 'Local', amount: 1000, key: 'ml/modes/failover FixedWindow' }), { master, replica })
 })
 
-/** The master dies while three proxies take. What it did not tell its replica is lost, and nobody's fault: it is read there. */
-async function failover(t: { diagnostic(text: string): void }, url: string, take: Take, { master, replica }: Readonly<{ master: Server; replica: Server }>): Promise<void> {
-  const job = { url: patient(url), tenant: 'ml', takes: [take], connections: 20, tries: 1500, apart: 100 }
+/**
+ * The master dies while three proxies take. What it did not tell its replica is lost, and nobody's fault: it is read there.
+ * @param takeOver called when all of them have noticed
+ */
+async function failover(t: { diagnostic(text: string): void }, url: string, take: Take, { master, replica, takeOver = async () => {} }: Readonly<{ master: Server; replica: Server; takeOver?: () => Promise<void> }>): Promise<void> {
+  const job = { url: patient(url), tenant: 'ml', takes: [take], connections: 20, tries: 500, apart: 100, outage: 60_000 }
   // Every two seconds they hear how many they are.
   const takers = await startTakers([job, job, job], 4500)
   await pause(400)
   await master.end()
   const kept = await replica.used(`modelroute:{ml}:${take.key}`)
+  await takers.away
+  await takeOver()
   const came = await takers.came
   await takers.end()
   const sum = (of: (each: typeof came[number]) => number) => came.reduce((all, each) => all + of(each), 0)
   const [all, lost] = [sum(({ admitted }) => admitted), Math.max(0, sum(({ before }) => before) - kept)]
   t.diagnostic(`${take.onStoreFailure}: ${all} admitted of 1,000, ${lost} of them lost with the master; ${JSON.stringify(came.map(({ by }) => by))}`)
-  assert.ok(came.every(({ by }) => (by['failure'] ?? 0) > 0), 'nobody noticed')
   assert.ok(all <= 1010 + lost, `${all} admitted`)
   assert.ok(all >= 900, `${all} admitted`)
 }
 
-test('the master of one part of a cluster dies: its replica takes over, and the others notice nothing', async (t) => {
+test('the master of one part of a cluster dies: its replica takes over, and the others notice nothing', { timeout: 120_000 }, async (t) => {
   const cluster = owned(await startCluster(1))
   const [master, replica] = await Promise.all([cluster.masterOf('ml'), cluster.replicaOf('ml')])
   const limiter = await limiterAt(patient(cluster.url))
   const elsewhere = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
   let other = ''
   for (const tenant of elsewhere) if (await cluster.masterOf(tenant) !== master) other = tenant
-  const steady: Promise<readonly string[]> = (async () => {
-    const by: string[] = []
-    for (let i = 0; i < 300; i++) {
-      by.push((await limiter.take(other, [limit({ amount: 1_000_000 })])).by)
+  const load = { over: false, store: 0, failure: 0 }
+  const steady = (async () => {
+    while (!load.over) {
+      const { by } = await limiter.take(other, [limit({ amount: 1_000_000 })])
+      assert.ok(by !== 'process')
+      load[by]++
       await pause(10)
     }
-    return by
   })()
-  await failover(t, cluster.url, limit({ amount: 1000, key: 'ml/modes/cluster FixedWindow' }), { master, replica })
-  assert.ok((await steady).filter((by) => by === 'failure').length <= 3, JSON.stringify(await steady))
-})
-
-test('what a proxy held when it was killed is given back after its lease, and not before', { timeout: 60_000 }, async () => {
-  const server: Server = owned(await startRedis())
-  const running = { ...thousand({ type: 'Concurrency' }, 'killed'), amount: 10 }
-  const tokens = { ...limit({ amount: 100, units: 10, hold: true, key: 'ml/modes/killed FixedWindow' }) }
-  const takers = await startTakers([{ url: patient(server.url), tenant: 'ml', takes: [running, tokens], connections: 10, tries: 10 }])
-  assert.equal((await takers.came)[0]?.admitted, 10)
-  const limiter = await limiterAt(patient(server.url))
-  // Longer than a lease: what lives renews.
-  await pause(LEASE + 2000)
-  assert.equal((await limiter.take('ml', [{ ...running, hold: true }])).allowed, false)
-  takers.kill()
-  const killed = performance.now()
-  await until(async () => (await limiter.take('ml', [running, { ...tokens, units: 100 }])).allowed, LEASE + 2000)
-  assert.ok(performance.now() - killed > LEASE / 2)
+  const takeOver = async () => {
+    assert.equal(await replica.ask('CLUSTER', 'FAILOVER', 'TAKEOVER'), '+OK')
+    await until(async () => (await replica.ask('ROLE')).includes('master'))
+  }
+  await failover(t, cluster.url, limit({ onStoreFailure: 'Local', amount: 1000, key: 'ml/modes/cluster FixedWindow' }), { master, replica, takeOver })
+  load.over = true
+  await steady
+  assert.ok(load.store > 100 && load.failure === 0, JSON.stringify(load))
 })
 
 test('those that wait on three proxies are admitted as places come free, and never more at once than there are', async () => {

@@ -1,6 +1,7 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { join } from 'node:path'
+import { longestFirst, runFiles } from '../files.ts'
 
 /**
  * `npm run test:redis [FILE…]`: limits against real Redis servers, which it installs where it can (Debian, as root).
@@ -14,11 +15,7 @@ if (!there() && process.getuid?.() === 0) {
 if (there()) {
   const asked = process.argv.slice(2)
   const files = asked.length > 0 ? asked : globSync(join(import.meta.dirname, '*.e2e.ts')).sort()
-  const node = spawn(process.execPath, ['--test', '--test-concurrency=1', '--test-timeout=180000', ...files], { stdio: 'inherit' })
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => node.kill(signal))
-  node.on('exit', (code) => {
-    process.exitCode = code ?? 1
-  })
+  process.exitCode = await runFiles(longestFirst(files, ['lease', 'modes', 'exact']), { limit: 180, atOnce: 2 }) ? 0 : 1
 } else {
   console.log('skipped: there is no redis-server on PATH')
   if (process.env['CI'] === 'true') process.exitCode = 1

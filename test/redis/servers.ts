@@ -29,16 +29,18 @@ export type Server = Readonly<{
 const script = "return tostring(({struct.unpack('<ddd', redis.call('GET', KEYS[1]))})[2])"
 
 /** @param settings lines of redis.conf as arguments, such as `['--maxmemory', '10mb']` */
-export async function startRedis(settings: readonly string[] = [], { port, file, auth }: {
+export async function startRedis(settings: readonly string[] = [], { port, file, auth, start: [program, ...before] = ['redis-server'] }: {
   port?: number
   /** Where it keeps its settings; a sentinel must. */
   file?: string
+  /** Another one than what is installed. */
+  start?: readonly [string, ...string[]]
   /** With what `ask` says who it is. */
   auth?: readonly string[]
 } = {}): Promise<Server> {
   const at = port ?? (await freePorts(1))[0] ?? 0
   const folder = await mkdtemp(join(tmpdir(), 'modelroute-redis-'))
-  const child = spawn('redis-server', [...(file === undefined ? [] : [file]), '--port', String(at), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no', '--daemonize', 'no', ...settings], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(program, [...before, ...(file === undefined ? [] : [file]), '--port', String(at), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no', '--daemonize', 'no', ...settings], { stdio: ['ignore', 'pipe', 'inherit'] })
   running.add(child)
   let said = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text))
@@ -49,8 +51,13 @@ export async function startRedis(settings: readonly string[] = [], { port, file,
     url: `redis://127.0.0.1:${at}`,
     ask: answer,
     async used(key) {
-      const said = await ask(at, [['READONLY'], ['EVAL_RO', script, '1', key]])
-      return Number(said.split('\r\n').at(-1))
+      // A server that has no turn says nothing for a while.
+      let units = Number.NaN
+      await until(async () => {
+        units = Number((await ask(at, [['READONLY'], ['EVAL_RO', script, '1', key]])).split('\r\n').at(-1))
+        return !Number.isNaN(units)
+      })
+      return units
     },
     signal: (name) => void child.kill(name),
     async end() {
@@ -98,13 +105,16 @@ export async function until(holds: () => boolean | Promise<boolean>, within = 20
   }
 }
 
-/** Three masters, each with a replica if asked for, that share the slots. Without replicas no node is ever taken for dead. */
+/**
+ * Three masters, each with a replica if asked for, that share the slots. No node is ever taken for dead: a machine with
+ * other things to do would have them elect others all the time. Who wants a replica to take over tells it.
+ */
 export async function startCluster(replicas = 0): Promise<{ url: string; servers: readonly Server[]; masterOf(tag: string): Promise<Server>; replicaOf(tag: string): Promise<Server>; end(): Promise<void> }> {
   const count = 3 + 3 * replicas
   // The bus of a node is on another port, which has to be free as well.
   const ports = await freePorts(2 * count)
   const servers = await Promise.all(Array.from({ length: count }, (_, i) => startRedis(
-    ['--cluster-enabled', 'yes', '--cluster-node-timeout', replicas > 0 ? '1000' : '60000', '--cluster-port', String(ports[count + i]), '--repl-diskless-sync-delay', '0'],
+    ['--cluster-enabled', 'yes', '--cluster-node-timeout', '60000', '--cluster-port', String(ports[count + i]), '--repl-diskless-sync-delay', '0'],
     { port: ports[i] ?? 0 })))
   const [first] = servers
   for (const [i, server] of servers.slice(0, 3).entries()) {

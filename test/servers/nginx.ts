@@ -1,9 +1,9 @@
 // A real nginx on a free port of loopback, installed where it is missing, until the test ends.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { deadPort } from '../dataplane/sockets.ts'
 import { Process, temporaryFolder } from '../cluster/process.ts'
 import { until } from '../cluster/wait.ts'
+import { freePorts } from '../free-ports.ts'
 import { ensurePackage } from './debian.ts'
 
 export type Nginx = Readonly<{
@@ -17,7 +17,7 @@ export type Nginx = Readonly<{
 export async function startNginx(behind: number): Promise<Nginx> {
   const program = await ensurePackage('/usr/sbin/nginx', 'nginx-light')
   const folder = temporaryFolder('nginx')
-  const port = await deadPort()
+  const [port = 0] = await freePorts(1)
   const log = join(folder, 'access.log')
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map((name) => `${name}_temp_path ${join(folder, name)};`).join(' ')

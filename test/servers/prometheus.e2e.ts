@@ -4,8 +4,9 @@ import { Agent, get } from 'node:http'
 import test from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../cluster/wait.ts'
-import { deadPort, httpUpstream } from '../dataplane/sockets.ts'
+import { httpUpstream } from '../dataplane/sockets.ts'
 import { serviceAt } from '../manifests.ts'
+import { freePorts } from '../free-ports.ts'
 import { startPrometheus } from './prometheus.ts'
 import { startServe } from './serve.ts'
 
@@ -54,10 +55,10 @@ test('a rollout goes on by what Prometheus says, and is aborted by it', { timeou
     response.statusCode = request.url === '/bad' && failing++ % 5 === 0 ? 500 : 200
     response.end('two')
   })
-  const port = await deadPort()
+  const [port = 0] = await freePorts(1)
   const gateway = await startServe(manifests([stable, canary], port, [100, 0]))
   t.after(() => gateway.stop())
-  const prometheus = await startPrometheus(port, new URL(gateway.urls['admin'] ?? '').host)
+  const prometheus = await startPrometheus(port, { gateway: new URL(gateway.urls['admin'] ?? '').host })
   t.after(() => prometheus.stop())
 
   const agent = new Agent({ keepAlive: true, maxSockets: 2 })

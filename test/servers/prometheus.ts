@@ -10,9 +10,9 @@ import { cacheFolder } from './venv.ts'
 const run = promisify(execFile)
 
 /** Debian's package, taken apart and not installed: installing it would start a service. */
-async function ensurePrometheus(): Promise<string> {
+export async function ensurePrometheus(name: 'prometheus' | 'promtool' = 'prometheus'): Promise<string> {
   const cache = join(cacheFolder, 'prometheus')
-  const program = join(cache, 'usr/bin/prometheus')
+  const program = join(cache, 'usr/bin', name)
   if (existsSync(program)) return program
   const folder = temporaryFolder('prometheus-package')
   await run('apt-get', ['download', '-q', 'prometheus'], { cwd: folder }).catch(async () => {
@@ -22,23 +22,31 @@ async function ensurePrometheus(): Promise<string> {
   const [file = ''] = readdirSync(folder).filter((name) => name.endsWith('.deb'))
   await run('dpkg', ['-x', file, 'x'], { cwd: folder })
   mkdirSync(join(cache, 'usr/bin'), { recursive: true })
-  renameSync(join(folder, 'x/usr/bin/prometheus'), program)
+  for (const each of ['prometheus', 'promtool']) renameSync(join(folder, 'x/usr/bin', each), join(cache, 'usr/bin', each))
   return program
 }
 
-/** Scrapes `target` (`host:port`) once a second. */
-export async function startPrometheus(port: number, target: string): Promise<{ stop(): Promise<void> }> {
+/** Runs it to its end; rejects with what it says where it is not content. */
+export async function promtool(args: readonly string[], input = ''): Promise<string> {
+  const running = run(await ensurePrometheus('promtool'), [...args])
+  running.child.stdin?.end(input)
+  const { stdout, stderr } = await running
+  return stdout + stderr
+}
+
+/** Scrapes each target (`host:port`) once a second, as a job of its own, and keeps exemplars. */
+export async function startPrometheus(port: number, targets: Readonly<Record<string, string>>, rules: readonly string[] = []): Promise<{ stop(): Promise<void> }> {
   const folder = temporaryFolder('prometheus')
   const config = join(folder, 'prometheus.yaml')
   writeFileSync(config, `
-global: {scrape_interval: 1s, scrape_timeout: 900ms}
+global: {scrape_interval: 1s, scrape_timeout: 900ms, evaluation_interval: 1s}
+rule_files: [${rules.join(', ')}]
 scrape_configs:
-- job_name: gateway
-  static_configs: [{targets: ['${target}']}]
+${Object.entries(targets).map(([job, target]) => `- job_name: ${job}\n  static_configs: [{targets: ['${target}']}]`).join('\n')}
 `)
   const prometheus = new Process({
     name: 'prometheus', command: await ensurePrometheus(), log: join(folder, 'output.log'),
-    args: [`--config.file=${config}`, `--storage.tsdb.path=${join(folder, 'data')}`, `--web.listen-address=127.0.0.1:${port}`],
+    args: ['--enable-feature=exemplar-storage', `--config.file=${config}`, `--storage.tsdb.path=${join(folder, 'data')}`, `--web.listen-address=127.0.0.1:${port}`],
   })
   prometheus.start()
   await until('Prometheus to be ready', async () => (await fetch(`http://127.0.0.1:${port}/-/ready`)).ok, { timeout: 20_000, every: 50, describe: () => prometheus.tail() })

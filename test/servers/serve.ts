@@ -49,8 +49,8 @@ export async function startServe(manifests: string, ...args: string[]): Promise<
     lines.push(line)
     if (line['msg'] === 'listening') urls[String(line['name'])] = String(line['url'])
   })
-  await until('the gateway to be ready', async () => (await fetch(`${urls['admin']}/readyz`)).ok, { timeout: 20_000, every: 20 })
-  await until('the public ports', () => Promise.resolve('http' in urls), { timeout: 20_000, every: 20 })
+  await until('the gateway to be ready', async () => (await fetch(`${urls['admin']}/readyz`)).ok, { timeout: 120_000, every: 20 })
+  await until('the public ports', () => Promise.resolve('http' in urls), { timeout: 120_000, every: 20 })
   return {
     pid: child.pid ?? 0,
     file,

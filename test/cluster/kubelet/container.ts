@@ -18,9 +18,13 @@ export type Launch = Readonly<{
   podFolder: string
   hostName: string
   readOnly: boolean
+  /** The folder that is /app. */
+  repository: string
   workingDir: string
   /** `setpriv …` words, or none. */
   identity: readonly string[]
+  /** The folders that are the image, upper ones first, and `user:group` and groups of its process. */
+  image?: Readonly<{ layers: readonly string[], user: string, groups: string }>
   command: readonly string[]
   env: Readonly<Record<string, string>>
 }>
@@ -41,8 +45,8 @@ type State =
   | { running: { startedAt: string } }
   | { terminated: Terminated }
 
-const repository = join(import.meta.dirname, '../../..')
 const script = join(import.meta.dirname, 'container.sh')
+const imageScript = join(import.meta.dirname, 'image.sh')
 /** The kubelet's back-off is 10 s doubling to 5 min; a test has no time for that. */
 const backoff = { first: 250, most: 5_000, forgottenAfter: 10_000 }
 /** Until a container is first ready its probes run this often, whatever their period, so that tests need not wait. */
@@ -102,10 +106,12 @@ export class Container {
     }
     if (this.#stopping.signal.aborted) return undefined
     const log = openSync(this.#host.logFile, 'a')
+    const { image } = launch
     const [command = '', ...args] = [
-      ...launch.enter, 'unshare', '--mount', '--pid', '--uts', '--fork', '--kill-child', 'sh', script,
-      launch.podFolder, this.spec.name, launch.hostName, repository, launch.readOnly ? 'ro' : 'rw', launch.workingDir,
-      ...launch.identity, ...launch.command,
+      ...launch.enter, 'unshare', '--mount', '--pid', '--uts', '--fork', '--kill-child', 'sh',
+      ...image ? [imageScript] : [script], launch.podFolder, this.spec.name, launch.hostName,
+      image ? image.layers.join(':') : launch.repository, launch.readOnly ? 'ro' : 'rw',
+      ...image ? [image.user, image.groups] : [launch.workingDir, ...launch.identity], ...launch.command,
     ]
     const child = spawn(command, args, { stdio: ['ignore', log, log, 'pipe'], env: launch.env })
     closeSync(log)

@@ -2,15 +2,21 @@
 import { dirname } from 'node:path'
 import type { ContainerSpec, PodSpec } from './spec.ts'
 
-/** The `setpriv` words for a security context: user, groups, capabilities. None for plain root. */
-export function identity(container: ContainerSpec, pod: PodSpec): string[] {
+/** Who a container's processes are. */
+export function account(container: ContainerSpec, pod: PodSpec): Readonly<{ user: number, group: number, groups: readonly number[] }> {
   const all = { ...pod.securityContext, ...container.securityContext }
   // The image's own user is unknown here: one that must not be root gets the usual number.
   const user = all.runAsUser ?? (all.runAsNonRoot ? 65532 : 0)
-  const group = all.runAsGroup ?? user
+  const groups = [...pod.securityContext?.supplementalGroups ?? [], ...all.fsGroup === undefined ? [] : [all.fsGroup]]
+  return { user, group: all.runAsGroup ?? user, groups }
+}
+
+/** The `setpriv` words for a security context: user, groups, capabilities. None for plain root. */
+export function identity(container: ContainerSpec, pod: PodSpec): string[] {
+  const all = { ...pod.securityContext, ...container.securityContext }
+  const { user, group, groups } = account(container, pod)
   const words: string[] = []
   if (user !== 0 || group !== 0) {
-    const groups = [...pod.securityContext?.supplementalGroups ?? [], ...all.fsGroup === undefined ? [] : [all.fsGroup]]
     words.push(`--reuid=${user}`, `--regid=${group}`)
     words.push(groups.length > 0 ? `--groups=${groups.join(',')}` : '--clear-groups')
   }
@@ -24,3 +30,6 @@ export const searchPath = [
   '/app/node_modules/.bin', dirname(process.execPath),
   '/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin',
 ].join(':')
+
+/** Where the programs of an image that is a folder are. */
+export const imagePath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'

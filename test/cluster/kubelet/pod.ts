@@ -9,11 +9,14 @@ import { Container } from './container.ts'
 import type { Launch } from './container.ts'
 import { environment, expand, NotYet } from './env.ts'
 import type { PodFacts } from './env.ts'
-import { identity, searchPath } from './identity.ts'
+import { account, identity, imagePath, searchPath } from './identity.ts'
 import { Network } from './network.ts'
 import type { ContainerSpec, PodObject } from './spec.ts'
 import { notEmulated } from './spec.ts'
 import { Volumes } from './volumes.ts'
+
+/** Images that are folders and not this machine: their layers, upper ones first, and their environment. */
+export type Images = Readonly<Record<string, Readonly<{ layers: readonly string[], env: Readonly<Record<string, string>> }>>>
 
 export type Node = Readonly<{
   name: string
@@ -22,6 +25,9 @@ export type Node = Readonly<{
   folder: string
   hostIP: string
   apiServer: { host: string, port: string }
+  images: Images
+  /** The folder whose programs an image has. */
+  programs: (image: string) => string
   /** Path of the resolv.conf for Pods of a namespace. */
   resolvConf: (namespace: string) => string
 }>
@@ -53,6 +59,10 @@ export class Pod {
     this.#node = node
     const { namespace, name, uid } = object.metadata
     this.#folder = join(node.folder, `${namespace}_${name}_${uid.slice(0, 8)}`)
+  }
+
+  get enter(): readonly string[] {
+    return this.#network?.enter ?? []
   }
 
   get ip(): string | undefined {
@@ -184,8 +194,9 @@ export class Pod {
     const hostName = pod.hostname ?? metadata.name
     const { host, port } = this.#node.apiServer
     const as = identity(spec, pod)
+    const image = this.#node.images[spec.image]
     const env = environment(spec, facts, this.#node.configs, {
-      PATH: searchPath, HOME: as.length > 0 ? '/' : '/root', HOSTNAME: hostName,
+      PATH: image ? imagePath : searchPath, HOME: as.length > 0 ? '/' : '/root', HOSTNAME: hostName, ...image?.env,
       KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port, KUBERNETES_SERVICE_PORT_HTTPS: port,
     })
     const mounts = [`${this.#node.resolvConf(metadata.namespace)}\t/etc/resolv.conf\tro\tfile`]
@@ -205,11 +216,14 @@ export class Pod {
     // The image decides nothing: its entrypoint is taken to be the product's own program.
     const words = [...spec.command ?? ['modelroute'], ...spec.args ?? []]
     const [program = '', ...rest] = words.map((word) => expand(word, env))
+    const { user, group, groups } = account(spec, pod)
     return {
       enter: this.#network!.enter, podFolder: this.#folder, hostName, env: Object.fromEntries(env),
       readOnly: spec.securityContext?.readOnlyRootFilesystem ?? false, workingDir: spec.workingDir ?? '/',
+      repository: this.#node.programs(spec.image ?? ''),
       identity: as,
-      command: program === 'modelroute' ? ['node', '/app/cli/modelroute.js', ...rest] : [program, ...rest],
+      ...image && { image: { layers: image.layers, user: `${user}:${group}`, groups: groups.join(',') } },
+      command: program === 'modelroute' && !image ? ['node', '/app/cli/modelroute.js', ...rest] : [program, ...rest],
     }
   }
 
@@ -250,7 +264,9 @@ export class Pod {
   }
 
   #status(): object {
-    const ready = this.#main.length > 0 && this.#main.every((container) => container.ready)
+    // KEP-753: a sidecar counts like the others.
+    const counted = [...this.#main, ...this.#init.filter(({ spec }) => spec.restartPolicy === 'Always')]
+    const ready = this.#main.length > 0 && counted.every((container) => container.ready)
     const { conditions = [] } = (this.object.status ?? {}) as { conditions?: { type: string, status: string }[] }
     const gated = (this.object.spec.readinessGates ?? []).every(({ conditionType }) =>
       conditions.some(({ type, status }) => type === conditionType && status === 'True'))

@@ -1,10 +1,10 @@
-"""llama.cpp's HTTP server, as its wheel `xllamacpp` embeds it: serve.py MODEL-FILE HOST PORT ALIAS"""
+"""llama.cpp's HTTP server, as its wheel `xllamacpp` embeds it: serve.py MODEL-FILE HOST PORT ALIAS [embeddings]"""
 import signal
 import sys
 
 import xllamacpp
 
-path, host, port, alias = sys.argv[1:]
+path, host, port, alias, *more = sys.argv[1:]
 params = xllamacpp.CommonParams()
 params.model.path = path
 params.model_alias = {alias}
@@ -16,6 +16,9 @@ params.use_jinja = True
 params.endpoint_metrics = True
 params.warmup = False
 params.n_threads_http = 4
+if more:
+    params.embedding = True
+    params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
 # One thread each: the tests share a small machine.
 params.cpuparams.n_threads = 1
 params.cpuparams_batch.n_threads = 1

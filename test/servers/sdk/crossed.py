@@ -41,3 +41,10 @@ try:
     client.completions.create(model="nope", prompt="one")
 except openai.APIStatusError as error:
     print("unknown", error.status_code, error.body["message"])
+
+print("models", sorted(model.id for model in client.models.list() if model.id in ("embed", "text")), client.models.retrieve("embed").id)
+texts = ["abba", "cab a"]
+floats = client.embeddings.create(model="embed", input=texts, encoding_format="float")
+packed = client.embeddings.create(model="embed", input=texts)
+print("embeddings", [[round(one, 4) for one in item.embedding] for item in floats.data], floats.usage.prompt_tokens, [item.embedding for item in packed.data] == [item.embedding for item in floats.data])
+print("dimensions", client.embeddings.create(model="embed", input="aabc", dimensions=2).data[0].embedding)

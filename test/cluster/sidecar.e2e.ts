@@ -1,0 +1,179 @@
+// Sidecars that a policy of the chart adds to Pods: an application's way to its fleet, and the guard of a model server.
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, suite, test } from 'node:test'
+import { parseAllDocuments } from 'yaml'
+import { startControlPlane } from './control-plane.ts'
+import type { ControlPlane } from './control-plane.ts'
+import { startKubelet } from './kubelet.ts'
+import type { Kubelet } from './kubelet.ts'
+import { outsideNamespace } from './netns.ts'
+import { until } from './wait.ts'
+
+const root = join(import.meta.dirname, '../..')
+const body = JSON.stringify({ inputs: [{ name: 'amount', shape: [1], datatype: 'FP32', data: [120] }] })
+const path = '/v2/models/fraud/infer'
+
+/** Asks through its sidecar until it is answered, and once more when it is told to end. */
+const application = `
+const ask = async (when) => {
+  try {
+    const response = await fetch('http://127.0.0.1:15080${path}', { method: 'POST', body: ${JSON.stringify(body)}, headers: { 'x-api-key': 'k1' } })
+    console.log(when, response.status, response.headers.get('x-modelroute-variant'), (await response.text()).length > 20)
+    return response.status
+  } catch (error) { console.log(when, String(error.cause ?? error)) }
+}
+process.on('SIGTERM', async () => { await ask('at the end'); process.exit() })
+console.log('first', await ask('at once'))
+while (await ask('asked') !== 200) await new Promise((done) => setTimeout(done, 200))
+setInterval(() => {}, 1000)`
+const model = `
+import { startModelServer } from '/app/examples/quickstart/server.ts'
+await startModelServer({ version: '1', port: 8000, host: '127.0.0.1' })`
+
+type Spec = {
+  initContainers?: { name: string, restartPolicy?: string }[]
+  containers: { name: string, command?: string[], lifecycle?: object }[]
+  volumes?: { name: string }[]
+}
+type Workload = { kind: string, metadata: { name: string, namespace: string }, spec: { template: { metadata: { labels: Record<string, string> }, spec: Spec } } }
+
+suite('sidecars', { skip: outsideNamespace() }, () => {
+  let cluster: ControlPlane
+  let kubelet: Kubelet
+  const kubectl = (...args: string[]) => cluster.kubectl(...args)
+  const example = (name: string) => parseAllDocuments(readFileSync(join(root, `examples/sidecar/${name}.yaml`), 'utf8')).map((document) => document.toJS() as Workload)
+  const running = (prefix: string) => kubelet.pods().find(({ name, ip }) => ip !== undefined && name.startsWith(prefix))
+  const specOf = async (prefix: string) => JSON.parse(await kubectl('-n', 'ml', 'get', 'pod', running(prefix)?.name ?? '', '-o', 'json')) as { spec: Spec, metadata: { name: string } }
+  const available = (name: string) => kubectl('-n', 'ml', 'wait', '--for=condition=Available', '--timeout=60s', `deploy/${name}`)
+    .catch(async (error: Error) => assert.fail(`${error.message}\n${await kubelet.describe()}`))
+  const metric = async (prefix: string, name: string) => {
+    const text = await (await fetch(`http://${running(prefix)?.ip}:15904/metrics`)).text()
+    return Number(new RegExp(`^${name.replace(/[{}]/g, '\\$&')} (.*)$`, 'm').exec(text)?.[1])
+  }
+  const post = async (url: string, headers: Record<string, string> = {}) => {
+    const response = await fetch(url + path, { method: 'POST', body, headers, signal: AbortSignal.timeout(5_000) })
+    await response.arrayBuffer()
+    return response
+  }
+  const pod = (labels: Record<string, string>, namespace = 'ml') => ({
+    apiVersion: 'v1', kind: 'Pod', metadata: { name: `bare-${Object.keys(labels).length}`, namespace, labels },
+    spec: {
+      securityContext: { runAsNonRoot: true, runAsUser: 65532, seccompProfile: { type: 'RuntimeDefault' } },
+      containers: [{ name: 'own', image: 'own', command: ['sleep', '100'], securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } } }],
+    },
+  })
+  /** As the API server would store it, or why it would not. */
+  const tried = async (object: object) => JSON.parse(await cluster.kubectl('create', '--dry-run=server', '-o', 'json', '-f', '-', { stdin: JSON.stringify(object) })) as { spec: Spec }
+
+  before(async () => {
+    cluster = await startControlPlane({ controllerManager: true })
+    kubelet = await startKubelet(cluster)
+    await cluster.apply(['ml', 'other'].map((name) => ({
+      apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
+    })))
+    await cluster.apply([{
+      apiVersion: 'v1', kind: 'Secret', type: 'Opaque',
+      metadata: { name: 'k1', namespace: 'ml', labels: { 'modelroute.io/credential': 'api-key' }, annotations: { 'modelroute.io/consumer': 'shop' } },
+      stringData: { keySha256: createHash('sha256').update('k1').digest('hex') },
+    }])
+    await cluster.helm('install', 'modelroute', join(root, 'charts/modelroute'), '-n', 'modelroute', '--create-namespace', '--wait', '--timeout', '90s',
+      '--set', 'sidecar.enabled=true,sidecar.namespaces={ml},secretNamespaces={ml},gateways[0].name=default,gateways[1].name=guard,gateways[1].replicas=0',
+      '--set', 'gatewayDefaults.replicas=1,gatewayDefaults.drain.delaySeconds=0')
+      .catch(async (error: Error) => assert.fail(`${error.message}\n${await kubelet.describe()}`))
+  })
+  after(async () => {
+    await kubelet?.stop()
+    await cluster?.stop()
+  })
+
+  test('a pod that asks for one gets one, first of its init containers; others are left as they are', async () => {
+    const got = await until('the policy to be in force', async () => {
+      const { spec } = await tried(pod({ 'modelroute.io/inject': 'default' }))
+      return spec
+    })
+    assert.deepEqual(got.initContainers?.map(({ name, restartPolicy }) => [name, restartPolicy]), [['modelroute-sidecar', 'Always']])
+    const before = pod({ 'modelroute.io/inject': 'default' })
+    const own = { ...before.spec.containers[0], name: 'mine' }
+    const more = await tried({ ...before, spec: { ...before.spec, initContainers: [own], volumes: [{ name: 'mine', emptyDir: {} }] } })
+    assert.deepEqual(more.spec.initContainers?.map(({ name }) => name), ['modelroute-sidecar', 'mine'])
+    assert.deepEqual(more.spec.volumes?.map(({ name }) => name).filter((name) => !name.startsWith('kube-api')), ['mine', 'modelroute-tls', 'modelroute-state'])
+    // One that was patched in, or that another run of the policy has added, is not added again.
+    const again = await tried({ ...before, spec: got })
+    assert.equal(again.spec.initContainers?.length, 1)
+    const without = await tried(pod({ app: 'x' }))
+    assert.deepEqual([without.spec.initContainers, without.spec.containers.length], [undefined, 1])
+  })
+
+  test('a pod that asks for what there is not is refused, and told so', async () => {
+    const refused = (labels: Record<string, string>, why: RegExp, namespace?: string) => assert.rejects(tried(pod(labels, namespace)), why)
+    await refused({ 'modelroute.io/inject': 'defualt' }, /there is no gateway defualt; there is default, guard/)
+    await refused({ 'modelroute.io/inject': 'default', 'modelroute.io/inject-mode': 'both' }, /both is neither client nor server/)
+    await refused({ 'modelroute.io/inject': 'guard', 'modelroute.io/inject-mode': 'server' }, /inject-port: of a model server it must say where that listens/)
+    await refused({ 'modelroute.io/inject': 'default' }, /namespace other may have no sidecars; sidecar\.namespaces of the chart has ml/, 'other')
+  })
+
+  test('a model server answers through its guard, and only to who has a key', async (t) => {
+    const [deployment, ...rest] = example('model-server')
+    assert.ok(deployment)
+    Object.assign(deployment.spec.template.spec.containers[0] ?? {}, { command: ['node', '--input-type=module', '-e', model] })
+    const began = performance.now()
+    await cluster.apply([deployment, ...rest])
+    await available('fraud')
+    t.diagnostic(`from the manifest to an available pod, with the policy and the model server: ${Math.round(performance.now() - began)} ms`)
+    const ip = running('fraud')?.ip
+    // No moment without the rule: whoever is ready has its table.
+    assert.equal((await post(`http://${ip}:15080`)).status, 401)
+    const answer = await post(`http://${ip}:15080`, { 'x-api-key': 'k1' })
+    assert.deepEqual([answer.status, answer.headers.get('x-modelroute-variant')], [200, 'own'])
+    await assert.rejects(post(`http://${ip}:8000`), 'the model server itself is not to be reached')
+    const slices = await cluster.api.list('/apis/discovery.k8s.io/v1/namespaces/ml/endpointslices')
+    assert.deepEqual(slices.flatMap((slice) => slice['ports'] as { port: number }[]).map(({ port }) => port), [15080])
+    await kubectl('-n', 'ml', 'wait', '--for=condition=Programmed', '--timeout=30s', 'modelroute/fraud', 'modelroute/fraud-guard')
+    t.diagnostic(`idle, resident: ${Math.round(await metric('fraud', 'process_resident_memory_bytes') / 1_048_576)} MiB from sources`)
+  })
+
+  test('an application calls 127.0.0.1 and gets its fleet, from its first request on', async (t) => {
+    const [deployment] = example('application')
+    assert.ok(deployment)
+    Object.assign(deployment.spec.template.spec.containers[0] ?? {}, { command: ['node', '--input-type=module', '-e', application] })
+    await cluster.apply([deployment])
+    await available('shop')
+    const logs = () => kubelet.logs('ml', 'shop', 'shop')
+    await until('an answer', () => /asked 200 stable true/.test(logs()), { describe: logs })
+    assert.match(logs(), /first 200/)
+    // It is the application's alone.
+    await assert.rejects(post(`http://${running('shop')?.ip}:15080`))
+    assert.ok(await metric('shop', 'modelroute_sidecar_connections_total{result="carried"}') >= 1)
+    t.diagnostic(`idle, resident: ${Math.round(await metric('shop', 'process_resident_memory_bytes') / 1_048_576)} MiB from sources`)
+    // Whoever is no sidecar gets no further than the handshake.
+    const gateway = running('modelroute-gateway-default')?.ip
+    await assert.rejects(post(`https://${gateway}:9905`))
+  })
+
+  test('the sidecar serves until its application has ended, and ends with it', async () => {
+    const { metadata: { name } } = await specOf('shop')
+    const logs = () => kubelet.logs('ml', name, 'shop')
+    await kubectl('-n', 'ml', 'scale', 'deploy/shop', '--replicas=0')
+    let last = ''
+    await until('the pod to be gone', () => {
+      last = logs() || last
+      return !kubelet.pods().some((one) => one.name === name)
+    })
+    assert.match(last, /at the end 200 stable true/)
+  })
+
+  test('where no policy adds them, a pod without one is refused, and the patch of the release adds it', async () => {
+    await kubectl('delete', 'mutatingadmissionpolicybinding', 'modelroute-sidecar')
+    await until('the policy to be gone', () => tried(pod({ 'modelroute.io/inject': 'default' })).then(() => false, (error: Error) => /no sidecar was added/.test(error.message)))
+    const patch = await kubectl('-n', 'modelroute', 'get', 'configmap', 'modelroute-sidecar', '-o', 'jsonpath={.data.patch\\.yaml}')
+    await kubectl('-n', 'ml', 'patch', 'deploy/shop', '--type=strategic', '-p', patch)
+    await kubectl('-n', 'ml', 'scale', 'deploy/shop', '--replicas=1')
+    await available('shop')
+    await until('an answer', () => /asked 200 stable true/.test(kubelet.logs('ml', 'shop', 'shop')))
+    const { spec } = await specOf('shop')
+    assert.deepEqual(spec.initContainers?.map(({ name: each, restartPolicy }) => [each, restartPolicy]), [['modelroute-sidecar', 'Always']])
+  })
+})
