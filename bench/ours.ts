@@ -90,6 +90,7 @@ export async function startOurs(ports: readonly number[], folder: string, wanted
       process.execPath, ...flags, program, 'dataplane', '--controller', push.url, '--gateway', mode === 'logged' ? 'on' : mode,
       '--drain-delay', '0s', '--drain-timeout', '1s', '--host', '127.0.0.1', '--http-port', '0', '--admin-port', '0', '--health-port', '0', '--snapshot', 'none',
       '--log-level', mode === 'logged' ? 'info' : 'warn',
+      ...(note === '' && mode !== 'logged' ? ['--ledger', 'none'] : []),
     ])
     const http = await said<{ name: string; url: string }>(started, ({ name }) => name === 'http')
     const port = Number(http && new URL(http.url).port)

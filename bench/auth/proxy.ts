@@ -2,11 +2,10 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { createInterface } from 'node:readline'
-import { startProxy } from '../../dataplane/proxy.ts'
-import { createLog } from '../../dataplane/telemetry/log.ts'
 import { keySet, withKeys } from '../../test/dataplane/keys.ts'
 import { active, match, route, rule } from '../../test/dataplane/table.ts'
 import type { Auth } from '../../table/principal.ts'
+import { serveTable } from '../table-proxy.ts'
 
 /** `BACKEND JWKS`: a proxy with one rule for each way of finding out who calls, and the issuer whose keys it fetches. */
 const [backend = '', jwks = ''] = process.argv.slice(2)
@@ -34,15 +33,7 @@ const rules = [
   ...Object.entries(terms).map(([name, one]) => rule({ name, matches: [match(`/${name}`)], auth: { anyOf: [one], anonymous: false } })),
 ]
 const table = withKeys(active('1', [route({ rules })], { 'ml/s:80': [Number(backend)] }), keySet('ml', { 'bench-key': { groups: ['research'], tier: 'pro' } }))
-const loopback = { host: '127.0.0.1', port: 0 }
-const proxy = await startProxy({
-  http: loopback, log: createLog({ level: 'warn', sink: { write: (_text, done) => done() } }), tableAge: () => 0,
-  boot: (activate) => {
-    activate(table)
-    return Promise.resolve()
-  },
-})
-console.log(JSON.stringify({ port: Number(new URL(proxy.urls.http).port) }))
+await serveTable(table)
 
 const delay = monitorEventLoopDelay({ resolution: 1 })
 delay.enable()
