@@ -29,7 +29,7 @@ export const SCHEMA = 1
 /**
  * What was added to this schema that an older reader would not take. Each end tells its number in a header of the request
  * that opens the stream, or of its answer, which readers of any release pass over; of two numbers the lower one is spoken.
- * 0: release 0.1.0. 1: `order` in a hello, and the message of that name.
+ * 0: release 0.1.0. 1: `order` and `seen` in a hello, and the messages `order`, `look` and `seen`.
  */
 export const MINOR = 1
 export const MINOR_HEADER = 'modelroute-protocol'

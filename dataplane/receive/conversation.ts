@@ -58,8 +58,8 @@ export function converse(link: Link<FromProxy, FromController>, options: Convers
   function hello(subscribe: boolean): void {
     subscribed = subscribe
     heard = false
-    const known = minor >= 1 && { order: store.order ?? null }
-    send({ type: 'hello', schema: SCHEMA, ...identity, subscribe, versions: store.versions, ...(show && { seen: true }), ...known })
+    const known = minor >= 1 && { order: store.order ?? null, ...(show && { seen: true as const }) }
+    send({ type: 'hello', schema: SCHEMA, ...identity, subscribe, versions: store.versions, ...known })
   }
 
   link.onMessage((message) => {

@@ -177,7 +177,7 @@ test('a controller of release 0.1.0 is told nothing that it would refuse, and it
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const p = proxy([`http://127.0.0.1:${(server.address() as AddressInfo).port}`])
+  const p = proxy([`http://127.0.0.1:${(server.address() as AddressInfo).port}`], { show: () => Promise.reject(new Error('nobody looks')) })
   t.after(async () => {
     await p.close()
     for (const session of sessions) session.destroy()
