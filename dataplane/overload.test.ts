@@ -14,6 +14,16 @@ test('nothing is shed while the loop is late for a moment only, however late', (
   }
 })
 
+test('nothing is shed by a process that was stopped, for however long, and goes on', () => {
+  const shedder = createShedder()
+  shedder.look(0, 0)
+  for (let now = 3000; now < 30_000; now += 3000) {
+    shedder.look(2950, now)
+    assert.equal(shareOf(shedder), 0)
+    shedder.look(0, now + 50)
+  }
+})
+
 test('what could be left out is left out for a while after a moment of lateness', () => {
   const shedder = createShedder()
   shedder.look(10, 1000)

@@ -1,4 +1,7 @@
-/** Requests are shed from when the event loop has been later than this, without a break, for that long. Milliseconds. */
+/**
+ * Requests are shed from when the event loop has been later than this, without a break, for that long. Milliseconds. Once
+ * late, however late, is a machine that stood still: nothing waits but what came meanwhile.
+ */
 const lateAt = 300
 const lateFor = 1000
 /** What could be left out is, from when it was once later than this, for so long. Milliseconds. */
@@ -29,12 +32,14 @@ export function createShedder(): Shedder {
   let share = 0
   let turn = 0
   let inTime: number | undefined
+  let again = false
   let busyUntil = 0
   return {
     look(late, now) {
       if (late >= busyAt) busyUntil = now + busyFor
       if (late < lateAt || inTime === undefined) inTime = now
-      share = now - inTime >= lateFor ? Math.min(most, share + more) : Math.max(0, share - less)
+      share = again && now - inTime >= lateFor ? Math.min(most, share + more) : Math.max(0, share - less)
+      again = late >= lateAt
     },
     shed() {
       if (share === 0) return false
