@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import type { TestContext } from 'node:test'
 import { percentile } from './load.ts'
+import { wallClock } from './wall.ts'
 
 /**
  * Claims about time on a machine that may do much else. Noise only ever makes a time longer: what is met is met, and what
@@ -30,9 +31,9 @@ const every = 5
 export function watchMachine(): () => Machine {
   const before = processorTimes()
   const late: number[] = []
-  let last = performance.now()
+  let last = wallClock()
   const look = () => {
-    const now = performance.now()
+    const now = wallClock()
     late.push(Math.max(0, now - last - every))
     last = now
   }

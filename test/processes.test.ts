@@ -37,7 +37,7 @@ async function run(t: TestContext, names: readonly string[], ...args: string[]):
   return promise
 }
 
-async function until(what: string, look: () => Promise<boolean> | boolean, ms = 10_000): Promise<void> {
+async function until(what: string, look: () => Promise<boolean> | boolean, ms = 60_000): Promise<void> {
   const deadline = Date.now() + ms
   while (!(await Promise.resolve(look()).catch(() => false))) {
     if (Date.now() > deadline) assert.fail(`waited ${ms} ms for ${what}`)
@@ -46,7 +46,7 @@ async function until(what: string, look: () => Promise<boolean> | boolean, ms = 
 }
 
 const ask = async (url: string, path = '/v2/models/fraud/infer') => {
-  const response = await fetch(url + path, { method: 'POST', body: question, signal: AbortSignal.timeout(5000) })
+  const response = await fetch(url + path, { method: 'POST', body: question, signal: AbortSignal.timeout(60_000) })
   return { status: response.status, variant: response.headers.get('x-modelroute-variant'), text: await response.text() }
 }
 
@@ -140,7 +140,7 @@ test('a controller over files feeds two proxies; both follow an edit, and outliv
 
   edit(route(100, 0))
   await run(t, ['push'], ...controllerArgs, '--push-port', port)
-  for (const { urls } of [again, proxies[1]]) await until('the new controller', async () => (await ask(urls['http']!)).variant === 'stable', 20_000)
+  for (const { urls } of [again, proxies[1]]) await until('the new controller', async () => (await ask(urls['http']!)).variant === 'stable')
 })
 
 test('SIGTERM finishes what is in flight and exits 0', async (t) => {

@@ -36,7 +36,7 @@ async function run(t: TestContext, names: readonly string[], ...args: string[]):
   return running
 }
 
-async function until(what: string, look: () => Promise<boolean> | boolean, ms = 20_000): Promise<void> {
+async function until(what: string, look: () => Promise<boolean> | boolean, ms = 60_000): Promise<void> {
   const deadline = Date.now() + ms
   while (!(await Promise.resolve().then(look).catch(() => false))) {
     if (Date.now() > deadline) assert.fail(`waited ${ms} ms for ${what}`)
@@ -46,7 +46,7 @@ async function until(what: string, look: () => Promise<boolean> | boolean, ms = 
 
 /** Each on a connection of its own, so that the workers take turns. */
 async function ask(url: string, path = '/x'): Promise<{ status: number; text: string; variant: string | null }> {
-  const response = await fetch(url + path, { headers: { connection: 'close' }, signal: AbortSignal.timeout(10_000) })
+  const response = await fetch(url + path, { headers: { connection: 'close' }, signal: AbortSignal.timeout(60_000) })
   return { status: response.status, text: await response.text(), variant: response.headers.get('x-modelroute-variant') }
 }
 

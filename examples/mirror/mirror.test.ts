@@ -27,7 +27,7 @@ const version = (t: TestContext, asked: string[], off: number) => httpUpstream(t
   })
 })
 
-test('one of ten requests is copied, and the report of the command line says how the versions differ', { timeout: 20_000 }, async (t) => {
+test('one of ten requests is copied, and the report of the command line says how the versions differ', { timeout: 120_000 }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'mirror-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const [one, two]: [string[], string[]] = [[], []]

@@ -6,7 +6,7 @@ export type Patience = Readonly<{ timeout?: number, every?: number, describe?: (
 export async function until<T>(
   what: string,
   look: () => T | Promise<T>,
-  { timeout = 30_000, every = 50, describe }: Patience = {},
+  { timeout = 60_000, every = 50, describe }: Patience = {},
 ): Promise<Exclude<T, undefined | null | false>> {
   const deadline = performance.now() + timeout
   let last: unknown

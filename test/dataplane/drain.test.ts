@@ -27,7 +27,7 @@ test('drain: not ready at once, accepts during the delay, closes after each answ
   await idle.until((text) => text.endsWith('ok'))
 
   let over: boolean | undefined
-  const drained = proxy.drain({ delay: 200, timeout: 5000 }).then((clean) => { over = clean })
+  const drained = proxy.drain({ delay: 200, timeout: 60_000 }).then((clean) => { over = clean })
   assert.equal(await readyz(), 503)
   const during = await rawClient(t, proxy.url)
   during.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
@@ -79,7 +79,7 @@ test('drain under load: every answer is complete, and the last on each connectio
   })
   await eventually(() => outcomes.served > 200)
   // Without a delay, so that it is the linger that catches what was on its way.
-  assert.equal(await proxy.drain({ delay: 0, timeout: 5000 }), true)
+  assert.equal(await proxy.drain({ delay: 0, timeout: 60_000 }), true)
   await Promise.all(clients)
   assert.deepEqual([outcomes.lost, outcomes.moved], [0, 16])
 })

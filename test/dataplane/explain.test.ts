@@ -137,7 +137,7 @@ test('explain says of each step what it changes, by names and never by values', 
   assert.deepEqual(changes.get('transform'), { headers: { set: ['x-team'], removed: ['x-old'] }, body: { set: ['/parameters'], removed: ['/ssn'] } })
   assert.deepEqual(changes.get('backend'), { path: '/v2/models/fraud-v3/versions/3/infer' })
   assert.doesNotMatch(JSON.stringify(said), /secret/)
-  assert.deepEqual(said.terms?.timeouts, { request: 30_000, backendRequest: 30_000, connect: 1000 })
+  assert.deepEqual(said.terms?.timeouts, { request: 30_000, backendRequest: 30_000, connect: 10_000 })
 })
 
 test('of a rule that matches too, explain says by what the chosen one comes before it', async (t) => {

@@ -7,7 +7,7 @@ import { testProxy, type TestProxy } from './proxy.ts'
 import { eventually, httpUpstream, rawUpstream } from './sockets.ts'
 import { active, route } from './table.ts'
 
-const limit = { timeout: 20_000 }
+const limit = { timeout: 120_000 }
 
 async function front(t: TestContext, port: number): Promise<TestProxy> {
   return testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
@@ -409,7 +409,7 @@ test('drain: what comes in the delay is served, then GOAWAY, streams finish, new
   const { socket, frames } = await wire(t, proxy.url)
   socket.write(headersFrame(get, 1))
   await eventually(() => frames.some(({ stream: id }) => id === 1))
-  const drained = proxy.drain({ delay: 100, timeout: 5000 })
+  const drained = proxy.drain({ delay: 100, timeout: 60_000 })
   // Still taken: the cluster may not know yet.
   socket.write(headersFrame(get, 3))
   await eventually(() => frames.some(({ stream: id, flags }) => id === 3 && (flags & 1) === 1))

@@ -130,7 +130,7 @@ for (const [what, body, why] of [
     assert.match(String(proxy.lines()[0]?.['cause']), why)
     assert.equal(seen.length, 0)
     // The gateway goes on at once, and the plugin as soon as its thread is there again.
-    await until('it', async () => (await ask(post('{}'))).status === 200, { timeout: 10_000, every: 20 })
+    await until('it', async () => (await ask(post('{}'))).status === 200, { timeout: 60_000, every: 20 })
     const metrics = await (await fetch(`${proxy.urls.health}/metrics`)).text()
     assert.match(metrics, /modelroute_plugin_calls_total\{plugin="bad",result="(?:error|timeout|gone)"\} [1-9]/)
   })
@@ -159,7 +159,7 @@ test('a plugin is replaced without a restart; what cannot be used leaves the las
   const { ask, write, said } = await proxyWith(t, { 'a.js': version('one') }, [{ name: 'a', config: { word: 'x' } }])
   assert.equal((await ask()).body, 'one x')
   write('a.js', version('two'))
-  await until('it', async () => (await ask()).body === 'two x', { timeout: 10_000, every: 20 })
+  await until('it', async () => (await ask()).body === 'two x', { timeout: 60_000, every: 20 })
   for (const [text, why] of [
     ['export default {', /SyntaxError|Unexpected end/],
     ['export default { name: "A" }', /name: must be at most 63/],
@@ -175,7 +175,7 @@ test('a plugin is replaced without a restart; what cannot be used leaves the las
   write('b.js', version('other'))
   await eventually(() => said.some((line) => line.includes('has a plugin of that name already')))
   write('a.js', version('four'))
-  await until('it', async () => (await ask()).body === 'four x', { timeout: 10_000, every: 20 })
+  await until('it', async () => (await ask()).body === 'four x', { timeout: 60_000, every: 20 })
 })
 
 test('what plugins share is followed too', { timeout: 120_000 }, async (t) => {
@@ -184,7 +184,7 @@ test('what plugins share is followed too', { timeout: 120_000 }, async (t) => {
   }, [{ name: 'a', config: {} }])
   assert.equal((await ask()).body, 'one')
   write('_words.js', "export const word = 'two'")
-  await until('it', async () => (await ask()).body === 'two', { timeout: 10_000, every: 20 })
+  await until('it', async () => (await ask()).body === 'two', { timeout: 60_000, every: 20 })
 })
 
 test('settings that do not fit the schema, and a plugin that there is not, refuse the route', { timeout: 120_000 }, async (t) => {

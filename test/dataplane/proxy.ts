@@ -3,6 +3,7 @@ import { startProxy, type Proxy } from '../../dataplane/proxy.ts'
 import type { ProxyOptions } from '../../dataplane/proxy_options.ts'
 import type { Activate, Active } from '../../dataplane/store.ts'
 import { createLog } from '../../dataplane/telemetry/log.ts'
+import '../steady.ts'
 
 type AccessLine = Readonly<Record<string, string | number | undefined>>
 export type TestProxy = Proxy & Readonly<{ activate: Activate; url: string; lines: () => AccessLine[]; text: () => string }>

@@ -46,9 +46,9 @@ async function pair(t: TestContext, as: Certified = ours.issue('sidecar'), serve
   return { client, proxy, fleet: new URL(opened), text: () => log.flush().then(() => text) }
 }
 
-const ask = (url: string, body: string) => fetch(url, { method: 'POST', body, signal: AbortSignal.timeout(5_000) })
+const ask = (url: string, body: string) => fetch(url, { method: 'POST', body, signal: AbortSignal.timeout(60_000) })
 
-test("an application's plain requests come to the fleet over mutual TLS, HTTP/2 too, and however small its pieces", { timeout: 20_000 }, async (t) => {
+test("an application's plain requests come to the fleet over mutual TLS, HTTP/2 too, and however small its pieces", { timeout: 120_000 }, async (t) => {
   const { client, proxy, fleet } = await pair(t)
   const answer = await ask(`${client.urls.http}/v2/models/m/infer`, 'hello')
   assert.deepEqual([answer.status, answer.headers.get('x-modelroute-variant') !== null, await answer.text()], [200, true, 'hello'])
@@ -77,7 +77,7 @@ test("an application's plain requests come to the fleet over mutual TLS, HTTP/2 
   await assert.rejects(new Promise((done, fail) => { stranger.on('data', done).on('error', fail).on('end', () => fail(new Error('ended'))) }))
 })
 
-test('an answer that breaks off is seen to have broken off', { timeout: 20_000 }, async (t) => {
+test('an answer that breaks off is seen to have broken off', { timeout: 120_000 }, async (t) => {
   const { client } = await pair(t)
   const { promise, resolve } = Promise.withResolvers<string>()
   request(`${client.urls.http}/broken`, (response) => {
@@ -86,7 +86,7 @@ test('an answer that breaks off is seen to have broken off', { timeout: 20_000 }
   assert.equal(await promise, 'broken')
 })
 
-test('an application that goes away in the middle takes nobody along', { timeout: 20_000 }, async (t) => {
+test('an application that goes away in the middle takes nobody along', { timeout: 120_000 }, async (t) => {
   const { client } = await pair(t)
   const socket = connect(Number(new URL(client.urls.http).port), '127.0.0.1')
   socket.write('POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nhalf')
@@ -96,7 +96,7 @@ test('an application that goes away in the middle takes nobody along', { timeout
   assert.equal((await ask(client.urls.http, 'x')).status, 200)
 })
 
-test('without a proxy to be trusted the application is told, and nothing of its request has left', { timeout: 20_000 }, async (t) => {
+test('without a proxy to be trusted the application is told, and nothing of its request has left', { timeout: 120_000 }, async (t) => {
   const stranger = authority('stranger').issue('sidecar')
   for (const [as, name] of [[undefined, 'another'], [stranger, 'fleet']] as const) {
     const { client, proxy, text } = await pair(t, as, name)
@@ -111,7 +111,7 @@ test('without a proxy to be trusted the application is told, and nothing of its 
   }
 })
 
-test('what is under way when the sidecar is told to end is finished, and nothing new is begun', { timeout: 20_000 }, async (t) => {
+test('what is under way when the sidecar is told to end is finished, and nothing new is begun', { timeout: 120_000 }, async (t) => {
   const { client } = await pair(t)
   const { promise: answered, resolve } = Promise.withResolvers<number | undefined>()
   const slow = request(`${client.urls.http}/x`, { method: 'POST', agent: false }, (response) => response.resume().on('end', () => resolve(response.statusCode)))

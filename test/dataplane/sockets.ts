@@ -25,8 +25,9 @@ async function listening(t: Owner, server: Server): Promise<number> {
   return typeof address === 'object' && address ? address.port : 0
 }
 
+/** It keeps connections: one that it closes just as it is used again is another test's matter. */
 export function httpUpstream(t: Owner, handler: RequestListener): Promise<number> {
-  return listening(t, createHttpServer(handler))
+  return listening(t, createHttpServer({ keepAliveTimeout: 0 }, handler))
 }
 
 /** An upstream by hand: what it is sent, and the socket to answer on. */

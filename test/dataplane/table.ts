@@ -15,7 +15,7 @@ export function variant(name: string, set: string, more: Partial<Variant> = {}):
 export function rule(more: Partial<Rule> = {}): Rule {
   return {
     name: 'infer', matches: [match('/')], variants: [variant('stable', 'ml/s:80')], overrides: [], balance: { policy: 'RoundRobin' },
-    timeouts: { request: 30_000, backendRequest: 30_000, connect: 1000 }, ...more,
+    timeouts: { request: 30_000, backendRequest: 30_000, connect: 10_000 }, ...more,
   }
 }
 

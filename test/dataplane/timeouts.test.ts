@@ -89,7 +89,7 @@ test('a request that times out while it waits for a connection leaves the queue,
     // What has begun an open-ended answer keeps its connection as long as it likes.
     response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders()
   })
-  const table = limited(port, { request: 300, connect: 1000 })
+  const table = limited(port, { request: 300, connect: 10_000 })
   const proxy = await testProxy(t, table, { limits: { connections: 1, pending: 10 } })
   const holding = await rawClient(t, proxy.url)
   holding.send('GET /first HTTP/1.1\r\nHost: a\r\n\r\n')

@@ -209,7 +209,7 @@ test('tensors in binary cost what the JSON before them says', async (t) => {
 
 test('a budget of backend seconds is settled after the call', async (t) => {
   const cost = limit('cost', 1000, { cost: 'backendSeconds * 1000.0' })
-  const { post, left, proxy } = await proxyWith(t, [cost], (response) => { setTimeout(() => json(response, {}), 30) })
+  const { post, left, proxy } = await proxyWith(t, [cost], (response) => { setTimeout(() => json(response, {}), 32) })
   await (await post({}, '/predict')).text()
   await eventually(() => proxy.lines().length === 1)
   const remaining = await left() ?? 0

@@ -110,7 +110,7 @@ test('a backend that brings more than its caller takes is made to wait', async (
   const answer = await complete(proxy, { stream: true })
   const reader = answer.body?.getReader()
   await reader?.read()
-  await until('the backend to wait', () => Promise.resolve(stalled), { timeout: 20_000 })
+  await until('the backend to wait', () => Promise.resolve(stalled), { timeout: 60_000 })
   assert.ok(written < 1500, `${written} of 2000 pieces of 60 kB were taken from it`)
   await reader?.cancel()
 })

@@ -176,7 +176,7 @@ test('drain: a tunnel has its time, then it is cut', { timeout: 120_000 }, async
 test('the deadline of who asks for a tunnel is for its opening, and its backend hears of it', { timeout: 120_000 }, async (t) => {
   let seen = ''
   const port = await rawUpstream(t, (socket) => socket.once('data', (head) => { seen = head.toString('latin1') }))
-  const rules = [rule({ deadlineHeader: 'x-request-deadline', timeouts: { request: 30_000, connect: 1000 } })]
+  const rules = [rule({ deadlineHeader: 'x-request-deadline', timeouts: { request: 30_000, connect: 10_000 } })]
   const proxy = await testProxy(t, active('1', [route({ rules })], { 'ml/s:80': [port] }))
   for (const [value, status] of [['150ms', 504], ['soon', 400]] as const) {
     const client = await rawClient(t, proxy.url)

@@ -12,7 +12,7 @@ import type { Update } from '../../table/messages.ts'
 import type { Order } from '../../table/order.ts'
 
 /** Resolves when it holds; a test that waits for what never comes fails with the description. */
-export async function until(what: string, holds: () => boolean, withinMs = 10_000): Promise<void> {
+export async function until(what: string, holds: () => boolean, withinMs = 60_000): Promise<void> {
   const deadline = Date.now() + withinMs
   while (!holds()) {
     if (Date.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`)

@@ -80,7 +80,7 @@ test('reasons that are not listed are not tried again', { timeout: 120_000 }, as
   const good = await recording(t, (_request, response) => response.end('good'))
   const silent = await failing(t, () => {})
   const bad = await failing(t, resets)
-  const timeouts = { request: 5000, firstByte: 50, connect: 1000 }
+  const timeouts = { request: 5000, firstByte: 50, connect: 10_000 }
   for (const [port, reasons, status] of [[bad.port, ['timeout'], 502], [silent.port, ['reset-before-response'], 504]] as const) {
     const proxy = await ruleOver(t, [port, good.port], { retry: retry({ reasons: [...reasons] }), timeouts })
     assert.equal((await fetch(proxy.url)).status, status)
@@ -92,7 +92,7 @@ test('a try that is too late is taken back, and its connection closed', { timeou
   let closed = 0
   const silent = await failing(t, (socket) => socket.once('close', () => { closed++ }))
   const good = await recording(t, (_request, response) => response.end('good'))
-  const proxy = await ruleOver(t, [silent.port, good.port], { retry: retry({ reasons: ['timeout'] }), timeouts: { request: 5000, backendRequest: 60, connect: 1000 } })
+  const proxy = await ruleOver(t, [silent.port, good.port], { retry: retry({ reasons: ['timeout'] }), timeouts: { request: 5000, backendRequest: 60, connect: 10_000 } })
   assert.equal(await (await fetch(proxy.url)).text(), 'good')
   await eventually(() => closed === 1)
 })
@@ -134,7 +134,7 @@ test('a share of nothing is no retry', { timeout: 120_000 }, async (t) => {
 
 test('a retry that could not begin before the request must be over is not waited for', { timeout: 120_000 }, async (t) => {
   const bad = await failing(t, resets)
-  const proxy = await ruleOver(t, [bad.port], { retry: retry({ attempts: 3, backoff: 3_600_000 }), timeouts: { request: 4000, connect: 1000 } })
+  const proxy = await ruleOver(t, [bad.port], { retry: retry({ attempts: 3, backoff: 3_600_000 }), timeouts: { request: 4000, connect: 10_000 } })
   const machine = watchMachine()
   const from = performance.now()
   const { status } = await fetch(proxy.url)

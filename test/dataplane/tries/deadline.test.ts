@@ -5,7 +5,7 @@ import { eventually, httpUpstream } from '../sockets.ts'
 import { retry, ruleOver } from './rig.ts'
 
 const header = 'x-request-deadline'
-const rule = (more: Partial<Rule> = {}): Partial<Rule> => ({ deadlineHeader: header, timeouts: { request: 1000, connect: 1000 }, ...more })
+const rule = (more: Partial<Rule> = {}): Partial<Rule> => ({ deadlineHeader: header, timeouts: { request: 1000, connect: 10_000 }, ...more })
 
 async function telling(t: TestContext, answer = (n: number) => n > 0) {
   const seen: (string | undefined)[] = []
@@ -19,7 +19,7 @@ async function telling(t: TestContext, answer = (n: number) => n > 0) {
 
 test('the caller may ask for less time, in seconds or as a duration, and not for more', { timeout: 120_000 }, async (t) => {
   const port = await httpUpstream(t, () => {})
-  const proxy = await ruleOver(t, [port], rule({ timeouts: { request: 1500, connect: 1000 } }))
+  const proxy = await ruleOver(t, [port], rule({ timeouts: { request: 1500, connect: 10_000 } }))
   const cases = [['0.1', 95, 1400], ['100ms', 95, 1400], ['0s100ms', 95, 1400], ['60', 1495, 5000], ['1h', 1495, 5000], ['0', 0, 1400]] as const
   await Promise.all(cases.map(async ([value, from, to]) => {
     const at = performance.now()
@@ -52,7 +52,7 @@ test('the backend is told what is left, in the form that the caller chose, and l
 
 test('the backend is told no more than one try may take', { timeout: 120_000 }, async (t) => {
   const { port, seen } = await telling(t)
-  const proxy = await ruleOver(t, [port], rule({ timeouts: { request: 60_000, backendRequest: 2000, connect: 1000 } }))
+  const proxy = await ruleOver(t, [port], rule({ timeouts: { request: 60_000, backendRequest: 2000, connect: 10_000 } }))
   assert.equal((await fetch(proxy.url, { headers: { [header]: '30s' } })).status, 200)
   assert.equal(seen[0], '2000ms')
 })

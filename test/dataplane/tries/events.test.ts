@@ -54,7 +54,7 @@ test('no event is added in the middle of one, to what is compressed, or to what 
 
 test('a stream that falls silent ends with an event of its timeout', { timeout: 120_000 }, async (t) => {
   const { port } = await failing(t, (socket) => socket.write(head() + chunk(event)))
-  const proxy = await ruleOver(t, [port], { timeouts: { streamIdle: 100, connect: 1000 } })
+  const proxy = await ruleOver(t, [port], { timeouts: { streamIdle: 100, connect: 10_000 } })
   const { text, broken } = await read(await fetch(`${proxy.url}/v1/chat/completions`))
   assert.match(text, /"code":"timeout"/)
   assert.equal(broken, true)

@@ -148,7 +148,7 @@ test('a place that was given up for a fallback is free again, while the fallback
   const backup = await failing(t, () => {})
   const breaker = { maxPending: 0, minRequests: 100, openFor: 60_000, maxRequests: 2 }
   const proxy = await over(t, [variant('stable', 'stable'), second()], { stable: [silent.port], backup: [backup.port] },
-    { breaker, timeouts: { request: 8000, firstByte: 500, connect: 1000 } })
+    { breaker, timeouts: { request: 8000, firstByte: 500, connect: 10_000 } })
   const all = [fetch(proxy.url), fetch(proxy.url)]
   await eventually(() => backup.seen.length === 2)
   // Both places of stable were given up: two more are taken in there, and refused by the fallback, which is full.
