@@ -8,6 +8,9 @@ import { FromController as FromControllerSchema, FromProxy as FromProxySchema } 
 export const CONTROLLER_LINE = 256 * 1024 * 1024
 export const PROXY_LINE = 16 * 1024 * 1024
 
+/** Bytes of a large message that are handed over at once: what one that is not taken holds, beside what all share. */
+const PART = 256 * 1024
+
 const NEWLINE = 0x0a
 
 type Parsed<T> = { ok: true; message: T } | { ok: false; why: string }
@@ -46,12 +49,16 @@ export function streamLink<Out, In>(stream: Duplex, options: StreamLinkOptions<O
   let size = 0
   let reason: string | undefined
   let closed = false
+  /** A large message is under way, and what was said since. */
+  let under = false
+  let behind: (() => void)[] = []
 
   stream.on('error', (error: Error) => (reason ??= error.message))
   stream.on('end', () => close('closed by the other end'))
   stream.on('close', () => {
     closed = true
     parts = []
+    behind = []
     for (const listener of closeListeners.splice(0)) listener(reason ?? lost())
   })
 
@@ -59,7 +66,7 @@ export function streamLink<Out, In>(stream: Duplex, options: StreamLinkOptions<O
     if (reason !== undefined || closed) return
     reason = why
     parts = []
-    stream.end()
+    if (!under) stream.end()
     stream.resume()
     const timer = setTimeout(() => stream.destroy(), lingerMs).unref()
     stream.once('close', () => clearTimeout(timer))
@@ -70,12 +77,49 @@ export function streamLink<Out, In>(stream: Duplex, options: StreamLinkOptions<O
     close(why)
   }
 
-  function send(message: Text<Out>): void {
-    if (reason !== undefined || closed) return
+  function write(message: Text<Out>): void {
     stream.cork()
     stream.write(message)
     stream.write('\n')
     stream.uncork()
+  }
+
+  function send(message: Text<Out>): void {
+    if (reason !== undefined || closed) return
+    if (under) behind.push(() => write(message))
+    else write(message)
+  }
+
+  function sendWhole(message: Uint8Array, taken: (left: number) => void): void {
+    if (reason !== undefined || closed) return
+    if (under) behind.push(() => writePart(message, 0, taken))
+    else writePart(message, 0, taken)
+  }
+
+  /** The next part goes out when the stream has passed this one on, so that it holds no more than one. */
+  function writePart(message: Uint8Array, from: number, taken: (left: number) => void): void {
+    under = true
+    const left = Math.max(0, message.length - from - PART)
+    stream.write(message.subarray(from, from + PART), (error) => {
+      if (error || closed) return
+      if (left > 0) writePart(message, from + PART, taken)
+      else ended()
+      taken(left)
+    })
+  }
+
+  /** Of a large message; the next may be one too. */
+  function ended(): void {
+    stream.write('\n')
+    under = false
+    passOn()
+    if (!under && reason !== undefined) stream.end()
+  }
+
+  function passOn(): void {
+    const next = behind.shift()
+    next?.()
+    if (next && !under) passOn()
   }
 
   function read(chunk: Buffer, listener: (message: In) => void): void {
@@ -101,6 +145,7 @@ export function streamLink<Out, In>(stream: Duplex, options: StreamLinkOptions<O
 
   return {
     send,
+    sendWhole,
     close,
     onMessage: (listener) => void stream.on('data', (chunk: Buffer) => read(chunk, listener)),
     onClose: (listener) => void closeListeners.push(listener),
@@ -136,6 +181,13 @@ function end<Out, In>(schema: GenericSchema<unknown, In>, other: () => End<In, O
 
   return {
     send: (message) => void (closed || queueMicrotask(() => other().receive(message))),
+    sendWhole(message, taken) {
+      if (closed) return
+      queueMicrotask(() => {
+        other().receive(Buffer.from(message.buffer, message.byteOffset, message.byteLength).toString())
+        if (!closed) taken(0)
+      })
+    },
     close,
     ended,
     receive,

@@ -146,6 +146,11 @@ export function encode<Message>(message: Message): Text<Message> {
 /** One end of a connection, whatever carries it. Messages arrive in order; after `onClose` none do. */
 export interface Link<Out, In> {
   send(message: Text<Out>): void
+  /**
+   * A message of megabytes, as it travels: not copied, and handed over no faster than the other end takes it.
+   * @param taken called with how many bytes of it are left, at last with 0; never again once the link is closed
+   */
+  sendWhole(message: Uint8Array, taken: (left: number) => void): void
   /** Called once; nothing is read before. */
   onMessage(listener: (message: In) => void): void
   onClose(listener: (why: string) => void): void

@@ -35,7 +35,8 @@ export class Ledger {
   version = versionOf(this.hashes)
   #items: ReadonlyMap<string, object> = new Map()
   readonly #past = new Map<string, Hashes>([[this.version, this.hashes]])
-  #snapshot: Text<Update> | undefined
+  /** As long as somebody is being sent it: it is as large as all items together. */
+  #snapshot: WeakRef<Buffer> | undefined
   readonly #deltas = new Map<string, Text<Update>>()
 
   constructor(resource: Resource) {
@@ -66,9 +67,14 @@ export class Ledger {
     return this.#past.get(version)
   }
 
-  /** The whole, for a proxy of which nothing is known. */
-  snapshot(): Text<Update> {
-    return (this.#snapshot ??= this.#encodeSnapshot())
+  /** The whole, for proxies of which nothing is known; the same bytes for all of them. */
+  snapshot(): Buffer {
+    let snapshot = this.#snapshot?.deref()
+    if (snapshot === undefined) {
+      snapshot = Buffer.from(this.#encodeSnapshot())
+      this.#snapshot = new WeakRef(snapshot)
+    }
+    return snapshot
   }
 
   /** What takes a proxy from a version, that held these hashes, to the present. */

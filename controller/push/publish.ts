@@ -9,6 +9,7 @@ import { createScope } from './scope.ts'
 import type { Ledgers } from './session.ts'
 import type { Log } from '../log.ts'
 import { Session } from './session.ts'
+import { Turns, type TurnsOptions } from './turns.ts'
 
 /** What is known of one connected proxy. */
 export type ProxyView = Readonly<{
@@ -44,6 +45,8 @@ export type PublisherOptions = {
   order?: () => Order | undefined
   /** Hears that a proxy has held a newer table than there is here for so many milliseconds. */
   behind?: (order: Order, ms: number) => void
+  /** How whole tables are sent in turns. */
+  turns?: TurnsOptions
   /** Replaces an API key, as a proxy asks for its holder. */
   rotate?: (request: Rotate) => Promise<Rotated['outcome']>
 }
@@ -65,6 +68,9 @@ export class Publisher {
   #fleets: Compiled['fleets'] = new Map()
   readonly #sessions = new Set<Session>()
   readonly #listeners: (() => void)[] = []
+  readonly #turns: Turns
+  /** Sidecars, which anybody may make who makes pods, hold up nobody but one another. */
+  readonly #turnsOfSidecars: Turns
   readonly #log: Log
   readonly #helloMs: number
   readonly #measured: NonNullable<PublisherOptions['measured']>
@@ -76,6 +82,8 @@ export class Publisher {
 
   constructor(options: PublisherOptions = {}) {
     this.#log = options.log ?? (() => {})
+    this.#turns = new Turns(options.turns)
+    this.#turnsOfSidecars = new Turns(options.turns)
     this.#helloMs = options.helloMs ?? 10_000
     this.#measured = options.measured ?? (() => {})
     this.#order = options.order ?? (() => undefined)
@@ -112,6 +120,7 @@ export class Publisher {
       namespace,
       ledgers: (gateway) => (this.#published ? this.#of(gateway, namespace) : undefined),
       changed: () => this.#changed(),
+      turns: namespace === undefined ? this.#turns : this.#turnsOfSidecars,
       order: this.#order,
       // What a sidecar says of other controllers is nothing to go by.
       behind: namespace === undefined ? this.#behind : () => {},

@@ -1,12 +1,16 @@
 import { changedMap } from '../../table/changes.ts'
-import type { Ack, FromController, FromProxy, Hello, Link, Measurements, Resync, Rotate, Rotated, Seen } from '../../table/messages.ts'
+import type { Ack, FromController, FromProxy, Hello, Link, Measurements, Resync, Rotate, Rotated } from '../../table/messages.ts'
 import { encode, SCHEMA } from '../../table/messages.ts'
-import { isBefore, laterOf, takesBack, type Order } from '../../table/order.ts'
+import { takesBack, type Order } from '../../table/order.ts'
 import { confidential, perResource, RESOURCES, type Resource } from '../../table/resources.ts'
 import type { Look } from '../../table/console.ts'
 import type { Hashes } from '../../table/version.ts'
 import type { Log } from '../log.ts'
+import { Behind } from './behind.ts'
 import type { Ledger } from './ledger.ts'
+import { Looks } from './looks.ts'
+import { baseOf, fresh, owes, type State } from './state.ts'
+import type { Turn, Turns } from './turns.ts'
 
 /** The resources of one fleet. */
 export type Ledgers = Readonly<Record<Resource, Ledger>>
@@ -20,6 +24,8 @@ export type Board = {
   /** It is a sidecar, of pods that anybody in this namespace may have made. */
   namespace: string | undefined
   changed(): void
+  /** Whose turn it is to be sent a whole table. */
+  turns: Turns
   /** How new what is published is; undefined where there is but one controller, or no telling. */
   order(): Order | undefined
   /** A proxy has held a newer table for this long, in milliseconds. */
@@ -30,42 +36,6 @@ export type Board = {
   rotate: (request: Rotate) => Promise<Rotated['outcome']>
   log: Log
 }
-
-type State = {
-  /** What the proxy holds, or will once it has what is under way; null asks for a snapshot. */
-  sent: string | null
-  /** The hashes of that version, so that it stays a base however many versions pass meanwhile. */
-  base: Hashes | undefined
-  /** Sent and not answered. At most one, so that a slow reader costs the memory of one message a resource. */
-  outstanding: string | undefined
-  /** That message was a snapshot: refusing it whole cannot be healed by sending it again. */
-  whole: boolean
-  /** Has had an answer to its hello. */
-  greeted: boolean
-  acked: string | null
-  /** Items of the acknowledged version that are not in force, and why. */
-  refused: ReadonlyMap<string, string>
-  /** The version that the proxy refused as a whole, and why. */
-  held: { version: string; why: string } | undefined
-}
-
-const fresh = (): State => ({
-  sent: null,
-  base: undefined,
-  outstanding: undefined,
-  whole: false,
-  greeted: false,
-  acked: null,
-  refused: new Map(),
-  held: undefined,
-})
-
-/** Questions to one proxy at a time, and milliseconds that it has for each. */
-const looksMax = 8
-const lookMax = 3_000
-
-/** Between two looks at whether this controller has caught up with a proxy, in milliseconds. */
-const AGAIN = 500
 
 const NOTHING: Hashes = new Map()
 
@@ -82,12 +52,14 @@ export class Session {
   /** The routes in force by the last acknowledgement, each with its hash. */
   #inForce: Hashes = NOTHING
   #resolved = true
-  #looked = 0
-  /** The last order that it was told. */
-  #told: Order | undefined
-  /** It holds a newer table than there is here: since when, and the timer of the next look. */
-  #held: { since: number; timer: NodeJS.Timeout } | undefined
-  readonly #looks = new Map<number, (state: unknown) => void>()
+  /** To be sent whole tables, and how many of them it has yet to take. */
+  #turn: Turn | undefined
+  #wholes = 0
+  readonly #behind = new Behind((ms) => {
+    if (this.hello?.order) this.#board.behind(this.hello.order, ms)
+    this.pump()
+  })
+  readonly #looks = new Looks((id, look) => this.#link.send(encode<FromController>({ type: 'look', id, look })))
   readonly #link: Link<FromController, FromProxy>
   readonly #board: Board
 
@@ -100,7 +72,7 @@ export class Session {
     if (message.type === 'hello') return this.#greet(message)
     if (this.hello === undefined) return this.dismiss('a proxy says hello first')
     if (message.type === 'measurements') return this.#measured(this.hello, message)
-    if (message.type === 'seen') return this.#seen(message)
+    if (message.type === 'seen') return this.#looks.answer(message.id, message.state)
     if (message.type === 'rotate') return void this.#rotate(message)
     if (message.type === 'ack') this.#acknowledged(message)
     else this.#resync(message)
@@ -117,16 +89,8 @@ export class Session {
 
   /** What the proxy shows; undefined where it does not answer. Sidecars are not asked: they could say anything of others. */
   look(look: Look): Promise<unknown> {
-    if (this.namespace !== undefined || this.hello?.seen === undefined || this.dismissed || this.#looks.size >= looksMax) return Promise.resolve(undefined)
-    const id = ++this.#looked
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#seen({ id, state: undefined }), lookMax)
-      this.#looks.set(id, (state) => {
-        clearTimeout(timer)
-        resolve(state)
-      })
-      this.#link.send(encode<FromController>({ type: 'look', id, look }))
-    })
+    if (this.namespace !== undefined || this.hello?.seen === undefined || this.dismissed) return Promise.resolve(undefined)
+    return this.#looks.ask(look)
   }
 
   get namespace(): string | undefined {
@@ -142,78 +106,70 @@ export class Session {
 
   /** It has left: nobody waits for it. */
   closed(): void {
-    this.#caughtUp()
-    for (const id of this.#looks.keys()) this.#seen({ id, state: undefined })
-  }
-
-  #seen({ id, state }: Pick<Seen, 'id' | 'state'>): void {
-    const answer = this.#looks.get(id)
-    this.#looks.delete(id)
-    answer?.(state)
+    this.#behind.caughtUp()
+    this.#endTurn()
+    this.#looks.end()
   }
 
   /** Sends what the proxy lacks; what is published while a message is under way goes out as one, after its answer. */
   pump(): void {
     const hello = this.hello
     const ledgers = hello?.subscribe && !this.dismissed ? this.#board.ledgers(hello.gateway) : undefined
-    if (hello === undefined || ledgers === undefined) return this.#caughtUp()
-    if (RESOURCES.some((resource) => this.states[resource].outstanding !== undefined)) return
+    if (hello === undefined || ledgers === undefined) this.#behind.caughtUp()
+    else if (RESOURCES.every((resource) => this.states[resource].outstanding === undefined)) this.#tell(hello, ledgers)
+    else return
+    if (this.#wholes === 0 && (ledgers === undefined || this.#turn?.begun())) this.#endTurn()
+  }
+
+  #tell(hello: Hello, ledgers: Ledgers): void {
     const order = hello.order === undefined ? undefined : this.#board.order()
     if (order && this.#isBehind(order, hello, ledgers)) return this.#hold()
-    this.#caughtUp()
-    for (const resource of RESOURCES) {
+    this.#behind.caughtUp()
+    const owed = RESOURCES.filter((resource) => this.#takes(resource, ledgers[resource]) && owes(this.states[resource], ledgers[resource]))
+    // In their order, so that nothing goes out before what has to wait.
+    if (owed.some((resource) => baseOf(this.states[resource], ledgers[resource]) === undefined) && !this.#hasTurn()) return
+    for (const resource of owed) {
       const state = this.states[resource]
       const ledger = ledgers[resource]
       const { version } = ledger
-      if (!this.#takes(resource, ledger)) continue
-      if (state.greeted && state.sent === version) continue
-      if (state.held?.version === version) continue
-      state.held = undefined
-      if (state.sent !== null) state.base ??= ledger.at(state.sent)
-      const { sent, base } = state
-      state.whole = sent === null || base === undefined
-      this.#tellOrder(order)
-      this.#link.send(sent === null || base === undefined ? ledger.snapshot() : ledger.delta(sent, base))
-      state.sent = version
-      state.base = ledger.hashes
-      state.outstanding = version
-      state.greeted = true
+      const base = baseOf(state, ledger)
+      if (order && this.#behind.tell(order)) this.#link.send(encode<FromController>({ type: 'order', order }))
+      if (state.sent === null || base === undefined) this.#sendWhole(ledger)
+      else this.#link.send(ledger.delta(state.sent, base))
+      Object.assign(state, { whole: base === undefined, held: undefined, sent: version, base: ledger.hashes, outstanding: version, greeted: true } satisfies Partial<State>)
     }
+  }
+
+  #hasTurn(): boolean {
+    this.#turn ??= this.#board.turns.ask(() => this.pump(), (why) => this.dismiss(why))
+    return this.#turn.begun()
+  }
+
+  #sendWhole(ledger: Ledger): void {
+    this.#wholes++
+    this.#link.sendWhole(ledger.snapshot(), (left) => {
+      this.#turn?.moved()
+      if (left === 0 && --this.#wholes === 0) this.#endTurn()
+    })
+  }
+
+  #endTurn(): void {
+    const turn = this.#turn
+    this.#turn = undefined
+    turn?.end()
   }
 
   /** Whether it has seen newer tables than these. Those that it has are not older, whatever either end knows besides. */
   #isBehind(order: Order, { order: theirs }: Hello, ledgers: Ledgers): boolean {
-    const newest = theirs ? laterOf(theirs, this.#told) : this.#told
-    if (newest === undefined || !isBefore(order, newest)) return false
-    return RESOURCES.some((resource) =>
+    return this.#behind.isBefore(order, theirs) && RESOURCES.some((resource) =>
       this.#takes(resource, ledgers[resource]) && takesBack(resource, this.states[resource].sent, ledgers[resource].version))
   }
 
   /** Says nothing: the proxy turns to another controller, or this one catches up. */
   #hold(): void {
-    const since = this.#held?.since ?? performance.now()
-    if (this.#held === undefined) {
-      const fields = { node: this.hello?.node, theirs: this.hello?.order, ours: this.#board.order() }
-      this.#board.log('warn', 'a proxy has a newer table; it gets none from here until this controller has caught up', fields)
-    }
-    clearTimeout(this.#held?.timer)
-    const timer = setTimeout(() => {
-      if (this.hello?.order) this.#board.behind(this.hello.order, performance.now() - since)
-      this.pump()
-    }, AGAIN).unref()
-    this.#held = { since, timer }
-  }
-
-  #caughtUp(): void {
-    clearTimeout(this.#held?.timer)
-    this.#held = undefined
-  }
-
-  /** Once for all that follows: a text is made once for every proxy, and this is of one. */
-  #tellOrder(order: Order | undefined): void {
-    if (order === undefined || (this.#told?.epoch === order.epoch && this.#told.sequence === order.sequence)) return
-    this.#told = order
-    this.#link.send(encode<FromController>({ type: 'order', order }))
+    if (!this.#behind.hold()) return
+    const fields = { node: this.hello?.node, theirs: this.hello?.order, ours: this.#board.order() }
+    this.#board.log('warn', 'a proxy has a newer table; it gets none from here until this controller has caught up', fields)
   }
 
   /** The hashes of the routes in force: those of the acknowledged version, less what was refused of it. */

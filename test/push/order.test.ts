@@ -74,7 +74,7 @@ test('a proxy refuses an older table by itself, and says again what it has', asy
   const say = (epoch: number, sequence: number, weight: number) => {
     ledger.publish(new Map([[`ml/${weight}`, { id: `ml/${weight}`, hosts: [] }]]))
     controllerEnd.send(JSON.stringify({ type: 'order', order: { epoch, sequence } }))
-    controllerEnd.send(ledger.snapshot())
+    controllerEnd.sendWhole(ledger.snapshot(), () => {})
   }
   const hellos = () => heard.flatMap((message) => (message.type === 'hello' ? [message.order] : []))
   say(2, 7, 1)
@@ -88,7 +88,7 @@ test('a proxy refuses an older table by itself, and says again what it has', asy
   // What it has already is not older, whoever says it.
   ledger.publish(new Map([['ml/1', { id: 'ml/1', hosts: [] }]]))
   const before = heard.length
-  controllerEnd.send(ledger.snapshot())
+  controllerEnd.sendWhole(ledger.snapshot(), () => {})
   await until('answered', () => heard.length > before)
   assert.equal(stale, 1)
   assert.deepEqual(store.order, { epoch: 2, sequence: 7 })
