@@ -34,7 +34,7 @@ function mounted(): Readonly<{ folder: string; swap(files: Readonly<Record<strin
   }
 }
 
-test('a route waits for its plugin, and follows it as a ConfigMap is swapped, in every process', { timeout: 60_000 }, async (t) => {
+test('a route waits for its plugin, and follows it as a ConfigMap is swapped, in every process', { timeout: 200_000 }, async (t) => {
   const model = await startModelServer({ version: '1', port: 0, host: '127.0.0.1' })
   t.after(() => model.close())
   const plugins = mounted()

@@ -19,7 +19,7 @@ const readme = readFileSync(join(root, 'README.md'), 'utf8')
 const tour = /^## One minute\n(.*?)^## /ms.exec(readme)?.[1] ?? ''
 const blocks = blocksOf(tour)
 
-test('every command of the tour does what the README says', { timeout: 90_000 }, async (t) => {
+test('every command of the tour does what the README says', { timeout: 200_000 }, async (t) => {
   assert.ok(blocks.length >= 8, 'the tour was found')
   const [http, admin, control, first, second] = await freePorts(5)
   const folder = copyOfTree({ '18081': String(first), '18082': String(second) })

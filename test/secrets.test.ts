@@ -47,7 +47,7 @@ async function start(t: TestContext, waitFor: readonly string[], args: readonly 
   return { output: () => text, urls, child }
 }
 
-test('no secret is in any log, metric, table, status, usage, answer or file', { timeout: 60_000 }, async (t) => {
+test('no secret is in any log, metric, table, status, usage, answer or file', { timeout: 200_000 }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'secrets-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const authority = makeAuthority('ca')

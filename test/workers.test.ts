@@ -69,14 +69,15 @@ spec:
 async function setUp(t: TestContext) {
   const folder = mkdtempSync(join(tmpdir(), 'modelroute-workers-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const held: (() => void)[] = []
   const port = await httpUpstream(t, (request, response) => {
-    if (request.url === '/slow') setTimeout(() => response.end('slow'), 1500)
+    if (request.url === '/slow') held.push(() => response.end('slow'))
     else response.end('ok')
   })
   const file = join(folder, 'all.yaml')
   const write = (variant: string) => writeFileSync(file, manifests(port, variant))
   write('a')
-  return { folder, file, write }
+  return { folder, file, write, held }
 }
 
 const metricsOf = async ({ urls }: Running) => (await fetch(`${urls['admin']}/metrics`)).text()
@@ -90,8 +91,8 @@ function pidsOf({ child }: Running): number[] {
 
 const linux = process.platform === 'linux' ? false : 'reads /proc'
 
-test('workers share a port and a table: one line for each port, an edit is everywhere once it is programmed, metrics are summed, and the end is clean', { timeout: 90_000, skip: linux }, async (t) => {
-  const { file, write } = await setUp(t)
+test('workers share a port and a table: one line for each port, an edit is everywhere once it is programmed, metrics are summed, and the end is clean', { timeout: 200_000, skip: linux }, async (t) => {
+  const { file, write, held } = await setUp(t)
   const one = await run(t, ['http', 'admin', 'control'], 'serve', '-f', file, '--workers', '3', '--host', '127.0.0.1',
     '--http-port', '0', '--admin-port', '0', '--control-port', '0')
   const { http = '', admin = '', control = '' } = one.urls
@@ -127,14 +128,16 @@ test('workers share a port and a table: one line for each port, an edit is every
   for (let n = 0; n < 12; n++) assert.equal((await ask(http)).variant, 'b')
 
   const slow = ask(http, '/slow')
-  await sleep(200)
+  await until('it to be under way', () => held.length === 1)
   one.child.kill('SIGTERM')
+  await until('no new connection', () => fetch(http, { headers: { connection: 'close' } }).then(() => false, () => true))
+  held[0]?.()
   assert.equal((await slow).text, 'slow')
   assert.equal(await one.ended, 0)
   for (const pid of pids) assert.throws(() => process.kill(pid, 0), 'no worker is left')
 })
 
-test('a worker that is killed is replaced and serves the table; its siblings serve meanwhile, and the primary takes all with it', { timeout: 90_000, skip: linux }, async (t) => {
+test('a worker that is killed is replaced and serves the table; its siblings serve meanwhile, and the primary takes all with it', { timeout: 200_000, skip: linux }, async (t) => {
   const { folder, file } = await setUp(t)
   const controller = await run(t, ['push'], 'controller', '-f', file, '--push-port', '0', '--control-port', '0')
   const proxy = await run(t, ['http', 'admin', 'health'], 'dataplane', '--controller', controller.urls['push'] ?? '', '--workers', '2',
@@ -169,7 +172,7 @@ test('a worker that is killed is replaced and serves the table; its siblings ser
   }
 })
 
-test('a port that is taken ends it with one message, and no worker is left', { timeout: 60_000, skip: linux }, async (t) => {
+test('a port that is taken ends it with one message, and no worker is left', { timeout: 200_000, skip: linux }, async (t) => {
   const { file } = await setUp(t)
   const taken = await httpUpstream(t, (_request, response) => response.end())
   const child = spawn(process.execPath, [bin, 'serve', '-f', file, '--workers', '2', '--host', '127.0.0.1', '--http-port', String(taken),
@@ -181,7 +184,7 @@ test('a port that is taken ends it with one message, and no worker is left', { t
   assert.match(said, /EADDRINUSE/)
 })
 
-test('a limit is one for all workers, and so is what is told of who used how much', { timeout: 60_000, skip: linux }, async (t) => {
+test('a limit is one for all workers, and so is what is told of who used how much', { timeout: 200_000, skip: linux }, async (t) => {
   const { file, folder } = await setUp(t)
   writeFileSync(join(folder, 'limit.yaml'), `
 apiVersion: modelroute.io/v1alpha1

@@ -202,7 +202,7 @@ const mutated = fc.tuple(
 
 const ended = ({ requests }: Reading) => requests.filter(({ whole: isWhole }) => isWhole)
 
-test('whatever is read here Node reads too, and in the same way', { timeout: 60_000 }, async () => {
+test('whatever is read here Node reads too, and in the same way', { timeout: 200_000 }, async () => {
   const count = { read: 0, refused: 0 }
   await fc.assert(fc.asyncProperty(mutated, async (text) => {
     const bytes = Buffer.from(text, 'latin1')

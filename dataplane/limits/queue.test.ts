@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import '../../test/steady.ts'
 import { createLimiter } from './create.ts'
 import type { Limiter, Take } from './limiter.ts'
 import type { Waited } from './queue.ts'

@@ -211,7 +211,7 @@ test('a file that others could read is not trusted to stay so', async () => {
   assert.equal(statSync(file).mode & 0o777, 0o600)
 })
 
-test('kill -9 at any moment of a write leaves a whole table', { timeout: 60_000 }, async () => {
+test('kill -9 at any moment of a write leaves a whole table', { timeout: 200_000 }, async () => {
   const file = fresh()
   const writer = fileURLToPath(import.meta.resolve('../../test/push/writer.ts'))
   for (let round = 0; round < 12; round++) {

@@ -48,7 +48,7 @@ function mood(user: string): number {
   return ((Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) >>> 8) & 0xffff) / 0x10000
 }
 
-test('the analysis of the example finds who got what, and the difference that there is', { timeout: 60_000 }, async (t) => {
+test('the analysis of the example finds who got what, and the difference that there is', { timeout: 200_000 }, async (t) => {
   const { folder, log, suggest, end } = await shop(t)
   const users = Array.from({ length: 600 }, (_, n) => `u-${n}`)
   const outcomes: string[] = []

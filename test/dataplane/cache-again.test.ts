@@ -111,7 +111,7 @@ test('what was changed is asked for again, whoever changed it and whoever asks',
   assert.equal(await by(), 'hit,hit,hit,hit')
 })
 
-test('who waits for the answer to somebody else\'s request gets it also when that one leaves, and it is asked for once', { timeout: 60_000 }, async (t) => {
+test('who waits for the answer to somebody else\'s request gets it also when that one leaves, and it is asked for once', { timeout: 200_000 }, async (t) => {
   const waiting: (() => void)[] = []
   const closed: number[] = []
   let begun = false

@@ -9,6 +9,7 @@ import { variant } from './table.ts'
 const predict = '/v1/models/fraud:predict'
 
 test('a request that says the same as one before is answered with its answer, and says so', async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
   const { ask, seen, proxy } = await proxyWith(t, policy())
   const first = await ask(predict, '{"instances":[[1.0,2]],"x":"é"}')
   assert.deepEqual([first.by, first.age, first.text], ['miss', null, 'answer 1'])
@@ -125,7 +126,7 @@ test('errors, and what may not be shared, are never kept', async (t) => {
   assert.equal(await twice({}), 'miss,hit')
 })
 
-test('many like it at once are one request to the backend', { timeout: 60_000 }, async (t) => {
+test('many like it at once are one request to the backend', { timeout: 200_000 }, async (t) => {
   const waiting: (() => void)[] = []
   const { ask, seen } = await proxyWith(t, policy(), (_, response, call) => { waiting.push(() => response.end(`answer ${call}`)) })
   const answers = Array.from({ length: 200 }, () => ask(predict, '{}'))

@@ -76,7 +76,7 @@ function writeAll(stream: Writable, size: number, onWrite: (total: number) => vo
   more()
 }
 
-test('64 MiB up through a slow backend and down to a slow client: every byte, and little of it on the way', { timeout: 60_000 }, async (t) => {
+test('64 MiB up through a slow backend and down to a slow client: every byte, and little of it on the way', { timeout: 200_000 }, async (t) => {
   const size = 64 * MiB
   const up = { sent: 0, got: 0, held: 0 }
   const down = { sent: 0, got: 0, held: 0 }

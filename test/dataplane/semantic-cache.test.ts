@@ -49,6 +49,7 @@ async function proxyWith(t: TestContext, settings: Partial<Semantic> = {}, { ans
 }
 
 test('a text that means the same is answered with the same answer, and the answer says so', async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
   const { ask, asked, proxy, metrics } = await proxyWith(t)
   assert.equal((await ask('What do cats eat?')).by, 'miss')
   const similar = await ask('What does a cat eat?')

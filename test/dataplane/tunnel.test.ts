@@ -27,7 +27,7 @@ async function echo(t: TestContext) {
   return { port: typeof address === 'object' && address ? address.port : 0, server }
 }
 
-test('1,000 tunnels at once carry every message, and end when either end does', { timeout: 60_000 }, async (t) => {
+test('1,000 tunnels at once carry every message, and end when either end does', { timeout: 200_000 }, async (t) => {
   const { port, server } = await echo(t)
   const proxy = await testProxy(t, table(port))
   const open = async (i: number) => {

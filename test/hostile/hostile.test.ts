@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { templates } from './bodies.ts'
 import { attack, startRig } from './rig.ts'
 
-test('no malformed body stops the proxy, or changes what objects are made of', { timeout: 60_000 }, async (t) => {
+test('no malformed body stops the proxy, or changes what objects are made of', { timeout: 200_000 }, async (t) => {
   const rig = await startRig(t, 1)
   const { statuses, bugs, changed } = await attack(rig, 400, 1)
   assert.deepEqual([bugs, changed], [[], []])

@@ -81,7 +81,7 @@ async function holds(t: TestContext, failure: (typeof failures)[number], call: (
 }
 
 for (const failure of failures) {
-  test(`${failure.what}: sent again exactly where that does no harm, whatever the method and the body`, { timeout: 60_000 }, async (t) => {
+  test(`${failure.what}: sent again exactly where that does no harm, whatever the method and the body`, { timeout: 200_000 }, async (t) => {
     const cases = calls.flatMap((call) => bodies.filter(({ text }) => text === '' || call.bodies).map((body) => [call, body] as const))
     // Those that wait for their time do it together.
     if (failure.reason === 'timeout') await Promise.all(cases.map(([call, body]) => holds(t, failure, call, body)))
