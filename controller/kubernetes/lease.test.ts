@@ -48,7 +48,7 @@ describe('an election', () => {
   }
 
   const spec = () => server.get(LEASES, 'system', 'modelroute')?.['spec'] as Record<string, unknown> | undefined
-  const leads = (one: Candidate, within = 60_000) => clock.until(`${String(spec()?.['holderIdentity'])} to yield`, () => one.elector.leading, { limit: within })
+  const leads = (one: Candidate, within = 60_000) => clock.until(`${String(spec()?.['holderIdentity'])} to yield`, () => one.elector.leading, { limit: within, step: 250 })
 
   test('the first to come creates the lease and leads', async () => {
     const a = candidate('a')
@@ -147,7 +147,7 @@ describe('an election', () => {
     const before = server.count('write')
     server.intercept = request => request.what !== 'list'
     const began = clock.now()
-    await clock.until('the end', () => !a.elector.leading, { step: 10 })
+    await clock.until('the end', () => !a.elector.leading, { step: 50 })
     const took = clock.now() - began
     assert.ok(took >= 8_000 && took <= 10_000, `${took} ms`)
     assert.ok(server.count('write') - before >= 2, 'it tried again before it gave up')
@@ -164,10 +164,10 @@ describe('an election', () => {
     }
     const failed = server.count('write')
     const cut = clock.now()
-    await clock.until('6 s', () => clock.now() - cut > 6_000)
+    await clock.until('6 s', () => clock.now() - cut > 6_000, { step: 250 })
     assert.ok(server.count('write') > failed)
     server.intercept = undefined
-    await clock.until('half a minute', () => clock.now() - cut > 30_000)
+    await clock.until('half a minute', () => clock.now() - cut > 30_000, { step: 250 })
     assert.deepEqual(a.said, ['started 1'])
     assert.equal(a.elector.leading, true)
   })
