@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { after, test } from 'node:test'
 import { authority } from '../test/certificates.ts'
 import { createOutgoing, ownPorts, type OutgoingDeps } from './call.ts'
+import '../test/steady.ts'
 
 const servers: Server[] = []
 after(() => {

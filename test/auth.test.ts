@@ -10,6 +10,7 @@ import { startServing } from '../cli/serve.ts'
 import { inTime, watchMachine } from './machine.ts'
 import { httpUpstream } from './dataplane/sockets.ts'
 import { serviceAt } from './manifests.ts'
+import './steady.ts'
 import { client, identityProvider } from './tokens/oidc.ts'
 import { signer, token } from './tokens/sign.ts'
 
@@ -33,7 +34,7 @@ async function gateway(t: TestContext, spec: string, more: Readonly<Record<strin
   for (const [name, text] of Object.entries(more)) write(name, text)
   const served = await startServing({
     filename: [folder], host: '127.0.0.1', httpPort: 0, adminHost: '127.0.0.1', adminPort: 0, controlPort: 0,
-    drainDelay: 0, drainTimeout: 1000, logLevel: 'error', audit: join(folder, 'audit.log'),
+    drainDelay: 0, drainTimeout: 60_000, logLevel: 'error', audit: join(folder, 'audit.log'),
   })
   t.after(async () => {
     await served.end()

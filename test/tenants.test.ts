@@ -11,6 +11,7 @@ import { createRuntime } from '../dataplane/runtime.ts'
 import type { Upstream } from '../dataplane/upstream/pool.ts'
 import type { Route } from '../table/route.ts'
 import { runs } from './runs.ts'
+import './steady.ts'
 
 /**
  * Tenants of one gateway, at random: what any of them may write, and what the administrator bound. The worlds go the

@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { startServing } from '../../cli/serve.ts'
 import { httpUpstream } from '../../test/dataplane/sockets.ts'
 import { serviceAt } from '../../test/manifests.ts'
+import '../../test/steady.ts'
 
 const root = join(import.meta.dirname, '../..')
 const docs = readFileSync(join(root, 'docs/ab-testing.md'), 'utf8')
@@ -26,7 +27,7 @@ async function shop(t: TestContext) {
   const log = join(folder, 'audit.jsonl')
   const served = await startServing({
     filename: [join(folder, 'all.yaml')], host: '127.0.0.1', httpPort: 0, adminHost: '127.0.0.1', adminPort: 0, controlPort: 0,
-    drainDelay: 0, drainTimeout: 1000, logLevel: 'error', audit: log,
+    drainDelay: 0, drainTimeout: 60_000, logLevel: 'error', audit: log,
   })
   t.after(async () => {
     await served.end()

@@ -8,6 +8,7 @@ import { createRuntime } from '../../dataplane/runtime.ts'
 import { SeriesSet, type Series } from '../../dataplane/telemetry/series.ts'
 import { callBackend, calleeOf, CallFailed, openCall, type Ask, type Called, type CallTerms } from '../../dataplane/upstream/call.ts'
 import { deadPort, httpUpstream, rawUpstream } from './sockets.ts'
+import '../steady.ts'
 import { active, route, rule } from './table.ts'
 
 const ask: Ask = { method: 'POST', path: '/v2/models/m/infer', headers: ['content-type', 'application/json'], body: Buffer.from('{"inputs":[]}') }

@@ -9,6 +9,7 @@ import { innerRequest, InnerResponse } from '../../dataplane/upstream/inner.ts'
 import type { Cache } from '../../table/cache.ts'
 import type { Rule } from '../../table/route.ts'
 import { httpUpstream, type Owner } from './sockets.ts'
+import '../steady.ts'
 import { active, match, route, rule, variant } from './table.ts'
 
 type Answer = Readonly<{ status: number; by: string; variant: string; text: string }>

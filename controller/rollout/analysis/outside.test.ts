@@ -9,6 +9,7 @@ import type { AnalysisSpec } from '../../compile/spec.ts'
 import type { Problem } from '../../sources/snapshot.ts'
 import type { WatchedStep } from '../judge.ts'
 import { createAskOutside } from './outside.ts'
+import '../../../test/steady.ts'
 
 const options = { allowUrls: [], allowLoopback: true, allowUnmanagedEndpointSlices: true }
 
