@@ -24,7 +24,7 @@ type Pending = {
 }
 
 /** Milliseconds for a module to be loaded, and for a thread that is late to say that it lives. */
-const loadMax = 10_000
+export const loadMax = 10_000
 const pongMax = 500
 const inFlightMax = 1024
 /** Megabytes. */
@@ -69,19 +69,19 @@ export class PluginThread {
     }
   }
 
-  /** Loads the module; a text says why it is no plugin. */
-  static async open(options: ThreadOptions): Promise<PluginThread | string> {
+  /** Loads the module; a text says why it is no plugin. @param within milliseconds; undefined: it was not loaded by then */
+  static async open(options: ThreadOptions, within: number): Promise<PluginThread | string | undefined> {
     let loading = true
     const thread = new PluginThread({ ...options, ended: (why) => { if (!loading) options.ended(why) } })
-    const outcome = await new Promise<Declared | string>((resolve) => {
-      const timer = setTimeout(() => resolve(`it was not loaded within ${loadMax / 1000} s`), loadMax)
+    const outcome = await new Promise<Declared | string | undefined>((resolve) => {
+      const timer = setTimeout(() => resolve(undefined), within)
       thread.#load = (loaded) => {
         clearTimeout(timer)
         resolve(loaded)
       }
     })
     loading = false
-    if (typeof outcome === 'string') {
+    if (outcome === undefined || typeof outcome === 'string') {
       await thread.close()
       return outcome
     }

@@ -4,7 +4,7 @@ import type { Route } from '../../table/route.ts'
 import { ajv } from '../../table/schema/ajv.ts'
 import { scanPlugins, type PluginFile } from './folder.ts'
 import type { Instance } from './messages.ts'
-import { PluginThread } from './plugin-thread.ts'
+import { loadMax, PluginThread } from './plugin-thread.ts'
 import { PluginTally } from './tally.ts'
 
 type Log = (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void
@@ -59,10 +59,15 @@ export type PluginsOptions = Readonly<{
   checked?: boolean
   /** Milliseconds between two looks at the folder. */
   every?: number
+  /** For a module to be loaded, asked at each. Milliseconds. */
+  patience?: () => number
 }>
 
 const restartMin = 100
 const restartMax = 10_000
+/** Milliseconds until a module that was not loaded in time is loaded again, twice as many each time: it may be the machine that is slow. */
+const againMin = 1000
+const againMax = 300_000
 /** Milliseconds after which an end is a new trouble. */
 const steadyAfter = 60_000
 
@@ -70,12 +75,12 @@ const steadyAfter = 60_000
  * Follows a folder of plugins. It polls: a mounted ConfigMap is behind two symbolic links that are swapped, which
  * watching misses. What cannot be used is told, and the last good version stays.
  */
-export async function openPlugins({ folder, log, checked = false, every = 1000 }: PluginsOptions): Promise<Plugins> {
+export async function openPlugins({ folder, log, checked = false, every = 1000, patience = () => loadMax }: PluginsOptions): Promise<Plugins> {
   const slots = new Map<string, Slot>()
   /** What rules have, by the name of the plugin. */
   const instances = new Map<string, Map<string, Instance>>()
-  /** By file: what was looked at last, and the plugin that it holds. */
-  const seen = new Map<string, { digest: string; name: string | undefined }>()
+  /** By file: what was looked at last, and the plugin that it holds; how often it was late, and when it is loaded again. */
+  const seen = new Map<string, { digest: string; name: string | undefined; late?: number; again?: number }>()
   const listeners: (() => void)[] = []
   const tally = new PluginTally()
   let folderFault: string | undefined
@@ -97,8 +102,9 @@ export async function openPlugins({ folder, log, checked = false, every = 1000 }
     let changed = false
     for (const file of files) {
       const last = seen.get(file.file)
-      if (last?.digest === file.digest) continue
-      seen.set(file.file, { digest: file.digest, name: last?.name })
+      const same = last?.digest === file.digest
+      if (same && performance.now() < (last.again ?? Number.POSITIVE_INFINITY)) continue
+      seen.set(file.file, { digest: file.digest, name: last?.name, late: same ? last.late ?? 0 : 0 })
       changed = await load(file) || changed
     }
     const left = new Set(files.map(({ file }) => file))
@@ -117,6 +123,12 @@ export async function openPlugins({ folder, log, checked = false, every = 1000 }
       return false
     }
     const thread = await open(file)
+    if (thread === undefined) {
+      const { name: held, late = 0 } = seen.get(file.file) ?? { name: undefined }
+      const wait = Math.min(againMin * 2 ** late, againMax)
+      seen.set(file.file, { digest: file.digest, name: held, late: late + 1, again: performance.now() + wait })
+      return refuse(`it was not loaded in time, and is tried again in ${wait / 1000} s`)
+    }
     if (typeof thread === 'string') return refuse(thread)
     const { name, schema } = thread.declared
     const slot = slots.get(name)
@@ -142,7 +154,7 @@ export async function openPlugins({ folder, log, checked = false, every = 1000 }
   const cannotReplace = (slot: Slot | undefined, { file }: PluginFile): string | undefined =>
     slot !== undefined && slot.file.file !== file && seen.has(slot.file.file) ? `${basename(slot.file.file)} has a plugin of that name already` : undefined
 
-  function open(file: PluginFile): Promise<PluginThread | string> {
+  function open(file: PluginFile): Promise<PluginThread | string | undefined> {
     let own: PluginThread | undefined
     return PluginThread.open({
       file: file.file,
@@ -151,8 +163,8 @@ export async function openPlugins({ folder, log, checked = false, every = 1000 }
         const slot = own && slots.get(own.declared.name)
         if (slot !== undefined && slot.thread === own && !closed) restart(slot, why)
       },
-    }).then((thread) => {
-      if (typeof thread !== 'string') own = thread
+    }, patience()).then((thread) => {
+      if (typeof thread === 'object') own = thread
       return thread
     })
   }
@@ -166,7 +178,7 @@ export async function openPlugins({ folder, log, checked = false, every = 1000 }
     setTimeout(() => {
       if (closed || slot.thread !== ended) return
       void open(slot.file).then((thread) => {
-        if (typeof thread === 'string') restart(slot, thread)
+        if (thread === undefined || typeof thread === 'string') restart(slot, thread ?? 'it was not loaded in time')
         else if (closed || slot.thread !== ended) void thread.close()
         else {
           for (const instance of all(slot.name)) thread.build(instance)

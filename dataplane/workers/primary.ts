@@ -47,8 +47,11 @@ type Entry = {
 /** In the environment of a worker. */
 export const closedVariable = 'MODELROUTE_WORKER_CLOSED'
 
-/** How long a worker may take to answer, and to end after the time of a drain is over. Milliseconds. */
-const answerMax = 1000
+/**
+ * How long a worker may take to answer, and to end after the time of a drain is over. Milliseconds. Without the answer of
+ * one, counters seem to fall: that is for one that hangs, and not for a machine that stood still.
+ */
+const answerMax = 5000
 const endMax = 5000
 
 /** Workers are this program again, with the same arguments, which finds out by itself that it is one. */

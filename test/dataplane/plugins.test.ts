@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import type { IncomingHttpHeaders } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -176,6 +176,24 @@ test('a plugin is replaced without a restart; what cannot be used leaves the las
   await eventually(() => said.some((line) => line.includes('has a plugin of that name already')))
   write('a.js', version('four'))
   await until('it', async () => (await ask()).body === 'four x', { timeout: 60_000, every: 20 })
+})
+
+test('a plugin that was not loaded in time is loaded again, though its file is the same', { timeout: 120_000 }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'plugins-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  // A folder in it is not looked at.
+  const go = join(folder, 'go')
+  writeFileSync(join(folder, 'a.js'), `import { existsSync } from 'node:fs'
+while (!existsSync(${JSON.stringify(go)})) await new Promise((resolve) => setTimeout(resolve, 5))
+${plugin('a', 'return () => undefined')}`)
+  const said: string[] = []
+  const late = () => said.some((line) => line.includes('was not loaded in time'))
+  const plugins = await openPlugins({ folder, log: (_level, _message, fields) => { said.push(JSON.stringify(fields)) }, every: 20, patience: () => late() ? 60_000 : 50 })
+  t.after(() => plugins.close())
+  assert.ok(late())
+  assert.match(plugins.fault('a', {}) ?? '', /there is no plugin "a"/)
+  mkdirSync(go)
+  await eventually(() => plugins.fault('a', {}) === undefined)
 })
 
 test('what plugins share is followed too', { timeout: 120_000 }, async (t) => {
