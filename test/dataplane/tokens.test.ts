@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { connect as connectHttp2 } from 'node:http2'
 import { test, type TestContext } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import type { Limit } from '../../table/limits.ts'
@@ -218,15 +220,19 @@ test('a budget of backend seconds is settled after the call', async (t) => {
 
 test('a thousand streams at once never spend more than the budget where each says how much it may take', { timeout: 200_000 }, async (t) => {
   let written = 0
-  const { post } = await proxyWith(t, [limit('tokens', 10_000)], (response, asked) => {
+  const { proxy } = await proxyWith(t, [limit('tokens', 10_000)], (response, asked) => {
     written += 59
     stream(response, asked, 50)
   })
-  const answers = await Promise.all(Array.from({ length: 1000 }, async () => {
-    const answer = await post(chat({ stream: true, max_tokens: 50 }))
-    await answer.text()
-    return answer.status
-  }))
+  const sessions = Array.from({ length: 10 }, () => connectHttp2(proxy.url))
+  t.after(() => { for (const session of sessions) session.destroy() })
+  const answers = await Promise.all(sessions.flatMap((session) => Array.from({ length: 100 }, async () => {
+    const asking = session.request({ ':method': 'POST', ':path': '/v1/chat/completions' })
+    asking.end(JSON.stringify(chat({ stream: true, max_tokens: 50 })))
+    const [head] = await once(asking, 'response') as [Readonly<Record<string, unknown>>]
+    await once(asking.resume(), 'end')
+    return head[':status']
+  })))
   const served = answers.filter((status) => status === 200).length
   assert.ok(served > 0 && written <= 10_000, `${written} written in ${served}`)
 })
