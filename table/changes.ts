@@ -1,3 +1,5 @@
+import { overlaid } from './overlay.ts'
+
 /**
  * Maps that are replaced and never changed, and of which each knows by which keys it differs from the one before: who
  * keeps up with them looks at these, and not at thousands that are what they were. What is known is a help and not the
@@ -19,16 +21,11 @@ export function differsIn<T extends ReadonlyMap<string, unknown>>(map: T, since:
 
 /** The same map with these entries set, and those that are undefined gone; itself where it has them so. */
 export function changedMap<V>(before: ReadonlyMap<string, V>, entries: Iterable<readonly [key: string, value: V | undefined]>): ReadonlyMap<string, V> {
-  let next: Map<string, V> | undefined
-  const keys = new Set<string>()
+  const changes = new Map<string, V | undefined>()
   for (const [key, value] of entries) {
-    if ((next ?? before).get(key) === value) continue
-    next ??= new Map(before)
-    keys.add(key)
-    if (value === undefined) next.delete(key)
-    else next.set(key, value)
+    if ((changes.has(key) ? changes.get(key) : before.get(key)) !== value) changes.set(key, value)
   }
-  return next === undefined ? before : differsIn(next, before, keys)
+  return changes.size === 0 ? before : differsIn(overlaid(before, changes), before, new Set(changes.keys()))
 }
 
 /** The keys in which they may differ, as far as that is known without comparing them. */

@@ -96,22 +96,19 @@ export function streamLink<Out, In>(stream: Duplex, options: StreamLinkOptions<O
     else writePart(message, 0, taken)
   }
 
-  /** The next part goes out when the stream has passed this one on, so that it holds no more than one. */
+  /** The next part goes out when the stream has passed this one on, so that it holds no more than one; behind the last one, anything may. */
   function writePart(message: Uint8Array, from: number, taken: (left: number) => void): void {
-    under = true
     const left = Math.max(0, message.length - from - PART)
+    under = left > 0
+    stream.cork()
     stream.write(message.subarray(from, from + PART), (error) => {
       if (error || closed) return
       if (left > 0) writePart(message, from + PART, taken)
-      else ended()
       taken(left)
     })
-  }
-
-  /** Of a large message; the next may be one too. */
-  function ended(): void {
-    stream.write('\n')
-    under = false
+    if (left === 0) stream.write('\n')
+    stream.uncork()
+    if (left > 0) return
     passOn()
     if (!under && reason !== undefined) stream.end()
   }

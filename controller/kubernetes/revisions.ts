@@ -24,8 +24,10 @@ export type StoredRevision = Readonly<{
   /** The uid of the route: a route of the same name that was created later has none of its past. */
   owner: string
   revision: number
+}> & {
+  /** Only the latest of a route is held, by `Revisions`: whoever remembers the others lets go of theirs. */
   spec: unknown
-}>
+}
 
 /** What is kept of a ControllerRevision; undefined: it is none of ours, whatever its label says. */
 export function readRevision(object: RawObject): StoredRevision | undefined {
@@ -41,7 +43,7 @@ export function readRevision(object: RawObject): StoredRevision | undefined {
   }
 }
 
-type History = { revisions: Map<string, number>; latest?: Readonly<{ name: string; value: Revision }> }
+type History = { revisions: Map<string, number>; latest?: { readonly name: string; value: Revision } }
 
 /** The revisions of every route, of which only each latest spec is held: ten times the routes' size otherwise. */
 export class Revisions {
@@ -70,6 +72,13 @@ export class Revisions {
     if (before !== undefined && revision <= before.revision) return
     const kept = before !== undefined && equal(before.spec, spec) ? before.spec : spec
     if (this.#isSpec(kept)) history.latest = { name, value: { revision, spec: kept } }
+  }
+
+  /** Holds that spec in place of the latest one where they say the same, as they mostly do: there is one of them for each route. */
+  share(owner: string, spec: ModelRoute['spec'] | undefined): void {
+    const latest = this.#byOwner.get(owner)?.latest
+    if (latest === undefined || spec === undefined || latest.value.spec === spec || !equal(latest.value.spec, spec)) return
+    latest.value = { ...latest.value, spec }
   }
 
   /** After the latest was deleted by hand none is known until the leader writes what is in force again. */

@@ -1,4 +1,4 @@
-import { differsIn } from '../../table/changes.ts'
+import { changedMap } from '../../table/changes.ts'
 import { keyOf } from '../kubernetes/api.ts'
 import type { Change } from '../kubernetes/reflector.ts'
 import { SERVICE_LABEL } from './kubernetes-objects.ts'
@@ -35,7 +35,7 @@ export class Slices {
   /** A copy that later changes leave alone. */
   all(): ReadonlyMap<string, readonly EndpointSlice[]> {
     if (this.#changed.size > 0) {
-      this.#copy = differsIn(new Map(this.#byService), this.#copy, this.#changed)
+      this.#copy = changedMap(this.#copy, [...this.#changed].map((service) => [service, this.#byService.get(service)] as const))
       this.#changed = new Set()
     }
     return this.#copy

@@ -1,4 +1,4 @@
-import { changedMap, differsIn } from '../../table/changes.ts'
+import { changedMap } from '../../table/changes.ts'
 import type { ModelRoute, RateLimitPolicy } from '../../crds/types.gen.ts'
 import { keyOf, type Api, type Kind, type RawObject } from '../kubernetes/api.ts'
 import type { Log } from '../log.ts'
@@ -82,8 +82,10 @@ export class KubernetesSource implements Source {
     this.#reflect(ENDPOINT_SLICES, keepEndpointSlice, changes => this.#slices.apply(changes), { labelSelector: 'kubernetes.io/service-name' })
     this.#reflect(CONTROLLER_REVISIONS, readRevision, changes => {
       for (const { before, after } of changes) {
-        if (after !== undefined) this.revisions.put(after)
-        else if (before !== undefined) this.revisions.remove(before)
+        if (after !== undefined) {
+          this.revisions.put(after)
+          after.spec = undefined
+        } else if (before !== undefined) this.revisions.remove(before)
         const route = this.#keys.get((after ?? before)?.owner ?? '')
         if (route !== undefined) this.#revised.add(route)
       }
@@ -244,7 +246,11 @@ export class KubernetesSource implements Source {
   }
 
   #latestRevisions(): Snapshot['revisions'] {
-    const now = [...this.#revised].map((key) => [key, this.revisions.latest(this.#routes.items.get(key)?.uid ?? '')] as const)
+    const now = [...this.#revised].map((key) => {
+      const { uid = '', object } = this.#routes.items.get(key) ?? {}
+      this.revisions.share(uid, object?.spec)
+      return [key, this.revisions.latest(uid)] as const
+    })
     this.#revised.clear()
     return (this.#latest = changedMap(this.#latest, now))
   }
@@ -262,7 +268,7 @@ function set<T>(kept: Table<T>, key: string, value: T | undefined): void {
 
 function copyOf<T>(kept: Table<T>): ReadonlyMap<string, T> {
   if (kept.changed.size > 0) {
-    kept.copy = differsIn(new Map(kept.items), kept.copy, kept.changed)
+    kept.copy = changedMap(kept.copy, [...kept.changed].map((key) => [key, kept.items.get(key)] as const))
     kept.changed = new Set()
   }
   return kept.copy
