@@ -1,9 +1,10 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { foreign } from '../console/guard.ts'
 import { createConsole } from '../console/port.ts'
 import type { ConsoleState, Look } from '../table/console.ts'
 import { purgeIn, type Purge } from './cache/shared.ts'
 import type { Question } from './explain/question.ts'
+import { createServer } from './http.ts'
 import type { Table } from './runtime.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 

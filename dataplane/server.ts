@@ -1,6 +1,7 @@
-import { IncomingMessage, ServerResponse, type OutgoingHttpHeader } from 'node:http'
+import type { OutgoingHttpHeader } from 'node:http'
 import { Socket } from 'node:net'
 import type { Express, NextFunction, Request, Response } from 'express'
+import { IncomingMessage, ServerResponse } from './http.ts'
 import { isAboutModels } from './models/paths.ts'
 import type { Failure } from './pipeline/errors.ts'
 import type { Exchange, Way } from './pipeline/exchange.ts'

@@ -1,38 +1,37 @@
-import { readdir } from 'node:fs/promises'
-import { Counter, Gauge, type Registry } from 'prom-client'
+import { readdirSync } from 'node:fs'
+import type { Family, Plain } from './family.ts'
 
 /** What a process takes of its machine, under the names that Prometheus' own clients have for it. */
-export function registerUse(registry: Registry): void {
-  const registers = [registry]
-  const cpu = new Counter({
-    name: 'process_cpu_seconds_total',
-    help: 'Time that the processors worked for the process.',
-    registers,
-    collect() {
+export function useFamilies(): readonly Family[] {
+  const started = Math.round(Date.now() / 1000 - process.uptime())
+  return [
+    single('process_cpu_seconds_total', 'Time that the processors worked for the process.', () => {
       const { user, system } = process.cpuUsage()
-      cpu.reset()
-      cpu.inc((user + system) / 1e6)
+      return (user + system) / 1e6
+    }, { type: 'counter' }),
+    single('process_resident_memory_bytes', 'Memory of the process.', () => process.memoryUsage.rss()),
+    single('nodejs_heap_size_used_bytes', 'Memory of the objects of the process.', () => process.memoryUsage().heapUsed),
+    single('process_start_time_seconds', 'When the process began, since the epoch.', () => started, { combine: 'min' }),
+    single('process_open_fds', 'Open files and connections of the process.', openFiles),
+  ]
+}
+
+/** What there is one of in a process; undefined: nothing is said of it. */
+export function single(name: string, help: string, read: () => number | undefined, more: Partial<Pick<Plain, 'type' | 'combine'>> = {}): Family {
+  return {
+    name, help, type: 'gauge', labels: [], ...more,
+    rows() {
+      const value = read()
+      return value === undefined ? [] : [{ labels: '', value }]
     },
-  })
-  const gauge = (name: string, help: string, read: () => number): void => {
-    const told = new Gauge({
-      name, help, registers,
-      collect() {
-        told.set(read())
-      },
-    })
   }
-  gauge('process_resident_memory_bytes', 'Memory of the process.', () => process.memoryUsage.rss())
-  gauge('nodejs_heap_size_used_bytes', 'Memory of the objects of the process.', () => process.memoryUsage().heapUsed)
-  const started = new Gauge({ name: 'process_start_time_seconds', help: 'When the process began, since the epoch.', aggregator: 'min', registers })
-  started.set(Math.round(Date.now() / 1000 - process.uptime()))
-  const files = new Gauge({
-    name: 'process_open_fds',
-    help: 'Open files and connections of the process.',
-    registers,
-    async collect() {
-      // Where there is no such folder nothing is said.
-      await readdir('/proc/self/fd').then(({ length }) => files.set(length), () => files.reset())
-    },
-  })
+}
+
+/** Where there is no such folder nothing is said. */
+function openFiles(): number | undefined {
+  try {
+    return readdirSync('/proc/self/fd').length
+  } catch {
+    return undefined
+  }
 }

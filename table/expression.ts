@@ -1,6 +1,8 @@
-import { Environment } from '@marcbachmann/cel-js'
-import { RE2JS } from 're2js'
+import type { Environment } from '@marcbachmann/cel-js'
+import type { RE2JS } from 're2js'
+import { cel } from './cel.ts'
 import { look, nothingSeen, renamed, why, type Work } from './inspection.ts'
+import { re2 } from './re2.ts'
 
 /**
  * The expressions of the users' contract (CEL): what they may look at, which of them are refused, and how they run. Both
@@ -159,7 +161,7 @@ function matches(text: string, source: string): boolean {
   let pattern = patterns.get(source)
   if (pattern === undefined) {
     if (patterns.size >= patternsMax) patterns.clear()
-    pattern = RE2JS.compile(source)
+    pattern = re2().compile(source)
     patterns.set(source, pattern)
   }
   return pattern.test(text)
@@ -195,21 +197,27 @@ export function withNumbers(environment: Environment): Environment {
     .registerFunction('min(double, double): double', (a: number, b: number) => Math.min(a, b))
 }
 
-const base = withCommon(new Environment({ limits }).registerType('Request', { ctor: RequestValue, fields: requestFields }))
+/** Of conditions, and of costs; made with the first of either. */
+let environments: Readonly<Record<'base' | 'costs', Environment>> | undefined
+const environment = () => (environments ??= create())
 
-const costs = withNumbers(base.clone())
-  .registerType('Response', { ctor: ResponseValue, fields: { status: 'double', bytes: 'double' } })
-  .registerType('Usage', { ctor: UsageValue, fields: Object.fromEntries(usageNames.map((name) => [name, 'double'])) })
-  .registerVariable('response', 'Response')
-  .registerVariable('usage', 'Usage')
-for (const name of usageNames) costs.registerVariable(name, 'double')
+function create(): NonNullable<typeof environments> {
+  const base = withCommon(new (cel().Environment)({ limits }).registerType('Request', { ctor: RequestValue, fields: requestFields }))
+  const costs = withNumbers(base.clone())
+    .registerType('Response', { ctor: ResponseValue, fields: { status: 'double', bytes: 'double' } })
+    .registerType('Usage', { ctor: UsageValue, fields: Object.fromEntries(usageNames.map((name) => [name, 'double'])) })
+    .registerVariable('response', 'Response')
+    .registerVariable('usage', 'Usage')
+  for (const name of usageNames) costs.registerVariable(name, 'double')
+  return { base, costs }
+}
 
 /** An expression that may run. `work`: what of it costs time, whatever it is given. */
 export type Program = Readonly<{ run: (context: Readonly<Record<string, unknown>>) => unknown; readsModel: boolean; readsPrincipal: boolean; bodies: ReadonlySet<string>; work: Work }>
 
 /** A condition of the users' contract, or why it is none. */
 export function compileCondition(source: string): Condition | Fault {
-  const program = compile(source, base, ['bool'])
+  const program = compile(source, environment().base, ['bool'])
   if ('fault' in program) return program
   const { run, readsModel, readsPrincipal } = program
   return {
@@ -227,7 +235,7 @@ export function compileCondition(source: string): Condition | Fault {
 
 /** What a request costs, by the users' contract, or why that cannot be said. */
 export function compileCost(source: string): Cost | Fault {
-  const program = compile(source, costs, ['int', 'double'])
+  const program = compile(source, environment().costs, ['int', 'double'])
   if ('fault' in program) return program
   const { run, readsModel } = program
   return {

@@ -1,5 +1,5 @@
 import type { ASTNode } from '@marcbachmann/cel-js'
-import { RE2JS } from 're2js'
+import { re2 } from './re2.ts'
 
 /** Looks at an expression before anything of it is evaluated. */
 
@@ -70,7 +70,7 @@ export function lookAtPattern(node: Extract<ASTNode, { op: 'rcall' }>, seen: Pic
   const [, receiver, [pattern]] = node.args
   if (pattern?.op !== 'value' || typeof pattern.args !== 'string') return 'matches needs its regular expression as a literal'
   try {
-    seen.steps += RE2JS.compile(pattern.args).programSize()
+    seen.steps += re2().compile(pattern.args).programSize()
   } catch (error) {
     return `holds a regular expression that is not RE2 syntax: ${why(error)}`
   }

@@ -1,4 +1,5 @@
-import { type ASTNode, Environment } from '@marcbachmann/cel-js'
+import type { ASTNode, Environment } from '@marcbachmann/cel-js'
+import { cel } from './cel.ts'
 import { mean, vote, weighted } from './ensemble.ts'
 import { lengthMax, limits, PrincipalValue, requestFields, RequestValue, withCommon, withNumbers, type Facts, type Fault } from './expression.ts'
 import { callable, childrenOf, lookAtPattern, loops, why } from './inspection.ts'
@@ -140,21 +141,27 @@ const meter = {
 
 const count = (values: number) => spend(values / 4)
 
-const environment = withNumbers(withCommon(new Environment({ limits: { ...limits, maxAstNodes: limits.maxAstNodes * 4 }, homogeneousAggregateLiterals: false })
-  .registerType('Request', { ctor: ComposedRequest, fields: { ...requestFields, body: 'dyn' } })))
-  .registerType('Step', { ctor: StepValue, fields: { status: 'dyn', body: 'dyn', skipped: 'bool', failed: 'bool' } })
-  .registerVariable('steps', 'map<string, Step>')
-  .registerFunction('charged(dyn, int): dyn', charged)
-  .registerFunction('chargedWhole(dyn): dyn', chargedWhole)
-  .registerFunction('mean(list): dyn', (answers: unknown[]) => mean(answers, count))
-  .registerFunction('vote(list): dyn', (answers: unknown[]) => vote(answers, count))
-  .registerFunction('weighted(list, list): dyn', (answers: unknown[], weights: unknown[]) => weighted(answers, weights, count))
-  .registerFunction('toss(string): double', (name: string) => toss(name))
-  // JSON has one kind of number: an index of a list comes out of it as well as a count.
-  .registerOperator('int % double', (a: bigint, b: number) => Number(a) % b)
-  .registerOperator('double % int', (a: number, b: bigint) => a % Number(b))
-  .registerOperator('double % double', (a: number, b: number) => a % b)
-const withItem = environment.clone().registerVariable('item', 'dyn').registerVariable('index', 'int')
+/** Outside of lists, and within one that is gone through; made with the first expression of either. */
+let environments: Readonly<Record<'single' | 'item', Environment>> | undefined
+const environment = () => (environments ??= create())
+
+function create(): NonNullable<typeof environments> {
+  const single = withNumbers(withCommon(new (cel().Environment)({ limits: { ...limits, maxAstNodes: limits.maxAstNodes * 4 }, homogeneousAggregateLiterals: false })
+    .registerType('Request', { ctor: ComposedRequest, fields: { ...requestFields, body: 'dyn' } })))
+    .registerType('Step', { ctor: StepValue, fields: { status: 'dyn', body: 'dyn', skipped: 'bool', failed: 'bool' } })
+    .registerVariable('steps', 'map<string, Step>')
+    .registerFunction('charged(dyn, int): dyn', charged)
+    .registerFunction('chargedWhole(dyn): dyn', chargedWhole)
+    .registerFunction('mean(list): dyn', (answers: unknown[]) => mean(answers, count))
+    .registerFunction('vote(list): dyn', (answers: unknown[]) => vote(answers, count))
+    .registerFunction('weighted(list, list): dyn', (answers: unknown[], weights: unknown[]) => weighted(answers, weights, count))
+    .registerFunction('toss(string): double', (name: string) => toss(name))
+    // JSON has one kind of number: an index of a list comes out of it as well as a count.
+    .registerOperator('int % double', (a: bigint, b: number) => Number(a) % b)
+    .registerOperator('double % int', (a: number, b: bigint) => a % Number(b))
+    .registerOperator('double % double', (a: number, b: number) => a % b)
+  return { single, item: single.clone().registerVariable('item', 'dyn').registerVariable('index', 'int') }
+}
 
 const callableHere: ReadonlySet<string> = new Set([...callable, 'mean', 'vote', 'weighted', 'toss'])
 
@@ -180,10 +187,10 @@ export function compileValue(source: string, kind: 'json' | 'bool', item = false
   if (source.length > lengthMax) return { fault: `is longer than ${lengthMax} characters` }
   try {
     const seen: Seen = { names: [], steps: 0, named: new Set(), asksFailed: new Set(), readsBody: false, readsItem: false, around: [] }
-    const small = new Environment({ limits, unlistedVariablesAreDyn: true })
+    const small = new (cel().Environment)({ limits, unlistedVariablesAreDyn: true })
     const fault = look(small.parse(source).ast, seen)
     if (fault !== undefined) return { fault }
-    const program = (item ? withItem : environment).parse(rewritten(source, seen))
+    const program = environment()[item ? 'item' : 'single'].parse(rewritten(source, seen))
     const { valid, type = '', error } = program.check()
     if (!valid) return { fault: `is no expression that can be evaluated: ${told(error)}` }
     if (kind === 'bool' && type !== 'bool' && type !== 'dyn') return { fault: `gives a ${type}; a bool is needed` }

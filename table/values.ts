@@ -1,4 +1,5 @@
-import { Environment } from '@marcbachmann/cel-js'
+import type { Environment } from '@marcbachmann/cel-js'
+import { cel } from './cel.ts'
 import {
   compile, limits, PrincipalValue, requestFields, RequestValue, withCommon, withNumbers, type Facts, type Fault, type Program, type RequestFacts,
 } from './expression.ts'
@@ -57,16 +58,22 @@ class AnswerValue {
   }
 }
 
-const requests = withNumbers(withCommon(new Environment({ limits, homogeneousAggregateLiterals: false })
-  .registerType('Request', { ctor: RequestWithBody, fields: { ...requestFields, body: 'dyn' } })))
+/** Of values for requests, and for answers; made with the first of either. */
+let environments: Readonly<Record<'requests' | 'answers', Environment>> | undefined
+const environment = () => (environments ??= create())
 
-const answers = requests.clone()
-  .registerType('Response', { ctor: AnswerValue, fields: { status: 'double', headers: 'map<string, string>', body: 'dyn' } })
-  .registerVariable('response', 'Response')
+function create(): NonNullable<typeof environments> {
+  const requests = withNumbers(withCommon(new (cel().Environment)({ limits, homogeneousAggregateLiterals: false })
+    .registerType('Request', { ctor: RequestWithBody, fields: { ...requestFields, body: 'dyn' } })))
+  const answers = requests.clone()
+    .registerType('Response', { ctor: AnswerValue, fields: { status: 'double', headers: 'map<string, string>', body: 'dyn' } })
+    .registerVariable('response', 'Response')
+  return { requests, answers }
+}
 
 /** A value for a body, or why it is none. @param answer whether there is an answer to look at */
 export function compileValue(source: string, answer: boolean): Value | Fault {
-  const program = compile(source, answer ? answers : requests, [])
+  const program = compile(source, environment()[answer ? 'answers' : 'requests'], [])
   if ('fault' in program) return program
   const { readsModel, readsPrincipal, bodies } = program
   return {

@@ -1,4 +1,4 @@
-import { RE2JS } from 're2js'
+import { re2 } from '../../table/re2.ts'
 
 /** Why a pattern is no regular expression that a proxy would run; undefined when it is. */
 export type CheckRegex = (pattern: string) => string | undefined
@@ -27,7 +27,7 @@ export function createRegexCheck(): CheckRegex {
       return `is one regular expression too many: a route may have ${allowance} of them; split the route`
     }
     try {
-      const size = RE2JS.compile(pattern).programSize()
+      const size = re2().compile(pattern).programSize()
       instructions += size
       if (size <= MAX_PROGRAM) return undefined
       return `compiles to ${size} instructions; ${MAX_PROGRAM} are allowed: lower its repeats`

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Family } from '../../exposition/family.ts'
-import { registerUse } from '../../exposition/process.ts'
+import { useFamilies } from '../../exposition/process.ts'
 import { familiesOf } from '../../exposition/registry.ts'
 import { createScrape } from '../../exposition/scrape.ts'
 import type { Compiled } from '../compile/compiled.ts'
@@ -91,8 +91,7 @@ export function createControllerMetrics({ proxies, rollouts, judgements, leading
       else this.remove()
     },
   }))
-  registerUse(registry)
-  const steady = [...rolloutFamilies(rollouts, judgements), ...resourceFamilies(latest, observed)]
+  const steady = [...useFamilies(), ...rolloutFamilies(rollouts, judgements), ...resourceFamilies(latest, observed)]
   const families = async (): Promise<readonly Family[]> => [...await familiesOf(registry), ...steady]
   return {
     compiled: (seconds) => compile.observe(seconds),

@@ -1,4 +1,4 @@
-import { METHODS } from 'node:http'
+import { METHODS } from '../http.ts'
 import { known } from '../pipeline/headers.ts'
 
 /** Bytes of a request's head, and of its trailers; more is answered with 431. */

@@ -1,5 +1,5 @@
-import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import { STATUS_CODES } from '../http.ts'
 import type { DoorResponse } from '../pipeline/door.ts'
 import { HeaderLines } from '../pipeline/header_lines.ts'
 import type { Http1Request } from './http1-request.ts'

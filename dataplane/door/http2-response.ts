@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
-import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
+import { validateHeaderName, validateHeaderValue } from '../http.ts'
 import type { DoorResponse } from '../pipeline/door.ts'
 import type { Http2Request } from './http2-request.ts'
 

@@ -30,7 +30,7 @@ export function createDoor({ gateway, admission, pace, certificates }: DoorOptio
     admission.guard(server, false)
     return { server, http1, http2 }
   }
-  const server = createTlsServer({ noDelay: true, ...tlsOptions(certificates) })
+  const server = createTlsServer({ noDelay: true, allowHalfOpen: true, ...tlsOptions(certificates) })
   server.on('secureConnection', (socket: TLSSocket) => {
     if (socket.alpnProtocol === 'h2') http2.take(socket)
     else http1.take(socket)

@@ -1,4 +1,4 @@
-import { RE2JS } from 're2js'
+import { re2 } from '../../table/re2.ts'
 
 /** Tests a whole text in time linear in its length, whatever the pattern. */
 export type Pattern = (text: string) => boolean
@@ -28,7 +28,7 @@ export function createPatterns(): Patterns {
 function compile(source: string): Pattern | string {
   if (source.length > patternMax) return `the regular expression has more than ${patternMax} characters`
   try {
-    const re = RE2JS.compile(source)
+    const re = re2().compile(source)
     if (re.programSize() > programMax) return `the regular expression compiles to more than ${programMax} instructions`
     return (text) => re.testExact(text)
   } catch (error) {

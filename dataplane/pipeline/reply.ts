@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http'
+import { STATUS_CODES } from '../http.ts'
 import type { Protocol } from '../protocols/path.ts'
 import { grpcMessage, grpcStatusOf, isGrpc } from '../protocols/grpc.ts'
 import type { FallbackResponse } from '../../table/resilience.ts'

@@ -19,6 +19,8 @@ export type Dial = (protocol: 'h2' | 'http/1.1') => Promise<TLSSocket | string>
 const connectMax = 2_000
 /** Proxies that one connection tries. */
 const triesMax = 3
+/** Milliseconds without a byte, for an end whose other one has closed. */
+const lingerMax = 5_000
 /** Milliseconds that addresses are taken to be right. */
 const lookMax = 1_000
 
@@ -44,7 +46,7 @@ export function createDial({ url, serverName, tls }: FleetOptions): Dial {
       const [addresses, cert, key, ca] = await Promise.all([addressesOf(), readFile(tls.cert), readFile(tls.key), readFile(tls.ca)])
       for (let tries = 0; tries < Math.min(triesMax, addresses.length); tries++) {
         const address = addresses[turn++ % addresses.length] ?? host
-        const options = { host: address, port, cert, key, ca, servername: serverName, minVersion: 'TLSv1.3', ALPNProtocols: [protocol] } as const
+        const options = { host: address, port, cert, key, ca, servername: serverName, minVersion: 'TLSv1.3', ALPNProtocols: [protocol], allowHalfOpen: true } as const
         const reached = await reach(connect(options))
         if (typeof reached !== 'string') return reached
         why = `${address}: ${reached}`
@@ -70,12 +72,17 @@ function reach(socket: TLSSocket): Promise<TLSSocket | string> {
   return promise.finally(() => clearTimeout(timer))
 }
 
-/** Both ways until either has ended; whatever breaks on one side is seen to have been broken on the other. */
+/**
+ * Both ways, each until it has ended: whoever has nothing more to say still hears the other. Whatever breaks on one side is
+ * seen to have been broken on the other.
+ */
 export function join(client: Socket, proxy: TLSSocket): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   let open = 2
   const closed = (other: Socket) => (): void => {
     if (!other.writableEnded) other.destroy()
+    // What it still sends is for nobody; left unread it would take away what it has not read yet.
+    else other.resume().setTimeout(lingerMax, () => other.destroy())
     if (--open === 0) resolve()
   }
   client.on('error', () => proxy.destroy())

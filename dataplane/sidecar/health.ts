@@ -1,10 +1,8 @@
 import type { Server } from 'node:http'
 import { labelText, type Family, type Sample } from '../../exposition/family.ts'
 import { expose } from '../../exposition/text.ts'
+import { createServer } from '../http.ts'
 import type { Tunnel } from './tunnel.ts'
-
-// By its name in an import it would bring along all that it has, a third as much memory again as all the rest.
-const { createServer } = process.getBuiltinModule('node:http')
 
 type HealthDeps = Readonly<{ ready: () => boolean; counts: Tunnel['counts'] }>
 

@@ -56,7 +56,7 @@ export function createTunnel({ fleet, log }: Pick<TunnelOptions, 'fleet' | 'log'
     await join(client, proxy)
   }
 
-  const server = createServer({ noDelay: true }, (client) => {
+  const server = createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
     open.add(client)
     client.once('close', () => open.delete(client))
     // Whoever waits for it hears of the close.

@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http'
+import { STATUS_CODES } from '../http.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import type { BuiltRule, BuiltVariant } from '../pipeline/rule.ts'
 import { textOf } from '../prices/amount.ts'

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { Agent } from 'node:http'
 import { Agent as TlsAgent } from 'node:https'
+import { Agent } from '../http.ts'
 import { failure, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import { valueOf } from '../pipeline/headers.ts'

@@ -1,4 +1,4 @@
-import { RE2JS } from 're2js'
+import { re2 } from '../re2.ts'
 import { annotations, applicators, assertions, countsMembers, formats } from './keywords.ts'
 
 /** What is wrong with a schema, and where in it. */
@@ -133,6 +133,7 @@ function move(made: Record<string, unknown>, from: string, to: string): void {
 function pattern(source: string, path: Path, looking: Looking): void {
   const refuse = (why: string) => { looking.faults.push({ path, why }) }
   try {
+    const RE2JS = re2()
     const steps = RE2JS.compile(RE2JS.translateRegExp(source)).programSize()
     looking.program += steps
     if (steps > programMax) refuse(`is a regular expression of ${steps} steps; ${programMax} are allowed: lower its repeats`)

@@ -1,5 +1,5 @@
 import type { Ajv2020, CodeKeywordDefinition, ErrorObject, KeywordCxt, ValidateFunction } from 'ajv/dist/2020.js'
-import { RE2JS } from 're2js'
+import { re2 } from '../re2.ts'
 import { ajv } from './ajv.ts'
 import { allow, enter, Exhausted, spend, type Allowance } from './budget.ts'
 import { canonical } from './canonical.ts'
@@ -181,6 +181,7 @@ const cost: CodeKeywordDefinition = {
 /** JavaScript's own can take forever. ajv tells them apart by their text. */
 const regExp = Object.assign((source: string) => {
   // What is refused where the schema is taken apart never comes here.
+  const RE2JS = re2()
   const expression = RE2JS.compile(RE2JS.translateRegExp(source))
   const weight = expression.programSize() >> 4
   return {

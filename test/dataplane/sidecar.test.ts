@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
@@ -8,17 +9,25 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import { startClient } from '../../dataplane/sidecar/main.ts'
+import type { Rule } from '../../table/route.ts'
 import { createLog } from '../../dataplane/telemetry/log.ts'
 import { authority, type Certified } from '../certificates.ts'
 import { testProxy } from './proxy.ts'
-import { httpUpstream } from './sockets.ts'
-import { active, route } from './table.ts'
+import { httpUpstream, rawClient, rawUpstream } from './sockets.ts'
+import { active, route, rule } from './table.ts'
 
 const ours = authority('ours')
+/** Of RFC 6455 section 4. */
+const key = 'dGhlIHNhbXBsZSBub25jZQ=='
+const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+const upgrade = `GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n\r\n`
+const switching = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`
 const free = { host: '127.0.0.1', port: 0 }
 
+type Pair = Readonly<{ as?: Certified; serverName?: string; backend?: number; rules?: readonly Rule[] }>
+
 /** A gateway that takes sidecars, and the sidecar of an application; `as` is what that one shows. */
-async function pair(t: TestContext, as: Certified = ours.issue('sidecar'), serverName = 'fleet') {
+async function pair(t: TestContext, { as = ours.issue('sidecar'), serverName = 'fleet', backend, rules = [rule()] }: Pair = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'modelroute-sidecar-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const put = (name: string, text: string) => {
@@ -27,12 +36,12 @@ async function pair(t: TestContext, as: Certified = ours.issue('sidecar'), serve
   }
   const gateway = ours.issue('gateway', ['fleet'])
   const ca = put('ca.crt', ours.cert)
-  const port = await httpUpstream(t, (incoming, response) => {
+  const port = backend ?? await httpUpstream(t, (incoming, response) => {
     if (incoming.url === '/broken') response.writeHead(200, { 'content-length': 100 }).write('half', () => response.destroy())
     else incoming.pipe(response)
   })
   let opened = ''
-  const proxy = await testProxy(t, active('1', [route({ hostnames: [] })], { 'ml/s:80': [port] }), {
+  const proxy = await testProxy(t, active('1', [route({ hostnames: [], rules })], { 'ml/s:80': [port] }), {
     sidecars: { bind: free, files: { cert: put('tls.crt', gateway.cert), key: put('tls.key', gateway.key), clientCa: ca } },
     announce: (name, url) => { if (name === 'sidecars') opened = url },
   })
@@ -86,6 +95,37 @@ test('an answer that breaks off is seen to have broken off', { timeout: 120_000 
   assert.equal(await promise, 'broken')
 })
 
+test('whoever has said all that they have to say closes their half, and still hears the other', { timeout: 120_000 }, async (t) => {
+  const { client } = await pair(t, { backend: await rawUpstream(t, (socket) => {
+    socket.once('data', () => socket.write(switching))
+    // The last words are for somebody who has none left.
+    socket.once('end', () => socket.end('last words'))
+  }) })
+  const tunnel = await rawClient(t, client.urls.http)
+  tunnel.send(upgrade)
+  await tunnel.until((text) => text.endsWith('\r\n\r\n'))
+  tunnel.socket.end()
+  const said = await tunnel.end()
+  assert.deepEqual([said.text.endsWith('last words'), said.reset], [true, false])
+
+  const short = await rawClient(t, client.urls.http)
+  short.socket.end('GET /a HTTP/1.1\r\nHost')
+  assert.match((await short.end()).text, /^HTTP\/1\.1 400 /)
+})
+
+test('an answer before the end of the body arrives, and the body is not in its way', { timeout: 120_000 }, async (t) => {
+  const { client, proxy } = await pair(t, { rules: [rule({ sizeLimits: { request: 10 } })] })
+  for (const url of [proxy.urls.http, client.urls.http]) {
+    const asking = await rawClient(t, url)
+    asking.send('POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: 2000000\r\n\r\n')
+    await asking.until((text) => text.startsWith('HTTP/1.1 413 '))
+    // Nobody reads it, and whoever only waits for the answer has it.
+    asking.socket.end('x'.repeat(2_000_000))
+    const said = await asking.end()
+    assert.deepEqual([/"code":"request_too_large"/.test(said.text), said.reset], [true, false], url)
+  }
+})
+
 test('an application that goes away in the middle takes nobody along', { timeout: 120_000 }, async (t) => {
   const { client } = await pair(t)
   const socket = connect(Number(new URL(client.urls.http).port), '127.0.0.1')
@@ -98,8 +138,8 @@ test('an application that goes away in the middle takes nobody along', { timeout
 
 test('without a proxy to be trusted the application is told, and nothing of its request has left', { timeout: 120_000 }, async (t) => {
   const stranger = authority('stranger').issue('sidecar')
-  for (const [as, name] of [[undefined, 'another'], [stranger, 'fleet']] as const) {
-    const { client, proxy, text } = await pair(t, as, name)
+  for (const { name, ...given } of [{ name: 'another' }, { name: 'fleet', as: stranger }]) {
+    const { client, proxy, text } = await pair(t, { ...given, serverName: name })
     const answer = await ask(client.urls.http, 'secret').catch((error: Error) => error)
     // TLS 1.3 tells a client late that its certificate was not taken: the connection then breaks.
     if (name === 'another') {
