@@ -31,17 +31,24 @@ const rounding = 2
 /** What no timer can hold runs at once. */
 const longest = 2 ** 31 - 1
 
-/** One that comes while its time has not gone by is set anew. */
+/** One that comes while its time has not gone by waits for the rest. */
 function steadyTimeout<Args extends unknown[]>(run: (...args: Args) => void, ms = 1, ...args: Args): NodeJS.Timeout {
   let begun = now()
   const timer = wallTimeout(() => {
-    if (now() - begun < ms - rounding && ms <= longest) again()
+    const left = begun + ms - now()
+    if (left > rounding && ms <= longest) again(Math.ceil(left))
     else run(...args)
   }, ms)
-  const again = timer.refresh.bind(timer)
+  const refresh = timer.refresh.bind(timer)
+  // Node tells no other way to set a timer anew that its owner can still clear.
+  const again = (milliseconds: unknown) => {
+    Reflect.set(timer, '_idleTimeout', milliseconds)
+    return refresh()
+  }
+  const whole: unknown = Reflect.get(timer, '_idleTimeout')
   timer.refresh = () => {
     begun = now()
-    return again()
+    return again(whole)
   }
   return timer
 }
