@@ -14,12 +14,12 @@ import type { KubeObject } from './api.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
 import { outsideNamespace } from './netns.ts'
 import { Process, temporaryFolder } from './process.ts'
+import { route, routes, slice } from './split.ts'
 import { pause, until } from './wait.ts'
 
 const bin = join(import.meta.dirname, '../../cli/modelroute.js')
 const skew = join(import.meta.dirname, 'fixtures/skew.ts')
 const DAY = 86_400_000
-const routes = '/apis/modelroute.io/v1alpha1/namespaces/ml/modelroutes'
 const names = Array.from({ length: 12 }, (_, i) => `model-${i}`)
 
 type Replica = Readonly<{ process: Process; user: string; url: string; off: number }>
@@ -231,25 +231,3 @@ suite('three controllers', { skip: outsideNamespace() }, () => {
     }
   }
 })
-
-function route(name: string, stable: number) {
-  return {
-    apiVersion: 'modelroute.io/v1alpha1', kind: 'ModelRoute', metadata: { name, namespace: 'ml' },
-    spec: {
-      rules: [{
-        name: 'infer',
-        matches: [{ path: { type: 'PathPrefix', value: `/v2/models/${name}` } }],
-        backendRefs: [{ variant: 'stable', name: 'model', port: 8000, weight: stable }, { variant: 'canary', name: 'model', port: 8000, weight: 100 - stable }],
-      }],
-    },
-  }
-}
-
-function slice(count: number) {
-  return {
-    apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice',
-    metadata: { name: 'model', namespace: 'ml', labels: { 'kubernetes.io/service-name': 'model' } },
-    addressType: 'IPv4', ports: [{ name: 'http', port: 8000 }],
-    endpoints: Array.from({ length: count }, (_, i) => ({ addresses: [`10.78.9.${i + 1}`], conditions: { ready: true } })),
-  }
-}

@@ -12,12 +12,12 @@ import { startKubelet } from './kubelet.ts'
 import type { Kubelet } from './kubelet.ts'
 import { outsideNamespace } from './netns.ts'
 import { previous, previousRelease } from './previous.ts'
+import { route, routes } from './split.ts'
 import { pause, until } from './wait.ts'
 
 const root = join(import.meta.dirname, '../..')
 const chart = join(root, 'charts/modelroute')
 const namespace = 'modelroute'
-const routes = '/apis/modelroute.io/v1alpha1/namespaces/ml/modelroutes'
 /** Of this release. */
 const { appVersion: current } = parse(readFileSync(join(chart, 'Chart.yaml'), 'utf8')) as { appVersion: string }
 const image = (version: string) => `modelroute/modelroute:${version}`
@@ -234,17 +234,4 @@ function model(): object[] {
     },
     { apiVersion: 'v1', kind: 'Service', metadata: { name: 'model', namespace: 'ml' }, spec: { selector: labels, ports: [{ name: 'http', port: 8000 }] } },
   ]
-}
-
-function route(name: string, stable: number) {
-  return {
-    apiVersion: 'modelroute.io/v1alpha1', kind: 'ModelRoute', metadata: { name, namespace: 'ml' },
-    spec: {
-      rules: [{
-        name: 'infer',
-        matches: [{ path: { type: 'PathPrefix', value: `/v2/models/${name}` } }],
-        backendRefs: [{ variant: 'stable', name: 'model', port: 8000, weight: stable }, { variant: 'canary', name: 'model', port: 8000, weight: 100 - stable }],
-      }],
-    },
-  }
 }
