@@ -1,6 +1,5 @@
 import { createOutgoing, ownPorts } from '../outgoing/call.ts'
 import type { FromController, FromProxy, Link, Rotate, Rotated } from '../table/messages.ts'
-import type { Order } from '../table/order.ts'
 import { createAccess } from './actions/access.ts'
 import { createObey } from './actions/obey.ts'
 import { createCompiler } from './compile/compile.ts'
@@ -80,12 +79,6 @@ const SETTLE = 5
 const SETTLE_SHARE = 3
 const SETTLE_MAX = 1_000
 
-/**
- * No replica that reads its API server is behind another for so long: a watch that died is found out sooner. Then it is the
- * cluster that was set back, and what proxies hold is of a past that is gone. Milliseconds.
- */
-const NEVER_BEHIND = 120_000
-
 /** The client library costs 90 MiB and a second, which only a cluster is worth. */
 async function overCluster(options: ClusterOptions, log: Log, called: ControllerMetrics['called']): Promise<Mode> {
   const { clusterMode } = await import('./modes/cluster.ts')
@@ -97,10 +90,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const { log, source } = options
   const overFiles = 'files' in source
   const store = new MeasurementStore()
-  const publisher = new Publisher({ log, rotate, measured: store.take, order: () => mode.order(), behind })
-  function behind(order: Order, ms: number): void {
-    if (ms >= NEVER_BEHIND) mode.surpass(order)
-  }
+  const publisher = new Publisher({ log, rotate, measured: store.take, order: () => mode.order(), behind: (order, ms) => mode.surpass(order, ms) })
   async function rotate(request: Rotate): Promise<Rotated['outcome']> {
     const fresh = latest ? freshKey(request, latest.snapshot.secrets, mode.clock.date().getTime()) : 'the controller is starting'
     if (typeof fresh === 'string') return { problem: fresh }

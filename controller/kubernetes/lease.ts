@@ -48,6 +48,8 @@ export class Elector {
   #told = ''
   /** No term that is written is below it. */
   #floor = 0
+  /** The latest that was ever read. */
+  #latest = 0
 
   constructor(options: ElectorOptions) {
     this.#options = options
@@ -75,6 +77,15 @@ export class Elector {
     if (!this.leading || term < this.term || term > this.term + LEAP) return
     if (this.#floor <= term) this.#options.log('warn', 'a later term is known than the lease says; taking one after it', { known: term, lease: this.term })
     this.#floor = Math.max(this.#floor, term + 1)
+  }
+
+  /**
+   * The cluster's history was set back, and what was decided since is gone: whoever leads ends that and begins anew, in a term
+   * after those that the cluster has forgotten.
+   */
+  setBack(): void {
+    this.#floor = Math.max(this.#floor, this.#latest + 1)
+    this.#lose('the history of the cluster was set back')
   }
 
   start(): void {
@@ -181,6 +192,7 @@ export class Elector {
     const known = this.#seen?.lease.metadata
     if (known?.uid === uid && known.resourceVersion === resourceVersion) return
     this.#seen = { lease, at: this.#clock.now() }
+    this.#latest = Math.max(this.#latest, this.term)
   }
 
   #hold(lease: RawObject, began: number): void {

@@ -52,6 +52,19 @@ export async function list(
   }
 }
 
+/**
+ * Whether the server's history ends before a version that it had: then where it does. By a list of one, which is of the newest
+ * state, as any list is. Versions that are no numbers cannot be compared.
+ */
+export async function setBackTo(target: Target, from: string, signal: AbortSignal): Promise<string | Trouble | undefined> {
+  const { api, path, labelSelector } = target
+  const answer = await api.call({ path, query: { limit: 1, ...(labelSelector !== undefined && { labelSelector }) }, signal })
+  if (answer.status !== 200) return troubleOf(answer)
+  const to = readPage(answer.body)?.resourceVersion
+  if (to === undefined) return { why: 'garbled', message: 'a list that is none' }
+  return [from, to].every(version => /^\d{1,15}$/.test(version)) && Number(to) < Number(from) ? to : undefined
+}
+
 type Page = Readonly<{ items: readonly RawObject[]; resourceVersion: string; continue: string }>
 
 function readPage(body: unknown): Page | undefined {

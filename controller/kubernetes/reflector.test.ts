@@ -4,8 +4,9 @@ import { backoff } from './backoff.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { FakeServer, json, status } from '../../test/fakes/api-server.ts'
 import type { Api, RawObject } from './api.ts'
+import type { Change } from './change.ts'
 import { SERVICES as KIND } from './kinds.ts'
-import { Reflector, type Change, type ReflectorOptions } from './reflector.ts'
+import { Reflector, type ReflectorOptions } from './reflector.ts'
 
 type Line = Readonly<{ level: string; msg: string; fields: Readonly<Record<string, unknown>> | undefined }>
 
@@ -234,6 +235,7 @@ describe('a reflector', () => {
   test('bookmarks move the version to go on from, and change nothing else', async () => {
     begin()
     await watching()
+    server.advance(777)
     server.say(KIND, JSON.stringify({ type: 'BOOKMARK', object: { metadata: { resourceVersion: '777' } } }))
     await clock.advance(10)
     server.cut()
@@ -241,6 +243,28 @@ describe('a reflector', () => {
     assert.equal(server.requests.at(-1)?.query.get('resourceVersion'), '777')
     assert.equal(server.requests.at(-1)?.query.get('allowWatchBookmarks'), 'true')
     assert.deepEqual(changes, [])
+  })
+
+  test('a history that was set back is read anew, also where a version of it was given again to something else', async () => {
+    server.put(KIND, 'ml', 'a', { spec: 'kept' })
+    const restore = server.backup()
+    const backs: string[] = []
+    begin({ onSetBack: (from, to) => backs.push(`${from} to ${to}`) })
+    await watching()
+    server.put(KIND, 'ml', 'a', { spec: 'lost' })
+    server.put(KIND, 'ml', 'b', { spec: 'lost' })
+    await clock.until('both', () => keys().length === 2)
+    restore()
+    // The version that the lost edit had.
+    server.put(KIND, 'ml', 'a', { spec: 'new' }, true)
+    server.cut()
+    await clock.until('the restored state', () => keys().length === 1)
+    assert.equal(reflector.items.get('ml/a')?.value, 'new')
+    assert.deepEqual(backs, ['103 to 102'])
+    assert.equal(server.count('list'), 2)
+    await watching()
+    server.put(KIND, 'ml', 'c')
+    await clock.until('what follows', () => keys().length === 2)
   })
 
   test('a silent watch is taken for dead after its deadline, and replaced without a list', async () => {

@@ -1,14 +1,12 @@
 import { keyOf, pathOf, type Kind, type Api, type RawObject } from './api.ts'
 import type { Log } from '../log.ts'
 import { backoff } from './backoff.ts'
+import { changesBetween, changesOf, type Change, type Entry } from './change.ts'
 import { sleep, systemClock, type Clock } from './clock.ts'
-import { list, type Target } from './list.ts'
+import { list, setBackTo, type Target } from './list.ts'
 import type { Trouble } from './trouble.ts'
 import { verify } from './verify.ts'
 import { watch, type WatchEvent } from './watch.ts'
-
-/** Before without after: deleted. An object deleted and created again is two changes, never one. */
-export type Change<T> = Readonly<{ key: string; before?: T; after?: T }>
 
 export type ReflectorOptions<T> = Readonly<{
   api: Api
@@ -28,6 +26,8 @@ export type ReflectorOptions<T> = Readonly<{
   onSynced(): void
   /** The server's history is known up to there: after what a list or a watch brought of it is in the store. */
   onVersion?(resourceVersion: string): void
+  /** The server's history ends before this version, which it had once: it was set back, as a restore of etcd does. */
+  onSetBack?(from: string, to: string): void
   /** The server does not let us read it, or does again. */
   onDenied?(denied: boolean): void
   log: Log
@@ -38,8 +38,6 @@ export type ReflectorOptions<T> = Readonly<{
   /** Milliseconds between two full lists that check what the watch brought. */
   relist?: number
 }>
-
-type Entry<T> = Readonly<{ uid: string; resourceVersion: string; value: T }>
 
 /** A watch that lived this long was healthy: the waits start anew after it. Milliseconds. */
 const HEALTHY = 30_000
@@ -75,6 +73,8 @@ export class Reflector<T> {
   #absentSince: number | undefined
   #told = ''
   #denied = false
+  /** The history was set back since the last list: a version that is known may be given again, to something else. */
+  #doubted = false
   /** Keys that the watch changed while a verification reads. */
   #touched: Set<string> | undefined
 
@@ -119,22 +119,25 @@ export class Reflector<T> {
     let last: Trouble | undefined
     let failures = 0
     let lists = 0
+    let listed = false
     while (!signal.aborted) {
       let trouble: Trouble | undefined
       if (version === undefined) {
-        const listed = await this.#list()
-        if ('why' in listed) trouble = listed
-        else version = listed.resourceVersion
+        const outcome = await this.#list()
+        if ('why' in outcome) trouble = outcome
+        else version = outcome.resourceVersion
+        listed = version !== undefined
         if (trouble?.why !== 'absent') lists++
       } else {
         const began = this.#clock.now()
         const from: string = version
-        trouble = await this.#watch(from, next => { version = next })
-        const lived = this.#clock.now() - began
-        if (lived >= HEALTHY) {
-          failures = 0
-          lists = 0
+        trouble = listed ? undefined : await this.#setBack(from)
+        if (trouble === undefined) {
+          listed = false
+          trouble = await this.#watch(from, next => { version = next })
         }
+        const lived = this.#clock.now() - began
+        if (lived >= HEALTHY) failures = lists = 0
         if (trouble === undefined && lived < TOO_SHORT && version === from) {
           trouble = { why: 'cut', message: 'the watch ended at once' }
         }
@@ -171,8 +174,21 @@ export class Reflector<T> {
     this.#listedAt = this.#clock.now()
     this.#deny(false)
     this.#swap(next)
+    this.#doubted = false
     this.#options.onVersion?.(listed.resourceVersion)
     return listed
+  }
+
+  /**
+   * Whether the server still has the version that a watch is to go on from. It has nothing to say to a watch from one that is yet
+   * to come, and once that has come, what came before it is missed.
+   */
+  async #setBack(from: string): Promise<Trouble | undefined> {
+    const to = await setBackTo(this.#target, from, this.#stop.signal)
+    if (typeof to !== 'string') return to
+    this.#doubted = true
+    this.#guard(() => this.#options.onSetBack?.(from, to))
+    return { why: 'expired', message: `the history of the cluster was set back, from ${from} to ${to}: etcd was restored` }
   }
 
   async #watch(from: string, onVersion: (version: string) => void): Promise<Trouble | undefined> {
@@ -240,7 +256,7 @@ export class Reflector<T> {
     const { uid, resourceVersion } = object.metadata
     const held = this.#items.get(keyFor(object))
     const previous = held?.uid === uid ? held : undefined
-    if (previous?.resourceVersion === resourceVersion) return previous
+    if (previous?.resourceVersion === resourceVersion && !this.#doubted) return previous
     try {
       return { uid, resourceVersion, value: this.#options.keep(object, previous?.value) }
     } catch (error) {
@@ -252,10 +268,7 @@ export class Reflector<T> {
   #swap(next: Map<string, Entry<T>>): void {
     const before = this.#items
     this.#items = next
-    const changes: Change<T>[] = []
-    for (const [key, entry] of before) if (!next.has(key)) changes.push({ key, before: entry.value })
-    for (const [key, entry] of next) changes.push(...changesOf(key, before.get(key), entry))
-    this.#emit(changes)
+    this.#emit(changesBetween(before, next))
     if (this.#synced) return
     this.#synced = true
     this.#guard(() => this.#options.onSynced())
@@ -308,9 +321,3 @@ export class Reflector<T> {
 }
 
 const keyFor = (object: RawObject) => keyOf(object.metadata.namespace ?? '', object.metadata.name)
-
-function changesOf<T>(key: string, before: Entry<T> | undefined, after: Entry<T>): readonly Change<T>[] {
-  if (before === undefined) return [{ key, after: after.value }]
-  if (before.uid !== after.uid) return [{ key, before: before.value }, { key, after: after.value }]
-  return before.value === after.value ? [] : [{ key, before: before.value, after: after.value }]
-}

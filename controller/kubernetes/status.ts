@@ -133,7 +133,9 @@ export class StatusWriter {
     }
     // Deleted meanwhile; the watch is about to say so.
     if (answer.status === 404) return 'done'
-    if (answer.status !== 409) this.#tell(`${answer.status} ${answer.message}`)
+    // The object is no longer as our last write left it: from now on the watch tells, whichever way its versions went.
+    if (answer.status === 409) this.#wrote.delete(uid)
+    else this.#tell(`${answer.status} ${answer.message}`)
     return 'retry'
   }
 

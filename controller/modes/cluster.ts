@@ -41,6 +41,12 @@ export type ClusterOptions = Readonly<{
 
 const LEASE = 'modelroute-controller'
 
+/**
+ * No replica that reads its API server is behind another for so long: a watch that died is found out sooner. Then it is the
+ * cluster that was set back, and what proxies hold is of a past that is gone. Milliseconds.
+ */
+const NEVER_BEHIND = 120_000
+
 /** Every replica reads and serves; only the leader writes: statuses, events and revisions. */
 export function clusterMode(options: ClusterOptions, log: Log, tell: (call: CallRecord) => void): Mode {
   const config = loadConfig(options.kubeconfig)
@@ -73,6 +79,8 @@ export function clusterMode(options: ClusterOptions, log: Log, tell: (call: Call
     log,
   })
   const leading = () => !options.leaderElect || leadership.leading
+  /** This process saw itself that the cluster was set back, and has nobody to wait for. */
+  let setBackAt: number | undefined
   const source = new KubernetesSource({
     api,
     namespaces: options.namespaces,
@@ -81,6 +89,10 @@ export function clusterMode(options: ClusterOptions, log: Log, tell: (call: Call
     onStatus(uid, status) {
       reporter.statuses.observe(uid, status)
       if (isRecord(status) && 'rules' in status) recorder?.observe(uid, status['rules'])
+    },
+    onSetBack() {
+      setBackAt = clock.now()
+      elector.setBack()
     },
   })
   const reporter = new Reporter({
@@ -152,7 +164,10 @@ export function clusterMode(options: ClusterOptions, log: Log, tell: (call: Call
       const { sequence } = source
       return options.leaderElect && sequence !== undefined ? { epoch: elector.term, sequence } : undefined
     },
-    surpass: ({ epoch }) => elector.surpass(epoch),
+    surpass({ epoch }, ms) {
+      const known = setBackAt !== undefined && clock.now() - setBackAt < NEVER_BEHIND
+      if (known || ms >= NEVER_BEHIND) elector.surpass(epoch)
+    },
     revision: (_, uid) => source.revisions.latest(uid)?.revision,
     history: (route) => readHistory(api, route),
     tell: (route, rule, news) => reporter.tell(route, rule, news),

@@ -37,8 +37,8 @@ export type Mode = Readonly<{
   clock: Clock
   /** How new the last snapshot is, and who leads: of several controllers the later one is right. Undefined: there is one. */
   order(): Order | undefined
-  /** Somebody has a table of a later order, and has had it for longer than a replica is ever behind. */
-  surpass(order: Order): void
+  /** Somebody has had a table of a later order for so many milliseconds. */
+  surpass(order: Order, ms: number): void
   /** Of a route: which revision of it is in force, and which ones there are. */
   revision(route: string, uid: string): number | undefined
   history(route: About): Promise<readonly Earlier[]>

@@ -40,6 +40,11 @@ export class Behind {
     return first
   }
 
+  /** It asks another controller. Where that has nothing for it either, it comes back, and was held all the while. */
+  turned(): void {
+    clearTimeout(this.#held?.timer)
+  }
+
   caughtUp(): void {
     clearTimeout(this.#held?.timer)
     this.#held = undefined

@@ -76,6 +76,8 @@ export class Session {
     if (message.type === 'rotate') return void this.#rotate(message)
     if (message.type === 'ack') this.#acknowledged(message)
     else this.#resync(message)
+    // Somebody has what it is to have.
+    if (!this.hello.subscribe) this.#behind.caughtUp()
     this.pump()
     this.#board.changed()
   }
@@ -115,7 +117,7 @@ export class Session {
   pump(): void {
     const hello = this.hello
     const ledgers = hello?.subscribe && !this.dismissed ? this.#board.ledgers(hello.gateway) : undefined
-    if (hello === undefined || ledgers === undefined) this.#behind.caughtUp()
+    if (hello === undefined || ledgers === undefined) this.#behind.turned()
     else if (RESOURCES.every((resource) => this.states[resource].outstanding === undefined)) this.#tell(hello, ledgers)
     else return
     if (this.#wholes === 0 && (ledgers === undefined || this.#turn?.begun())) this.#endTurn()

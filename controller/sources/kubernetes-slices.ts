@@ -1,6 +1,6 @@
 import { changedMap } from '../../table/changes.ts'
 import { keyOf } from '../kubernetes/api.ts'
-import type { Change } from '../kubernetes/reflector.ts'
+import type { Change } from '../kubernetes/change.ts'
 import { SERVICE_LABEL } from './kubernetes-objects.ts'
 import type { EndpointSlice } from './snapshot.ts'
 

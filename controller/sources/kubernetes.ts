@@ -2,12 +2,13 @@ import { changedMap } from '../../table/changes.ts'
 import type { ModelRoute, RateLimitPolicy } from '../../crds/types.gen.ts'
 import { keyOf, type Api, type Kind, type RawObject } from '../kubernetes/api.ts'
 import type { Log } from '../log.ts'
+import type { Change } from '../kubernetes/change.ts'
 import { systemClock, type Clock } from '../kubernetes/clock.ts'
 import {
   CONFIG_MAPS, CONTROLLER_REVISIONS, ENDPOINT_SLICES, INFERENCE_SERVICES, MODEL_ROUTES, OWN, RATE_LIMIT_POLICIES, REFERENCE_GRANTS,
   SECRETS, SERVICES, type Ref,
 } from '../kubernetes/kinds.ts'
-import { Reflector, type Change, type WatchState } from '../kubernetes/reflector.ts'
+import { Reflector, type WatchState } from '../kubernetes/reflector.ts'
 import { readRevision, REVISION_LABEL, Revisions } from '../kubernetes/revisions.ts'
 import { Debounce } from './debounce.ts'
 import {
@@ -29,6 +30,8 @@ export type KubernetesSourceOptions = Readonly<{
   log: Log
   /** Each status of ours that the server shows, by the object's uid: what the writer of statuses compares with. */
   onStatus?: (uid: string, status: unknown) => void
+  /** The cluster's history was set back: told by each kind that finds it so. */
+  onSetBack?: () => void
   clock?: Clock
 }>
 
@@ -161,6 +164,7 @@ export class KubernetesSource implements Source {
           this.#debounce.call()
         },
         onVersion: version => this.#told(version),
+        onSetBack: (from, to) => this.#setBack(from, to),
         log,
         clock: this.#clock,
       })
@@ -197,10 +201,17 @@ export class KubernetesSource implements Source {
       },
       onSynced: () => settled(true),
       onVersion: version => this.#told(version),
+      onSetBack: (from, to) => this.#setBack(from, to),
       onDenied: denied => settled(!denied),
       log,
       clock: this.#clock,
     }))
+  }
+
+  #setBack(from: string, to: string): void {
+    // The first kind to notice; what is less is of the new history already.
+    if (!(this.#known < Number(from))) this.#known = Number(to)
+    this.#options.onSetBack?.()
   }
 
   #told(version: string): void {

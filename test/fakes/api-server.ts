@@ -10,7 +10,8 @@ export type Request = Readonly<{
   path: string
   query: URLSearchParams
   body: Readonly<Record<string, unknown>>
-  what: 'list' | 'watch' | 'get' | 'write'
+  /** `look`: a list of one object, for the version alone. */
+  what: 'list' | 'look' | 'watch' | 'get' | 'write'
 }>
 
 type Stored = { metadata: RawObject['metadata']; [field: string]: unknown }
@@ -113,6 +114,21 @@ export class FakeServer {
     return [...this.#of(kind).objects.values()]
   }
 
+  /** As a restore of etcd does: its objects, versions and history are those of the moment of the copy again. */
+  backup(): () => void {
+    const version = this.#version
+    const kept = [...this.#kinds.values()].map((kind) => ({ kind, objects: new Map(kind.objects), events: [...kind.events] }))
+    return () => {
+      this.#version = version
+      for (const { kind, objects, events } of kept) Object.assign(kind, { objects, events })
+    }
+  }
+
+  /** Writes to other kinds. */
+  advance(to: number): void {
+    this.#version = to
+  }
+
   /** How many open watches the kind has. */
   watching(kind: Kind): number {
     return this.#of(kind).watches.size
@@ -135,7 +151,8 @@ export class FakeServer {
     const path = /^(\/api\/[^/]+|\/apis\/[^/]+\/[^/]+)(?:\/namespaces\/([^/]+))?\/([^/]+)(?:\/([^/]+))?(?:\/([^/]+))?$/.exec(url.pathname)
     const [, root, namespace, plural, name] = path ?? []
     const method = raw.method ?? ''
-    const read = url.searchParams.has('watch') ? 'watch' : name === undefined ? 'list' : 'get'
+    const several = url.searchParams.get('limit') === '1' ? 'look' : 'list'
+    const read = url.searchParams.has('watch') ? 'watch' : name === undefined ? several : 'get'
     const request: Request = {
       method,
       path: url.pathname,
@@ -149,7 +166,7 @@ export class FakeServer {
     if (raw.headers.authorization !== 'Bearer secret') return status(response, 401, 'Unauthorized')
     if (collection === undefined) return status(response, 404, 'the server could not find the requested resource')
     if (request.what === 'watch') return this.#watch(collection, namespace, request, response)
-    if (request.what === 'list') return this.#list(collection, namespace, request, response)
+    if (request.what === 'list' || request.what === 'look') return this.#list(collection, namespace, request, response)
     this.#object(collection, { group: root?.startsWith('/apis/') ? root.split('/')[2] ?? '' : '', version: root?.split('/').at(-1) ?? '', plural: plural ?? '' },
       namespace ?? '', name, request, response)
   }

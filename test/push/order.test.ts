@@ -132,6 +132,19 @@ test('a proxy turns from a controller that is behind to one that is not', async 
   assert.ok(p.activations.slice(1).every(({ routes }) => (routes.get('ml/a')?.rules[0]?.variants[0]?.weight ?? 0) >= 2), 'it never went back')
 })
 
+test('controllers that are all behind hear for how long, whichever of them the proxy turned to meanwhile', async (t) => {
+  const current = await replica(5, 100)
+  const old = [await replica(5, 50), await replica(5, 50)]
+  current.publisher.publish(fleets([route('ml/a', 2)]))
+  for (const { publisher } of old) publisher.publish(fleets([route('ml/a', 1)]))
+  const p = proxy([current.url, ...old.map(({ url }) => url)], { timing: { silent: 1_200 } })
+  t.after(() => Promise.all([p.close(), ...old.map((one) => one.close())]))
+  await until('the new table', () => weightOf(p) === 2)
+  await current.close()
+  await until('each to hear of it for longer than it was turned to', () => old.every(({ state }) => state.behind.some(({ ms }) => ms > 2_400)), 60_000)
+  assert.equal(weightOf(p), 2)
+})
+
 test('a restarted proxy does not go back behind the table on its disk', async (t) => {
   const file = join(mkdtempSync(join(tmpdir(), 'order-')), 'table')
   const current = await replica(5, 100)
