@@ -2,7 +2,7 @@ import { differences } from '../table/changes.ts'
 import type { Refusal } from '../table/messages.ts'
 import type { Route } from '../table/route.ts'
 import { calleesOf } from './pipeline/callees.ts'
-import { buildRoute, type Built, type RouteState } from './pipeline/route.ts'
+import { buildRoute, sameShape, type Built, type RouteState } from './pipeline/route.ts'
 import { createIndex, findMatch, findShared, methodsServed, type Index } from './pipeline/lookup.ts'
 import type { Wants } from './pipeline/looks.ts'
 import type { Candidate, Matchable } from './pipeline/match.ts'
@@ -123,9 +123,7 @@ export function createRuntime({
     const state = states.get(id)
     for (const rule of state?.keys() ?? []) if (!live.has(rule)) state?.delete(rule)
     const backends = new Set(next?.rules.flatMap(({ variants, callees }) => [...variants, ...callees].map(({ backend }) => backend?.state)))
-    for (const ofRule of state?.values() ?? []) {
-      for (const [key, kept] of ofRule.backends) if (!backends.has(kept)) ofRule.backends.delete(key)
-    }
+    for (const ofRule of state?.values() ?? []) ofRule.backends = ofRule.backends.filter((kept) => backends.has(kept))
     for (const { variants, callees } of last.rules) for (const { backend } of [...variants, ...callees]) if (backend && !backends.has(backend.state)) backend.close()
     series.prune(id, next && (({ rule, variant }) => variant === '' ? live.has(rule) : live.get(rule)?.has(variant) === true))
   }
@@ -154,7 +152,7 @@ export function createRuntime({
       }
       const replaced = news.map(([, last, outcome]) => [last?.built, outcome?.built] as const)
       // Most edits move a weight. Then every request finds the same rule as before, and the index stays.
-      layout = replaced.every(([a, b]) => a?.shape === b?.shape)
+      layout = replaced.every(([a, b]) => sameShape(a, b))
         ? { ...layout, rules: exchanged(layout, replaced) }
         : layOut(builtOf(next))
       if (replaced.length > 0) listed = undefined

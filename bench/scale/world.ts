@@ -58,6 +58,9 @@ function sliceOf(index: number): object {
   }
 }
 
+/** A route and what it names. */
+export const objectsOf = (index: number): readonly object[] => [serviceOf(index), sliceOf(index), routeOf(index)]
+
 /** Runs them all, so many at once. */
 export async function inParallel(count: number, jobs: Iterable<() => Promise<unknown>>): Promise<void> {
   const iterator = jobs[Symbol.iterator]()

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Split } from '../../table/delivery.ts'
 import type { Route, Rule } from '../../table/route.ts'
-import { createSplitter, type SplitState } from '../upstream/split.ts'
+import { createSplitter, type Splitter, type SplitState } from '../upstream/split.ts'
 import { createSticky } from '../upstream/sticky.ts'
 import { callerOf } from './caller.ts'
 import { cookieOf } from './cookies.ts'
@@ -15,34 +15,40 @@ const cookieAge = 365 * 86_400
 
 /** By weight alone, or by a key of the request that stays on its variant; what has no key is given by weight. */
 export function createAssign(route: Route, { name, variants, split }: Rule, state: SplitState): Assign {
-  const spread = createSplitter(variants, state)
+  const random = byWeight(variants, createSplitter(variants, state))
+  return split === undefined ? random : byKey(variants, split, `${route.id}\n${name}`, random)
+}
+
+/** For who asks why; a key is never told, it may be a name. */
+function tell({ told, explaining }: Exchange, variants: Rule['variants'], by: string, why: string, bucket?: number): void {
+  if (told === undefined) return
+  explaining?.set('split', why)
   const total = variants.reduce((sum, { weight }) => sum + weight, 0)
   const shares = variants.filter(({ weight }) => weight > 0).map(({ name: variant, weight }) => ({ variant, percent: weight / total * 100 }))
-  /** For who asks why; a key is never told, it may be a name. */
-  function tell(exchange: Exchange, by: string, why: string, bucket?: number): void {
-    if (exchange.told === undefined) return
-    exchange.explaining?.set('split', why)
-    exchange.told.split = { by, ...(bucket !== undefined && { bucket }), shares }
-  }
-  const random: Assign = (exchange) => {
-    tell(exchange, 'weight', 'by weight')
-    return spread(exchange.explaining !== undefined)
-  }
-  const sticky = split && createSticky(variants, `${route.id}\n${name}`)
-  if (split === undefined || sticky === undefined) return random
+  told.split = { by, ...(bucket !== undefined && { bucket }), shares }
+}
+
+const byWeight = (variants: Rule['variants'], spread: Splitter): Assign => (exchange) => {
+  tell(exchange, variants, 'weight', 'by weight')
+  return spread(exchange.explaining !== undefined)
+}
+
+function byKey(variants: Rule['variants'], split: Split, salt: string, random: Assign): Assign {
+  const sticky = createSticky(variants, salt)
+  if (sticky === undefined) return random
   const made = split.by === 'Cookie' ? ', and would be given one' : ''
   const by = split.by === 'Principal' ? 'principal' : `${split.by.toLowerCase()} ${split.name}`
   return (exchange) => {
     const key = keyOf(exchange, split) ?? exchange.bucket ?? newCookie(exchange, split)
     if (key === undefined) {
       const position = random(exchange)
-      tell(exchange, made === '' ? 'weight' : `new ${by}`, `by weight: the request has no ${by}${made}`)
+      tell(exchange, variants, made === '' ? 'weight' : `new ${by}`, `by weight: the request has no ${by}${made}`)
       return position
     }
     const bucket = typeof key === 'number' ? key : sticky.bucketOf(key)
     exchange.bucket = bucket
     const position = sticky.of(bucket)
-    tell(exchange, by, `by ${by}: bucket ${bucket} of ${2 ** 32}`, bucket)
+    tell(exchange, variants, by, `by ${by}: bucket ${bucket} of ${2 ** 32}`, bucket)
     return position
   }
 }

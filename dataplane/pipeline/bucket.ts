@@ -22,8 +22,8 @@ export function createBucket(entries: readonly Readonly<{ candidate: Candidate; 
   const rest: Ranked[] = []
   const shared: Ranked[] = []
   const modelled: Ranked[] = []
-  const byModel = new Map<string, Ranked[]>()
-  const byHeader = new Map<string, Map<string, Ranked[]>>()
+  let byModel: Map<string, Ranked[]> | undefined
+  let byHeader: Map<string, Map<string, Ranked[]>> | undefined
   const sorted = [...entries].sort((a, b) => comparePrecedence(a.candidate, b.candidate))
   const wants = wantsOf(entries)
   for (const [rank, { candidate, slot }] of sorted.entries()) {
@@ -32,16 +32,24 @@ export function createBucket(entries: readonly Readonly<{ candidate: Candidate; 
     if (isByModel(candidate)) modelled.push(ranked)
     if (candidate.cors) shared.push(ranked)
   }
-  return { rest, byModel, modelled, byHeader, shared }
+  return { rest: exact(rest), byModel: byModel ?? noMap, modelled: exact(modelled), byHeader: byHeader ?? noMap, shared: exact(shared) }
 
   function listFor(candidate: Candidate): Ranked[] {
     const { headers } = candidate
-    if (isByModel(candidate)) return entry(byModel, candidate.model.name, () => [])
-    const exact = headers.find((test) => test.exact !== undefined)
-    if (exact?.exact === undefined) return rest
-    return entry(entry(byHeader, exact.name, () => new Map<string, Ranked[]>()), exact.exact, () => [])
+    if (isByModel(candidate)) return entry(byModel ??= new Map<string, Ranked[]>(), candidate.model.name, () => [])
+    const exactly = headers.find((test) => test.exact !== undefined)
+    if (exactly?.exact === undefined) return rest
+    return entry(entry(byHeader ??= new Map<string, Map<string, Ranked[]>>(), exactly.name, () => new Map<string, Ranked[]>()), exactly.exact, () => [])
   }
 }
+
+// Most buckets hold one candidate, and there are as many as matches: what they have in common is one object.
+const none: readonly never[] = []
+const noMap: ReadonlyMap<string, never> = new Map<string, never>()
+const noWants: Wants = { model: false, pointers: none }
+
+/** Without the room that an array is made with for more. */
+const exact = (list: readonly Ranked[]): readonly Ranked[] => list.length === 0 ? none : list.slice()
 
 const isByModel = (candidate: Candidate): candidate is Candidate & { model: NonNullable<Candidate['model']> } =>
   candidate.model !== undefined && candidate.model.type === undefined
@@ -53,7 +61,7 @@ function wantsOf(entries: readonly Readonly<{ candidate: Candidate }>[]): Wants 
     model ||= candidate.model !== undefined || candidate.when?.readsModel === true
     for (const { pointer } of candidate.body) pointers.add(pointer)
   }
-  return { model, pointers: [...pointers].sort() }
+  return !model && pointers.size === 0 ? noWants : { model, pointers: [...pointers].sort() }
 }
 
 /** The first in order of precedence that `accept` takes. */

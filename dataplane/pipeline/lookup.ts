@@ -45,12 +45,12 @@ export function createIndex(routes: Iterable<IndexedRoute>): Index {
 type Shared = { entries: Entry[]; tenants: Set<string> }
 const shared = (): Shared => ({ entries: [], tenants: new Set() })
 
-type Growing = { entries: Entry[]; children: Map<string, Growing> }
+type Growing = { entries: Entry[]; children: Map<string, Growing> | undefined }
 
 function createHost({ entries, tenants }: Shared): HostIndex {
   const exact = new Map<string, Entry[]>()
   const regex: Entry[] = []
-  const root: Growing = { entries: [], children: new Map() }
+  const root: Growing = { entries: [], children: undefined }
   for (const item of entries) {
     const { pathType, path } = item.candidate
     if (pathType === 'Exact') entry(exact, path, () => []).push(item)
@@ -68,7 +68,7 @@ function createHost({ entries, tenants }: Shared): HostIndex {
 function prefixNode(root: Growing, path: string): Growing {
   let node = root
   for (const element of path.split('/')) {
-    if (element !== '') node = entry(node.children, element, () => ({ entries: [], children: new Map() }))
+    if (element !== '') node = entry(node.children ??= new Map<string, Growing>(), element, () => ({ entries: [], children: undefined }))
   }
   return node
 }
@@ -76,9 +76,12 @@ function prefixNode(root: Growing, path: string): Growing {
 function freeze(node: Growing): PrefixNode {
   return {
     bucket: node.entries.length > 0 ? createBucket(node.entries) : undefined,
-    children: new Map([...node.children].map(([element, child]) => [element, freeze(child)])),
+    children: node.children === undefined ? childless : new Map([...node.children].map(([element, child]) => [element, freeze(child)])),
   }
 }
+
+/** Of every leaf. */
+const childless: PrefixNode['children'] = new Map()
 
 /** The match that serves the request, in the order of api.md "Precedence". */
 export function findMatch(index: Index, request: Matchable): Ranked | undefined {

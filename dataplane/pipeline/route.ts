@@ -4,22 +4,20 @@ import type { FilterDeps } from '../filters/filter.ts'
 import type { SeriesSet } from '../telemetry/series.ts'
 import type { BalancingDeps } from '../upstream/balancing.ts'
 import type { Groups } from '../upstream/groups.ts'
-import { Budget } from '../upstream/again.ts'
 import { originOf } from '../upstream/origin.ts'
 import type { Shielding } from '../upstream/shielding.ts'
 import { calleesOf } from './callees.ts'
 import { isPlainValue } from './headers.ts'
 import { compileMatches, type Candidate } from './match.ts'
 import type { Patterns } from './patterns.ts'
-import { buildRule, type BuiltRule, type RuleDeps, type RuleState } from './rule.ts'
+import { buildRule, type BuiltRule, type RuleDeps } from './rule.ts'
+import { newRuleState, type RuleState } from './rule_state.ts'
 
 /** A route, ready to run. */
 export type Built = Readonly<{
   route: Route
   candidates: readonly Candidate[]
   rules: readonly BuiltRule[]
-  /** Two versions of a route of one shape are found by the same requests, in the same order. */
-  shape: string
 }>
 
 /** What of a route outlives the table that holds it, by rule. */
@@ -46,13 +44,21 @@ export function buildRoute(route: Route, deps: RouteDeps): Built | string {
     if (wrong !== undefined) return `rule ${rule.name}: ${wrong}`
   }
   const rules = route.rules.map((rule) => {
-    const ofRule = state.get(rule.name) ?? { split: new Map(), backends: new Map(), tiers: new Map(), budget: new Budget() }
+    const ofRule = state.get(rule.name) ?? newRuleState()
     state.set(rule.name, ofRule)
     const hold = (owner: string) => (variant: Variant) => groups.hold(owner, variant.target)
     return buildRule(route, rule, { ...deps, state: ofRule, target: hold(route.tenant), mirrorTarget: hold(`${route.tenant} mirror`) })
   })
-  const shape = JSON.stringify([route.created, route.hostnames, route.rules.map(({ matches, auth, cors }) => [matches, cors !== undefined, matches.some(({ principal, when }) => principal !== undefined || when !== undefined) ? auth : null])])
-  return { route, candidates, rules, shape }
+  return { route, candidates, rules }
+}
+
+/** Whether two versions of a route are found by the same requests, in the same order. */
+export function sameShape(a: Built | undefined, b: Built | undefined): boolean {
+  return a === b || (a !== undefined && b !== undefined && shapeOf(a.route) === shapeOf(b.route))
+}
+
+function shapeOf({ created, hostnames, rules }: Route): string {
+  return JSON.stringify([created, hostnames, rules.map(({ matches, auth, cors }) => [matches, cors !== undefined, matches.some(({ principal, when }) => principal !== undefined || when !== undefined) ? auth : null])])
 }
 
 /** What the table can say and this proxy cannot do: refused, so that it shows, and not served in some other way. */

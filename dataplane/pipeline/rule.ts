@@ -7,19 +7,19 @@ import { filters } from '../filters/index.ts'
 import type { FilterDeps, FilterFunction } from '../filters/filter.ts'
 import { buildMirror, type Mirror } from '../mirror/mirror.ts'
 import type { Series, SeriesSet } from '../telemetry/series.ts'
-import type { Budget } from '../upstream/again.ts'
-import { Backend, newBackendState, type BackendState } from '../upstream/backend.ts'
-import { createBalancing, type BalancingDeps } from '../upstream/balancing.ts'
-import { createNext, type Next, type Tiers } from '../upstream/next.ts'
+import { Budget } from '../upstream/again.ts'
+import { Backend } from '../upstream/backend.ts'
+import type { BalancingDeps } from '../upstream/balancing.ts'
+import { createNext, type Next } from '../upstream/next.ts'
 import type { BuiltTarget } from '../upstream/groups.ts'
 import type { AskVariant } from '../translate/translation.ts'
 import type { Commit } from '../telemetry/audit.ts'
 import type { Shielding } from '../upstream/shielding.ts'
-import type { SplitState } from '../upstream/split.ts'
 import { createAssign } from './assignment.ts'
 import { calleesOf } from './callees.ts'
 import type { Exchange } from './exchange.ts'
 import type { Authenticate } from './principal.ts'
+import { backendStateOf, type RuleState } from './rule_state.ts'
 
 export type BuiltVariant = Readonly<{
   name: string
@@ -84,9 +84,6 @@ export type BuiltRule = Readonly<{
   series(match: Match['model'], variant: BuiltVariant | undefined): Series
 }>
 
-/** What of a rule outlives the table that holds it. `backends`: by variant and where that leads. */
-export type RuleState = Readonly<{ split: SplitState; backends: Map<string, BackendState>; tiers: Tiers; budget: Budget }>
-
 export type RuleDeps = Readonly<{
   state: RuleState
   series: SeriesSet
@@ -102,26 +99,18 @@ export type RuleDeps = Readonly<{
 export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
   const variants = rule.variants.map((variant) => buildVariant(variant, route, rule, deps))
   const callees = calleesOf(rule).map((variant) => buildVariant(variant, route, rule, deps))
-  const byName = new Map(variants.map((variant) => [variant.name, variant]))
-  // Those of a higher priority have no share of what comes first.
-  const assign = createAssign(route, { ...rule, variants: rule.variants.map((one) => one.priority > 0 ? { ...one, weight: 0 } : one) }, deps.state.split)
   const timeouts = limitsOf(rule.timeouts)
   const { connect: _, ...clocked } = timeouts
   const limits = Object.values(clocked)
-  const seriesOf = seriesByMatch(route.id, rule.name, deps.series)
-
-  const fallsBack = new Set(rule.variants.map(({ priority }) => priority)).size > 1
-
-  const steps = filters.flatMap(({ name, build }) => {
-    const run = build({ route, rule }, deps.filterDeps)
-    return run === undefined ? [] : [{ name, run }]
-  })
+  const fallsBack = rule.variants.some(({ priority }) => priority !== rule.variants[0]?.priority)
+  const repeats = rule.retry !== undefined || rule.hedge !== undefined || rule.compose?.steps.some(({ retry }) => retry !== undefined) === true
+  const steps = stepsOf(route, rule, deps.filterDeps)
 
   return {
     route: route.id,
     name: rule.name,
-    filters: steps.map(({ run }) => run),
-    filterNames: steps.map(({ name }) => name),
+    filters: steps.filters,
+    filterNames: steps.filterNames,
     variants,
     callees,
     compose: rule.compose && buildGraph(rule.compose, callees),
@@ -130,66 +119,97 @@ export function buildRule(route: Route, rule: Rule, deps: RuleDeps): BuiltRule {
     responseMax: rule.sizeLimits?.response ?? Number.POSITIVE_INFINITY,
     confidence: rule.transform?.response?.enrich?.confidence !== undefined,
     tick: limits.length > 0 ? Math.min(...limits, timerMax) : undefined,
-    choose(exchange) {
-      const { headers } = exchange.received
-      for (const { header, value, variant } of rule.overrides) {
-        for (let i = 0; i < headers.length; i += 2) {
-          if (headers[i] !== header || headers[i + 1] !== value) continue
-          exchange.explaining?.set('split', `by the header ${header}`)
-          if (exchange.told !== undefined) exchange.told.split = { by: `override ${header}`, shares: [] }
-          return byName.get(variant)
-        }
-      }
-      const position = assign(exchange)
-      return position === undefined ? undefined : variants[position]
-    },
-    next: createNext(rule.variants, variants, deps.state.tiers),
+    choose: createChoose(route, rule, variants, deps.state),
+    next: createNext(rule.variants, variants, deps.state),
     renames: variants.some(({ model }) => model?.name !== undefined) && fallsBack,
     ask: deps.ask,
     translates: variants.some(({ protocol }) => protocol !== undefined) && fallsBack,
     retry: rule.retry,
     hedge: rule.hedge,
-    budget: rule.retry === undefined && rule.hedge === undefined && rule.compose?.steps.some(({ retry }) => retry !== undefined) !== true ? undefined : deps.state.budget,
+    budget: repeats ? (deps.state.budget ??= new Budget()) : undefined,
     fallbackResponse: rule.fallbackResponse,
     deadlineHeader: rule.deadlineHeader,
     authenticate: rule.auth && deps.filterDeps.authenticators(route.tenant, rule.auth),
-    keysIn: new Set((rule.auth?.anyOf ?? []).flatMap((credential) => credential.kind === 'apiKey' ? [credential.name] : [])),
-    mirror: buildMirror(route, rule, deps.mirrorTarget, (name) => watchedOf(byName.get(name)?.backend), deps.filterDeps),
+    keysIn: rule.auth === undefined ? nowhere : new Set(rule.auth.anyOf.flatMap((credential) => credential.kind === 'apiKey' ? [credential.name] : [])),
+    mirror: rule.mirror && buildMirror(route, rule, deps.mirrorTarget, watchedIn(variants), deps.filterDeps),
     cors: rule.cors && createCors(rule.cors),
     audited: rule.audit ?? (rule.auth && 'Buffered'),
     commit: rule.audit === 'Strict' ? deps.filterDeps.audit.commit : undefined,
-    series: seriesOf,
+    series: seriesByMatch(route.id, rule.name, deps.series),
   }
 }
 
-const watchedOf = (backend: Backend | undefined) => backend?.watched === true ? backend.usable : undefined
+const nowhere: ReadonlySet<string> = new Set()
+
+type Steps = Pick<BuiltRule, 'filters' | 'filterNames'>
+
+/** Of the rule that was built last: most have the same filters as others, and then the same lists. */
+let lastSteps: Steps = { filters: [], filterNames: [] }
+
+function stepsOf(route: Route, rule: Rule, deps: FilterDeps): Steps {
+  const runs: FilterFunction[] = []
+  const names: string[] = []
+  for (const { name, build } of filters) {
+    const run = build({ route, rule }, deps)
+    if (run === undefined) continue
+    runs.push(run)
+    names.push(name)
+  }
+  const known = lastSteps.filters
+  if (runs.length !== known.length || runs.some((run, i) => run !== known[i])) lastSteps = { filters: runs.slice(), filterNames: names.slice() }
+  return lastSteps
+}
+
+/** The variant of a request: that of the first override that holds, else by weight or key. */
+function createChoose(route: Route, rule: Rule, variants: readonly BuiltVariant[], { split }: RuleState): BuiltRule['choose'] {
+  const { overrides } = rule
+  // Those of a higher priority have no share of what comes first.
+  const assign = createAssign(route, { ...rule, variants: rule.variants.map((one) => one.priority > 0 ? { ...one, weight: 0 } : one) }, split)
+  return function choose(exchange) {
+    const { headers } = exchange.received
+    for (const { header, value, variant } of overrides) {
+      for (let i = 0; i < headers.length; i += 2) {
+        if (headers[i] !== header || headers[i + 1] !== value) continue
+        exchange.explaining?.set('split', `by the header ${header}`)
+        if (exchange.told !== undefined) exchange.told.split = { by: `override ${header}`, shares: [] }
+        return variants.find(({ name }) => name === variant)
+      }
+    }
+    const position = assign(exchange)
+    return position === undefined ? undefined : variants[position]
+  }
+}
+
+/** The endpoints of a variant that callers may be sent to, where that is watched. */
+function watchedIn(variants: readonly BuiltVariant[]) {
+  return (variant: string) => {
+    const backend = variants.find(({ name }) => name === variant)?.backend
+    return backend?.watched === true ? backend.usable : undefined
+  }
+}
 
 /** A limit of zero is none (Gateway API, HTTPRouteTimeouts). */
 function limitsOf(timeouts: Rule['timeouts']): Rule['timeouts'] {
+  if (Object.values(timeouts).every((milliseconds) => milliseconds > 0)) return timeouts
   return Object.fromEntries(Object.entries(timeouts).filter(([, milliseconds]) => milliseconds > 0))
 }
 
-function buildVariant(variant: Variant, route: Route, rule: Rule, { state, target: hold, balancing: deps, shielding, filterDeps }: RuleDeps): BuiltVariant {
+function buildVariant(variant: Variant, route: Route, rule: Rule, { state, target: hold, balancing, shielding, filterDeps }: RuleDeps): BuiltVariant {
   const { name, model, protocol, credentials } = variant
   const prove = credentials && ((imagined: boolean) => proofFor(route.tenant, credentials, filterDeps, imagined))
   const target = hold(variant)
   if (target.kind === 'unresolved') return { name, target, backend: undefined, model, protocol, prove }
-  const key = `${name} ${JSON.stringify(variant.target)}`
-  let ofBackend = state.backends.get(key)
-  if (ofBackend === undefined) {
-    ofBackend = newBackendState()
-    state.backends.set(key, ofBackend)
-  }
+  const ofBackend = backendStateOf(state, variant)
   const { group, lacks, host } = target
   ofBackend.shield = shielding({ tenant: route.tenant, route: route.id, rule, variant, group, host }, ofBackend.shield)
-  const balancing = createBalancing(rule.balance, ofBackend.turns, deps)
-  return { name, target, backend: new Backend({ group, lacks, balancing, state: ofBackend }), model, protocol, prove }
+  return { name, target, backend: new Backend({ group, lacks, balance: rule.balance, balancing, state: ofBackend }), model, protocol, prove }
 }
 
 /** Made at first use: a rule has more matches times variants than are ever seen. */
 function seriesByMatch(route: string, rule: string, set: SeriesSet): BuiltRule['series'] {
-  const found = new Map<Match['model'], Map<string, Series>>()
+  let found: Map<Match['model'], Map<string, Series>> | undefined
   return (match, variant) => {
+    found ??= new Map()
     let byVariant = found.get(match)
     if (byVariant === undefined) {
       byVariant = new Map()

@@ -1,6 +1,8 @@
+import type { Balance } from '../../table/resilience.ts'
+import type { Variant } from '../../table/route.ts'
 import { failure, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
-import type { Balancing } from './balancing.ts'
+import { createBalancing, type Balancing, type BalancingDeps } from './balancing.ts'
 import type { Group } from './groups.ts'
 import type { Turn, Weighed } from './pick/pick.ts'
 import type { Upstream } from './pool.ts'
@@ -16,8 +18,10 @@ export type TryOutcome =
 
 /** What of a backend outlives the table, by variant and where that leads. */
 export type BackendState = {
+  readonly variant: string
+  readonly target: Variant['target']
   /** Where policies that take turns stand, by zone. */
-  readonly turns: Map<string, Turn>
+  turns: Map<string, Turn> | undefined
   /** Its connections are its own. */
   readonly lane: number
   /** Undefined: no rule asks for any. */
@@ -26,13 +30,14 @@ export type BackendState = {
 
 let lanes = 0
 
-export const newBackendState = (): BackendState => ({ turns: new Map(), lane: lanes++, shield: undefined })
+export const newBackendState = (variant: string, target: Variant['target']): BackendState => ({ variant, target, turns: undefined, lane: lanes++, shield: undefined })
 
 export type BackendConfig = Readonly<{
   group: Group
   /** Some secret that a connection there is made with has not arrived; undefined: it takes none. */
   lacks: (() => boolean) | undefined
-  balancing: Balancing
+  balance: Balance
+  balancing: BalancingDeps
   state: BackendState
 }>
 
@@ -41,15 +46,23 @@ export class Backend {
   readonly state: BackendState
   readonly #group: Group
   readonly #lacks: (() => boolean) | undefined
-  readonly #balancing: Balancing
+  readonly #balance: Balance
+  readonly #deps: BalancingDeps
+  /** Made for the first request: of thousands of backends most are never asked. */
+  #made: Balancing | undefined
   readonly #shield: Shield | undefined
 
-  constructor({ group, lacks, balancing, state }: BackendConfig) {
+  constructor({ group, lacks, balance, balancing, state }: BackendConfig) {
     this.state = state
     this.#shield = state.shield
     this.#group = group
     this.#lacks = lacks
-    this.#balancing = balancing
+    this.#balance = balance
+    this.#deps = balancing
+  }
+
+  get #balancing(): Balancing {
+    return (this.#made ??= createBalancing(this.#balance, (this.state.turns ??= new Map()), this.#deps))
   }
 
   /**

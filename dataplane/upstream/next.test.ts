@@ -11,7 +11,7 @@ test('the others of a priority come first, the largest first; then those of the 
     variant('shadow', 's', { weight: 0 }), variant('backup', 's', { priority: 1 }), variant('off', 's', { priority: 1, weight: 0 }),
     variant('last', 's', { priority: 7 }),
   ]
-  const next = createNext(variants, built(variants), new Map())
+  const next = createNext(variants, built(variants), {})
   const order = ['canary']
   for (let name = next?.(order); name !== undefined; name = next?.(order)) order.push(name)
   assert.deepEqual(order, ['canary', 'stable', 'beta', 'backup', 'last'])
@@ -19,15 +19,15 @@ test('the others of a priority come first, the largest first; then those of the 
 
 test('one priority has no fallbacks', () => {
   const variants = [variant('a', 's', { weight: 500_000 }), variant('b', 's', { weight: 500_000 })]
-  assert.equal(createNext(variants, built(variants), new Map()), undefined)
+  assert.equal(createNext(variants, built(variants), {}), undefined)
 })
 
 test('the first of a priority is chosen by weight, exactly, also across tables; a look takes no turn', () => {
   const variants = [variant('a', 's'), variant('b', 's', { priority: 1, weight: 750_000 }), variant('c', 's', { priority: 1, weight: 250_000 })]
-  const tiers = new Map()
+  const state = {}
   const counts = new Map<string, number>()
   for (let i = 0; i < 100; i++) {
-    const next = createNext(variants, built(variants), tiers)
+    const next = createNext(variants, built(variants), state)
     const looked = next?.(['a'], true)
     const name = next?.(['a']) ?? ''
     assert.equal(name, looked)

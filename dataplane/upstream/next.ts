@@ -12,8 +12,9 @@ export type Next<V> = (passed: readonly V[], dry?: boolean) => V | undefined
  * largest share before the smaller, and then those of the next priority, the first of them by their weights.
  * Undefined where all variants have one priority: then each answers for its own share, so that what is broken shows.
  */
-export function createNext<V>(variants: readonly Variant[], built: readonly V[], tiers: Tiers): Next<V> | undefined {
+export function createNext<V>(variants: readonly Variant[], built: readonly V[], state: { tiers?: Tiers | undefined }): Next<V> | undefined {
   if (variants.every(({ priority }) => priority === variants[0]?.priority)) return undefined
+  const tiers: Tiers = (state.tiers ??= new Map())
   const levels = [...new Set(variants.map(({ priority }) => priority))].toSorted((a, b) => a - b)
     .map((level) => levelOf(level, variants, built, tiers))
   for (const known of tiers.keys()) if (!variants.some(({ priority }) => priority === known)) tiers.delete(known)
@@ -29,7 +30,7 @@ export function createNext<V>(variants: readonly Variant[], built: readonly V[],
 }
 
 function levelOf<V>(level: number, variants: readonly Variant[], built: readonly V[], tiers: Tiers) {
-  const state: SplitState = tiers.get(level) ?? new Map()
+  const state: SplitState = tiers.get(level) ?? { owed: undefined }
   tiers.set(level, state)
   const split: Splitter = createSplitter(variants.map((one) => one.priority === level ? one : { ...one, weight: 0 }), state)
   const members = [...variants.entries()].filter(([, { priority, weight }]) => priority === level && weight > 0)

@@ -78,9 +78,9 @@ export class Upstream implements Member {
   readonly #address: Address
   readonly #limits: PoolLimits
   readonly #vault: Vault
-  /** By lane, and by connect timeout, which belongs to the connection and not to the request. */
-  readonly #pools = new Map<number, Http1Pool>()
-  readonly #http2 = new Map<number, Http2Pool>()
+  /** By lane, and by connect timeout, which belongs to the connection and not to the request. None of what nobody has asked. */
+  #pools: Map<number, Http1Pool> | undefined
+  #http2: Map<number, Http2Pool> | undefined
   #metrics: Readonly<{ port: number | undefined; host: string; pool: Http1Pool }> | undefined
 
   constructor(key: string, address: Address, limits: PoolLimits, vault: Vault) {
@@ -104,7 +104,7 @@ export class Upstream implements Member {
   fullIn(lane: number): boolean {
     if (!this.full) return false
     for (const pools of [this.#pools, this.#http2]) {
-      for (const [key, { waiting }] of pools) if (laneOf(key) === lane && waiting >= this.#limits.pending) return true
+      for (const [key, { waiting }] of pools ?? []) if (laneOf(key) === lane && waiting >= this.#limits.pending) return true
     }
     return false
   }
@@ -112,9 +112,10 @@ export class Upstream implements Member {
   pool(connectTimeout: number | undefined, lane: number): Http1Pool {
     const timeout = Math.min(connectTimeout ?? connectDefault, connectMax)
     const key = keyOf(lane, timeout)
-    let pool = this.#pools.get(key)
+    let pool = this.#pools?.get(key)
     if (pool === undefined) {
       pool = http1Pool(this.#address, this.#limits.connections, timeout, this.#vault)
+      this.#pools ??= new Map()
       this.#pools.set(key, pool)
     }
     return pool
@@ -123,10 +124,11 @@ export class Upstream implements Member {
   http2(connectTimeout: number | undefined, lane: number): Http2Pool {
     const timeout = Math.min(connectTimeout ?? connectDefault, connectMax)
     const key = keyOf(lane, timeout)
-    let pool = this.#http2.get(key)
+    let pool = this.#http2?.get(key)
     if (pool === undefined) {
       const connect = createConnector(timeout, this.#address, this.#vault, { allowH2: true })
       pool = new Http2Pool(this.#address.origin, timeout, this.#limits.connections, this.#limits.silence ?? silence, connect, this.#limits.idle)
+      this.#http2 ??= new Map()
       this.#http2.set(key, pool)
     }
     return pool
@@ -142,9 +144,9 @@ export class Upstream implements Member {
   /** Nobody goes in this lane any more; what is in flight there is finished. */
   closeLane(lane: number): void {
     for (const pools of [this.#pools, this.#http2]) {
-      for (const [key, pool] of pools) {
+      for (const [key, pool] of pools ?? []) {
         if (laneOf(key) !== lane) continue
-        pools.delete(key)
+        pools?.delete(key)
         void pool.close()
       }
     }
@@ -194,18 +196,18 @@ export class Upstream implements Member {
   }
 
   #closePools(): void {
-    for (const pool of this.#pools.values()) pool.close()
-    this.#pools.clear()
+    for (const pool of this.#pools?.values() ?? []) pool.close()
+    this.#pools = undefined
     this.#metrics?.pool.close()
     this.#metrics = undefined
-    for (const pool of this.#http2.values()) void pool.close()
-    this.#http2.clear()
+    for (const pool of this.#http2?.values() ?? []) void pool.close()
+    this.#http2 = undefined
   }
 
   async destroy(): Promise<void> {
-    for (const pool of this.#pools.values()) pool.destroy()
+    for (const pool of this.#pools?.values() ?? []) pool.destroy()
     this.#metrics?.pool.destroy()
-    await Promise.all([...this.#http2.values()].map((pool) => pool.destroy()))
+    await Promise.all([...this.#http2?.values() ?? []].map((pool) => pool.destroy()))
   }
 }
 

@@ -5,8 +5,8 @@
  */
 export type Share = Readonly<{ name: string; weight: number }>
 
-/** How far each share is behind its quota, in units of weight. Outlives the table; it sums to zero. */
-export type SplitState = Map<string, number>
+/** How far each share is behind its quota, in units of weight; undefined: nobody is owed anything yet. Outlives the table; it sums to zero. */
+export type SplitState = { owed: Map<string, number> | undefined }
 
 /** Chooses the position in `shares` of the next request; undefined when no share has a weight. `dry`: without taking it. */
 export type Splitter = (dry?: boolean) => number | undefined
@@ -40,15 +40,16 @@ export function createSplitter(shares: readonly Share[], state: SplitState): Spl
     }
     if (dry) return positions[chosen]
     behind[chosen] = (behind[chosen] ?? 0) - total
-    for (let i = 0; i < names.length; i++) state.set(names[i] ?? '', behind[i] ?? 0)
+    const owed = (state.owed ??= new Map())
+    for (let i = 0; i < names.length; i++) owed.set(names[i] ?? '', behind[i] ?? 0)
     return positions[chosen]
   }
 }
 
 /** An edit of the weights starts from what each share is owed, bounded to one request, and summing to zero again. */
 function carryOver(names: readonly string[], total: number, state: SplitState): number[] {
-  const bounded = names.map((name) => Math.max(-total, Math.min(total, state.get(name) ?? 0)))
+  const bounded = names.map((name) => Math.max(-total, Math.min(total, state.owed?.get(name) ?? 0)))
   const mean = bounded.reduce((sum, debt) => sum + debt, 0) / names.length
-  state.clear()
+  state.owed = undefined
   return bounded.map((debt) => debt - mean)
 }
