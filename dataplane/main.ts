@@ -144,18 +144,20 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
     ...('primary' in feed && { announce: feed.primary.announce, closed: feed.primary.closed }),
     processes: 'primary' in feed ? options.workers : 1,
     workers: options.workers !== undefined && options.workers > 1 ? createWorkers({ count: options.workers, log, rotate: (key) => rotate(key) }) : undefined,
-    async boot(activate, settled) {
+    async boot(activate, settled, prepare) {
       if ('primary' in feed) {
         await feed.primary.feed(activate)
         return
       }
       disk = options.snapshot === undefined ? undefined : await openDisk({ file: options.snapshot, gateway, log: say })
-      store = createStore({ activate: options.guard ? guarding(options.guard, activate) : activate, disk, log: say })
+      store = createStore({ ...(options.guard ? { activate: guarding(options.guard, activate) } : { activate, prepare }), disk, log: say })
       hangUp = listenTo(feed, store, settled)
-      plugins?.onChange(() => {
+      const { line } = store
+      plugins?.onChange(() => line.join(() => {
         const healed = store?.retry()
         if (healed !== undefined) void (settled?.() ?? Promise.resolve()).then(() => tell(healed))
-      })
+        return undefined
+      }))
     },
     // A controller in this process is never behind.
     tableAge: () => ('controllers' in feed ? (Date.now() - (store?.confirmedAt ?? Date.now())) / 1000 : 0),

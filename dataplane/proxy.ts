@@ -184,7 +184,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     const adminUrl = await start('admin', createAdminServer(admin), options.admin)
     for (const url of [health, adminUrl]) if (url !== undefined) own.push(Number(new URL(url).port))
     if (workers !== undefined) {
-      await options.boot(publishing(runtime.activate, workers.publish), workers.settled)
+      await options.boot(publishing(runtime.activate, workers.publish), workers.settled, runtime.prepare)
       await workers.start({ limiter, closed: own, announce })
       return {
         urls: {
@@ -216,7 +216,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
       const refusals = runtime.activate(next)
       named.follow(next)
       return refusals
-    })
+    }, undefined, runtime.prepare)
     const gateway = createGateway({ runtime, recorder, tracing: traces?.tracing, draining: drain.draining, shed: shedding.shed, trusted, geo: geo?.country, pages })
     const http = await open('http', createDoor({ gateway, admission, pace }), options.http)
     let https: string | undefined

@@ -8,7 +8,7 @@ import type { GeoOptions } from './pipeline/geo.ts'
 import type { Networks } from './pipeline/networks.ts'
 import type { Plugins } from './plugins/plugins.ts'
 import type { RotateKey } from './portal/portal.ts'
-import type { Activate } from './store.ts'
+import type { Activate, Prepare } from './store.ts'
 import type { PriceList } from './prices/list.ts'
 import type { LedgerTarget } from './telemetry/ledger/open.ts'
 import type { Kept } from './telemetry/kept.ts'
@@ -37,7 +37,7 @@ export type ProxyOptions = Readonly<{
    * Called before the public port opens: a table that is here already is in force for the first request. `settled`
    * resolves once the last one is in force in all workers.
    */
-  boot: (activate: Activate, settled?: () => Promise<void>) => Promise<void>
+  boot: (activate: Activate, settled?: () => Promise<void>, prepare?: Prepare) => Promise<void>
   /** It is not ready while this says so. */
   waits?: (() => boolean) | undefined
   /** Seconds since a controller last confirmed the table in force. */

@@ -3,7 +3,7 @@ import type { Refusal } from '../table/messages.ts'
 import type { Route } from '../table/route.ts'
 import { calleesOf } from './pipeline/callees.ts'
 import { buildRoute, sameShape, type Built, type RouteState } from './pipeline/route.ts'
-import { createIndex, findMatch, findShared, methodsServed, type Index } from './pipeline/lookup.ts'
+import { createIndex, findMatch, findShared, methodsServed, type Index, type IndexedRoute } from './pipeline/lookup.ts'
 import type { Wants } from './pipeline/looks.ts'
 import type { Candidate, Matchable } from './pipeline/match.ts'
 import { createPatterns } from './pipeline/patterns.ts'
@@ -16,7 +16,8 @@ import { createLimiter } from './limits/create.ts'
 import { Mirrors } from './mirror/mirrors.ts'
 import { noPlugins } from './plugins/plugins.ts'
 import { Predictions } from './predictions/predictions.ts'
-import type { Active } from './store.ts'
+import { atOnce, type Sliced } from './sliced.ts'
+import type { Active, Prepare } from './store.ts'
 import { unaudited } from './telemetry/audit.ts'
 import { LimitTally } from './telemetry/limits.ts'
 import { Measurements } from './telemetry/measurements.ts'
@@ -51,6 +52,8 @@ export type Runtime = Readonly<{
   table(): Table | undefined
   /** Puts a table in force, whole. A route it refuses stays as it last was; the others are not touched by that. */
   activate(next: Active): readonly Refusal[]
+  /** Builds what that table has anew, to be put in force next. */
+  prepare: Prepare
   series: SeriesSet
   close(): Promise<void>
 }>
@@ -85,11 +88,15 @@ export function createRuntime({
   /** By route: what of it must outlive a table. */
   const states = new Map<string, RouteState>()
   const outcomes = new Map<string, Outcome>()
+  /** What is built and not in force yet. */
+  const prepared = new Map<string, Outcome>()
+  /** Where all of that is to be found. */
+  let laid: Readonly<{ of: Active['routes']; layout: Layout }> | undefined
   /** Why a route could not be built. */
   const refused = new Map<string, string>()
   /** All that is built, in the order of the table, once somebody has asked. */
   let listed: readonly Built[] | undefined
-  let layout: Layout = layOut([])
+  let layout: Layout = atOnce(layOut([]))
   let table: Table | undefined
 
   function build(item: Route, last: Outcome | undefined): Outcome {
@@ -102,6 +109,27 @@ export function createRuntime({
     return typeof built === 'string'
       ? { item, built: last?.built, refused: built }
       : { item, built, refused: undefined }
+  }
+
+  /** What that item comes to; undefined: it is in no table any more. */
+  function outcomeOf(id: string, item: Route | undefined): Outcome | undefined {
+    const last = outcomes.get(id)
+    if (item === undefined || last?.item === item) return item && last
+    const ready = prepared.get(id)
+    if (ready?.item !== item) return build(item, last)
+    prepared.delete(id)
+    return ready
+  }
+
+  /** What was built for a table that did not come. */
+  function discard(): void {
+    for (const [id, { item, built }] of prepared) {
+      const current = outcomes.get(id)
+      if (built?.route === item) letGo(built, current?.built)
+      if (current === undefined) states.delete(id)
+    }
+    prepared.clear()
+    laid = undefined
   }
 
   /** Lets go of what a route that was replaced or removed held, after what replaces it holds its own. */
@@ -133,15 +161,35 @@ export function createRuntime({
   return {
     series,
     table: () => table,
+    *prepare(next) {
+      discard()
+      groups.begin(next.endpoints)
+      vault.follow(next)
+      let same = true
+      for (const id of differences(table?.source.routes ?? nothing, next.routes)) {
+        const item = next.routes.get(id)
+        const last = outcomes.get(id)
+        const outcome = item && (last?.item === item ? last : build(item, last))
+        if (outcome !== undefined && outcome !== last) prepared.set(id, outcome)
+        same &&= sameShape(last?.built, outcome?.built)
+        yield
+      }
+      if (same) return
+      const built: Built[] = []
+      for (const id of next.routes.keys()) {
+        const one = (prepared.get(id) ?? outcomes.get(id))?.built
+        if (one !== undefined) built.push(one)
+      }
+      laid = { of: next.routes, layout: yield* layOut(built) }
+    },
     activate(next) {
       groups.begin(next.endpoints)
       vault.follow(next)
       // All is built before anything is put in its place: what throws on the way changes nothing.
       const news: [id: string, last: Outcome | undefined, outcome: Outcome | undefined][] = []
-      for (const id of differences(table?.source.routes ?? new Map(), next.routes)) {
-        const item = next.routes.get(id)
+      for (const id of differences(table?.source.routes ?? nothing, next.routes)) {
         const last = outcomes.get(id)
-        const outcome = item && (last?.item === item ? last : build(item, last))
+        const outcome = outcomeOf(id, next.routes.get(id))
         if (outcome !== last) news.push([id, last, outcome])
       }
       for (const [id, , outcome] of news) {
@@ -154,17 +202,20 @@ export function createRuntime({
       // Most edits move a weight. Then every request finds the same rule as before, and the index stays.
       layout = replaced.every(([a, b]) => sameShape(a, b))
         ? { ...layout, rules: exchanged(layout, replaced) }
-        : layOut(builtOf(next))
+        : laid?.of === next.routes ? laid.layout : atOnce(layOut(builtOf(next)))
       if (replaced.length > 0) listed = undefined
       table = createTable(next, layout, () => (listed ??= builtOf(next)))
       for (const [id, , outcome] of news) if (outcome === undefined) states.delete(id)
       for (const [a, b] of replaced) letGo(a, b)
+      discard()
       groups.follow()
       return [...refused].map(([id, message]) => ({ id, message }))
     },
     close: () => upstreams.destroy(),
   }
 }
+
+const nothing: Active['routes'] = new Map()
 
 function createTable(source: Active, { index, rules }: Layout, routes: Table['routes']): Table {
   return {
@@ -185,16 +236,18 @@ function createTable(source: Active, { index, rules }: Layout, routes: Table['ro
   }
 }
 
-function layOut(built: readonly Built[]): Layout {
+function* layOut(built: readonly Built[]): Sliced<Layout> {
   const first = new Map<string, number>()
   const rules: BuiltRule[] = []
-  const indexed = built.map(({ route, candidates, rules: own }) => {
+  const indexed: IndexedRoute[] = []
+  for (const { route, candidates, rules: own } of built) {
     const slot = rules.length
     first.set(route.id, slot)
     rules.push(...own)
-    return { tenant: route.tenant, hostnames: route.hostnames, entries: candidates.map((candidate) => ({ candidate, slot: slot + candidate.rule })) }
-  })
-  return { index: createIndex(indexed), first, rules }
+    indexed.push({ tenant: route.tenant, hostnames: route.hostnames, entries: candidates.map((candidate) => ({ candidate, slot: slot + candidate.rule })) })
+    yield
+  }
+  return { index: yield* createIndex(indexed), first, rules }
 }
 
 /** The rules with those of the replaced routes exchanged, each in its place. */

@@ -1,6 +1,14 @@
 /** Work that can be put aside: it says so again and again, and is gone on with later. */
 export type Sliced<T = void> = Generator<undefined, T>
 
+/** Does it without putting it aside. */
+export function atOnce<T>(work: Sliced<T>): T {
+  for (;;) {
+    const { done, value } = work.next()
+    if (done === true) return value
+  }
+}
+
 /** As many values as are looked at between two chances to put the work aside. */
 export const sliceLength = 4096
 

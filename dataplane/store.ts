@@ -7,12 +7,17 @@ import type { Route } from '../table/route.ts'
 import { versionOf } from '../table/version.ts'
 import type { Change, Held } from './receive/held.ts'
 import { applied, changeOf, fallBack, NOTHING } from './receive/held.ts'
+import { createLine, type Line } from './receive/line.ts'
+import { atOnce, inSlices, type Sliced } from './sliced.ts'
 
 /** The whole table in force. Replaced, never changed; an item that did not change keeps its identity. */
 export type Active = Share & Readonly<{ /** Of the routes. */ version: string }>
 
 /** Puts a table in force, all of it at once, and says which routes could not be built (their last good one stays). */
 export type Activate = (next: Active) => readonly Refusal[]
+
+/** Does what can be done before, and changes nothing yet; the same table is put in force next. */
+export type Prepare = (next: Active) => Sliced
 
 type Fields = Readonly<Record<string, unknown>>
 export type Log = (level: 'info' | 'warn' | 'error', message: string, fields?: Fields) => void
@@ -41,6 +46,10 @@ export interface Store {
    * @param order how new the sender says it is; absent: it is of a release that does not say
    */
   handle(message: Update, order?: Order): Ack | Resync
+  /** The same in stretches, so that requests go on meanwhile. Whoever calls any of these calls them in line. */
+  handleInSlices(message: Update, order?: Order): Promise<Ack | Resync>
+  /** Where whoever changes what is held waits for their turn. */
+  readonly line: Line
   /** How new what is held is; undefined where nobody said. */
   readonly order: Order | undefined
   readonly versions: Readonly<Record<Resource, string | null>>
@@ -57,7 +66,7 @@ export interface Store {
   readonly confirmedAt: number | undefined
 }
 
-export type StoreOptions = { activate: Activate; disk?: Disk | undefined; log?: Log; now?: () => number }
+export type StoreOptions = { activate: Activate; prepare?: Prepare | undefined; disk?: Disk | undefined; log?: Log; now?: () => number }
 
 /** From this many routes on, losing more than half of them in one update is worth a warning (docs/decisions). */
 const MANY = 10
@@ -71,14 +80,14 @@ const NONE: Left = {}
 
 /** The resource changed; the others are what they were. As a string: why it does not fit. */
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- an item and its schema go together
-function withChange<R extends Resource>(table: Table, resource: R, change: Change): Table | string {
+function* withChange<R extends Resource>(table: Table, resource: R, change: Change): Sliced<Table | string> {
   const kind = { schema: schemas[resource], quiet: confidential(resource) }
-  const held = applied<Items[R]>(table[resource], kind, change)
+  const held = yield* applied<Items[R]>(table[resource], kind, change)
   return typeof held === 'string' ? held : { ...table, [resource]: held }
 }
 
 /** Holds the table: checks what arrives, puts it in force whole, and keeps the last good version of what it refuses. */
-export function createStore({ activate, disk, log = () => {}, now = Date.now }: StoreOptions): Store {
+export function createStore({ activate, prepare, disk, log = () => {}, now = Date.now }: StoreOptions): Store {
   let table = perResource<Table>(() => NOTHING)
   let active: Active | undefined
   let confirmedAt: number | undefined
@@ -116,11 +125,13 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
     })
   }
 
-  function putInForce(next: Table, left: Left): Outcome {
+  function* putInForce(next: Table, left: Left): Sliced<Outcome> {
     const version = next.routes.version ?? versionOf(next.routes.hashes)
     let refusals: readonly Refusal[]
     try {
-      refusals = activate({ version, ...shareOf(next, left) })
+      const whole = { version, ...shareOf(next, left) }
+      if (prepare !== undefined) yield* prepare(whole)
+      refusals = activate(whole)
     } catch (error) {
       log('error', 'a table could not be put in force; the last one stays', { version, error: String(error) })
       return { ok: false, why: `the table could not be put in force: ${String(error)}` }
@@ -150,7 +161,7 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
       items.set(id, { ...item })
       refused.delete(id)
     }
-    const outcome = putInForce({ ...table, routes: { ...routes, items, refused } }, lingering)
+    const outcome = atOnce(putInForce({ ...table, routes: { ...routes, items, refused } }, lingering))
     if (!outcome.ok) return undefined
     active = outcome.active
     table = outcome.table
@@ -169,11 +180,11 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
     log('warn', 'more than half of the routes are gone', { before: had, after: has, version: next.version })
   }
 
-  function take(message: Update, order: Order | undefined): Ack | string {
+  function* take(message: Update, order: Order | undefined): Sliced<Ack | string> {
     const { resource, version } = message
     if (message.schema !== SCHEMA) return `schema ${message.schema} is not known here: this proxy reads ${SCHEMA}`
     const same = version === table[resource].version
-    const next = withChange(table, resource, changeOf(message))
+    const next = yield* withChange(table, resource, yield* changeOf(message))
     if (typeof next === 'string') return next
     if (resource === 'routes') warnOfShrinking(table.routes, next.routes)
     const left = leave(resource, next[resource])
@@ -181,7 +192,7 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
     const complete = active !== undefined || (next.routes.version !== null && next.endpoints.version !== null)
     const idle = same && message.type === 'delta' && (resource !== 'routes' || Object.keys(lingering).length === 0)
     if (complete && !idle) {
-      const outcome = putInForce(next, left)
+      const outcome = yield* putInForce(next, left)
       if (!outcome.ok) return outcome.why
       held = order && laterOf(order, held)
       active = outcome.active
@@ -206,11 +217,11 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
     let loaded = table
     for (const resource of RESOURCES) {
       const change = changes[resource]
-      const next = change === undefined ? loaded : withChange(loaded, resource, change)
+      const next = change === undefined ? loaded : atOnce(withChange(loaded, resource, change))
       if (typeof next === 'string') return
       loaded = next
     }
-    const outcome = putInForce(loaded, NONE)
+    const outcome = atOnce(putInForce(loaded, NONE))
     if (!outcome.ok) return
     held = order
     active = outcome.active
@@ -223,18 +234,22 @@ export function createStore({ activate, disk, log = () => {}, now = Date.now }: 
 
   if (disk?.loaded !== undefined) boot(disk.loaded)
 
+  function* handling(message: Update, order: Order | undefined): Sliced<Ack | Resync> {
+    let answer: Ack | string
+    try {
+      answer = yield* take(message, order)
+    } catch (error) {
+      answer = `the update could not be read: ${String(error)}`
+    }
+    if (typeof answer !== 'string') return answer
+    log('warn', 'an update does not fit; asking for a snapshot', { resource: message.resource, why: answer })
+    return { type: 'resync', resource: message.resource, why: answer }
+  }
+
   return {
-    handle(message, order) {
-      let answer: Ack | string
-      try {
-        answer = take(message, order)
-      } catch (error) {
-        answer = `the update could not be read: ${String(error)}`
-      }
-      if (typeof answer !== 'string') return answer
-      log('warn', 'an update does not fit; asking for a snapshot', { resource: message.resource, why: answer })
-      return { type: 'resync', resource: message.resource, why: answer }
-    },
+    handle: (message, order) => atOnce(handling(message, order)),
+    handleInSlices: (message, order) => inSlices(handling(message, order), () => {}),
+    line: createLine(),
     get versions() {
       return perResource<Store['versions']>((resource) => table[resource].version)
     },

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import type { Match, Route } from '../../table/route.ts'
 import { match, route, rule } from '../../test/dataplane/table.ts'
 import { modelOf } from '../protocols/path.ts'
+import { atOnce } from '../sliced.ts'
 import { createIndex, findMatch, methodsServed, type Index } from './lookup.ts'
 import { refuseAll } from './principal.ts'
 import { compileMatches, type Matchable } from './match.ts'
@@ -20,7 +21,7 @@ function indexOf(routes: readonly Route[]): { index: Index; names: string[] } {
     names.push(...one.rules.map((r) => `${one.id.replace('ml/', '')}/${r.name}`))
     return { tenant: one.tenant, hostnames: one.hostnames, entries: candidates.map((candidate) => ({ candidate, slot: first + candidate.rule })) }
   })
-  return { index: createIndex(indexed), names }
+  return { index: atOnce(createIndex(indexed)), names }
 }
 
 function request(line: string, headers: Record<string, string> = {}): Matchable {

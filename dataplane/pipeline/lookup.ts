@@ -1,4 +1,5 @@
 import { namesModelInBody } from '../protocols/openai.ts'
+import type { Sliced } from '../sliced.ts'
 import { createBucket, entry, searchBucket, searchShared, type Accept, type Bucket, type Ranked, type Search } from './bucket.ts'
 import { modelHolds, restHolds, type Candidate, type Matchable } from './match.ts'
 
@@ -26,7 +27,7 @@ type PrefixNode = Readonly<{ bucket: Bucket | undefined; children: ReadonlyMap<s
 type Entry = Readonly<{ candidate: Candidate; slot: number }>
 export type IndexedRoute = Readonly<{ tenant: string; hostnames: readonly string[]; entries: readonly Entry[] }>
 
-export function createIndex(routes: Iterable<IndexedRoute>): Index {
+export function* createIndex(routes: Iterable<IndexedRoute>): Sliced<Index> {
   const exact = new Map<string, Shared>()
   const wildcard = new Map<string, Shared>()
   const any: Entry[] = []
@@ -38,8 +39,17 @@ export function createIndex(routes: Iterable<IndexedRoute>): Index {
       host.tenants.add(tenant)
     }
   }
-  const build = (map: Map<string, Shared>) => new Map([...map].map(([name, host]) => [name, createHost(host)]))
-  return { exact: build(exact), wildcard: build(wildcard), any: any.length > 0 ? createHost({ ...shared(), entries: any }) : undefined }
+  return {
+    exact: yield* createHosts(exact),
+    wildcard: yield* createHosts(wildcard),
+    any: any.length > 0 ? yield* createHost({ ...shared(), entries: any }) : undefined,
+  }
+}
+
+function* createHosts(hosts: ReadonlyMap<string, Shared>): Sliced<ReadonlyMap<string, HostIndex>> {
+  const built = new Map<string, HostIndex>()
+  for (const [name, host] of hosts) built.set(name, yield* createHost(host))
+  return built
 }
 
 type Shared = { entries: Entry[]; tenants: Set<string> }
@@ -47,7 +57,7 @@ const shared = (): Shared => ({ entries: [], tenants: new Set() })
 
 type Growing = { entries: Entry[]; children: Map<string, Growing> | undefined }
 
-function createHost({ entries, tenants }: Shared): HostIndex {
+function* createHost({ entries, tenants }: Shared): Sliced<HostIndex> {
   const exact = new Map<string, Entry[]>()
   const regex: Entry[] = []
   const root: Growing = { entries: [], children: undefined }
@@ -56,13 +66,14 @@ function createHost({ entries, tenants }: Shared): HostIndex {
     if (pathType === 'Exact') entry(exact, path, () => []).push(item)
     else if (pathType === 'Regex') regex.push(item)
     else prefixNode(root, path).entries.push(item)
+    yield
   }
-  return {
-    tenants,
-    exact: new Map([...exact].map(([path, items]) => [path, createBucket(items)])),
-    regex: regex.length > 0 ? createBucket(regex) : undefined,
-    prefixes: freeze(root),
+  const buckets = new Map<string, Bucket>()
+  for (const [path, items] of exact) {
+    buckets.set(path, createBucket(items))
+    yield
   }
+  return { tenants, exact: buckets, regex: regex.length > 0 ? createBucket(regex) : undefined, prefixes: yield* freeze(root) }
 }
 
 function prefixNode(root: Growing, path: string): Growing {
@@ -73,11 +84,13 @@ function prefixNode(root: Growing, path: string): Growing {
   return node
 }
 
-function freeze(node: Growing): PrefixNode {
-  return {
-    bucket: node.entries.length > 0 ? createBucket(node.entries) : undefined,
-    children: node.children === undefined ? childless : new Map([...node.children].map(([element, child]) => [element, freeze(child)])),
-  }
+function* freeze({ entries, children: growing }: Growing): Sliced<PrefixNode> {
+  yield
+  const bucket = entries.length > 0 ? createBucket(entries) : undefined
+  if (growing === undefined) return { bucket, children: childless }
+  const children = new Map<string, PrefixNode>()
+  for (const [element, child] of growing) children.set(element, yield* freeze(child))
+  return { bucket, children }
 }
 
 /** Of every leaf. */

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Ack, FromController, FromProxy, Link, Measurements, Rotate, Rotated } from '../../table/messages.ts'
+import type { Ack, FromController, FromProxy, Link, Measurements, Resync, Rotate, Rotated, Update } from '../../table/messages.ts'
 import { encode, SCHEMA } from '../../table/messages.ts'
 import { isBefore, takesBack, type Order } from '../../table/order.ts'
 import type { ShowFleet } from '../console/told.ts'
@@ -42,6 +42,11 @@ export interface Conversation {
 
 export type KeyToRotate = Omit<Rotate, 'type' | 'id'>
 
+/** Items that are built before requests have their turn again, some milliseconds of work: an edit is in force at once. */
+const largeMin = 100
+
+const isLarge = (message: Update): boolean => (message.type === 'snapshot' ? message.items : message.upsert).length >= largeMin
+
 /** Milliseconds for an answer: the controller writes to its API server meanwhile. */
 const rotateMax = 20_000
 
@@ -60,6 +65,31 @@ export function converse(link: Link<FromProxy, FromController>, options: Convers
     heard = false
     const known = minor >= 1 && { order: store.order ?? null, ...(show && { seen: true as const }) }
     send({ type: 'hello', schema: SCHEMA, ...identity, subscribe, versions: store.versions, ...known })
+  }
+
+  function take(message: Update, its: Order | undefined): Promise<void> | undefined {
+    // From before the subscription ended; another controller feeds the table now.
+    if (!subscribed) return undefined
+    // A leader that slept, or a replica that is behind: what it has to say is over. The same table is no older one.
+    if (its && store.order && isBefore(its, store.order) && takesBack(message.resource, store.versions[message.resource], message.version)) {
+      log('warn', 'an older table is refused', { resource: message.resource, version: message.version, theirs: its, ours: store.order })
+      hello(true)
+      onStale()
+      return undefined
+    }
+    heard = true
+    if (isLarge(message)) return store.handleInSlices(message, its).then(tell)
+    tell(store.handle(message, its))
+    return undefined
+  }
+
+  function tell(answer: Ack | Resync): void {
+    const say = (): void => {
+      send(answer)
+      if (answer.type === 'ack') onAck(answer)
+    }
+    if (settled === undefined) say()
+    else void settled().then(say)
   }
 
   link.onMessage((message) => {
@@ -82,23 +112,8 @@ export function converse(link: Link<FromProxy, FromController>, options: Convers
       order = message.order
       return
     }
-    // From before the subscription ended; another controller feeds the table now.
-    if (!subscribed) return
-    // A leader that slept, or a replica that is behind: what it has to say is over. The same table is no older one.
-    if (order && store.order && isBefore(order, store.order) && takesBack(message.resource, store.versions[message.resource], message.version)) {
-      log('warn', 'an older table is refused', { resource: message.resource, version: message.version, theirs: order, ours: store.order })
-      hello(true)
-      onStale()
-      return
-    }
-    heard = true
-    const answer = store.handle(message, order)
-    const tell = (): void => {
-      send(answer)
-      if (answer.type === 'ack') onAck(answer)
-    }
-    if (settled === undefined) tell()
-    else void settled().then(tell)
+    const its = order
+    store.line.join(() => take(message, its))
   })
   hello(options.subscribe)
   for (const ack of store.acks) send(ack)

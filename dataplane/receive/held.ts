@@ -3,6 +3,7 @@ import { differsIn } from '../../table/changes.ts'
 import type { Update } from '../../table/messages.ts'
 import type { Hashes } from '../../table/version.ts'
 import { hashOf, versionOf } from '../../table/version.ts'
+import type { Sliced } from '../sliced.ts'
 
 /** Why an item is not in force, and the hash of its last good version, which is. */
 export type Refused = Readonly<{ message: string; hash: string | undefined }>
@@ -37,11 +38,15 @@ export type Change = Readonly<{
 }>
 
 /** Hashes what travelled, so that a lost or doubled update shows. */
-export function changeOf(message: Update): Change {
-  const arrived = (value: unknown) => ({ value, hash: hashOf(value) })
+export function* changeOf(message: Update): Sliced<Change> {
+  const upsert: Arrival[] = []
+  for (const value of message.type === 'snapshot' ? message.items : message.upsert) {
+    upsert.push({ value, hash: hashOf(value) })
+    yield
+  }
   return message.type === 'snapshot'
-    ? { version: message.version, upsert: message.items.map(arrived), remove: [] }
-    : { version: message.version, base: message.base, upsert: message.upsert.map(arrived), remove: message.remove }
+    ? { version: message.version, upsert, remove: [] }
+    : { version: message.version, base: message.base, upsert, remove: message.remove }
 }
 
 const MAX_MESSAGE = 500
@@ -83,7 +88,7 @@ export function fallBack<T>(
 export type Kind<T> = Readonly<{ schema: v.GenericSchema<unknown, T>; quiet: boolean }>
 
 /** What is held after the change; or, as a string, why it does not fit and a snapshot is needed. */
-export function applied<T>(held: Held<T>, { schema, quiet }: Kind<T>, change: Change): Held<T> | string {
+export function* applied<T>(held: Held<T>, { schema, quiet }: Kind<T>, change: Change): Sliced<Held<T> | string> {
   const { base, version, upsert, remove } = change
   if (base !== undefined && base !== held.version) {
     return `the base is ${base}, but ${held.version ?? 'nothing'} is held`
@@ -109,6 +114,7 @@ export function applied<T>(held: Held<T>, { schema, quiet }: Kind<T>, change: Ch
       items.set(id, before)
       continue
     }
+    yield
     const parsed = v.safeParse(schema, value)
     if (parsed.success) {
       items.set(id, parsed.output)

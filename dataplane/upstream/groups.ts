@@ -54,6 +54,8 @@ export class Groups {
   /** Those that every group has. */
   #followed: ReadonlyMap<string, EndpointSet> = new Map()
 
+  /** Those that were made for a table that is not in force yet: another one may come in its place. */
+  readonly #fresh = new Set<Known>()
   readonly #names: Names | undefined
 
   /** @param names follows where the names of URLs lead; without it that is asked for each connection */
@@ -98,13 +100,18 @@ export class Groups {
 
   /** Gives every group the endpoints it has now; one that is in no group any more is closed. */
   follow(): void {
+    for (const known of this.#fresh) if (known.holders > 0) this.#fill(known)
+    this.#fresh.clear()
     for (const id of differences(this.#followed, this.#endpoints)) for (const known of this.#bySet.get(id) ?? []) this.#fill(known)
     this.#followed = this.#endpoints
   }
 
   #setGroup(tenant: string, { set, tls }: Readonly<{ set: string; tls?: BackendTls | undefined }>): Group {
     const known = this.#known(`${tenant} set ${set}${termsKey(tls)}`, tenant, set, tls)
-    if (known.holders === 1) this.#fill(known)
+    if (known.holders === 1) {
+      this.#fresh.add(known)
+      this.#fill(known)
+    }
     return known.group
   }
 

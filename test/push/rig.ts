@@ -76,6 +76,12 @@ export function proxy(controllers: readonly string[], options: ProxyOptions = {}
         return inner.handle(message, order)
       },
     },
+    handleInSlices: {
+      value: (message: Update, order?: Order) => {
+        updates.push(message)
+        return inner.handleInSlices(message, order)
+      },
+    },
   })
   const receiver = startReceiver({
     store,
