@@ -18,13 +18,31 @@ export function weighted(answers: readonly unknown[], weights: readonly unknown[
   const there = [...answers.keys()].filter((at) => answers[at] !== null && answers[at] !== undefined)
   const total = there.reduce((sum, at) => sum + (numbers[at] ?? 0), 0)
   if (!(total > 0)) throw new Error('no answer that has a weight')
+  const own = there.map((at) => numbers[at] ?? 0)
   return combine(there.map((at) => answers[at]), count, (values) => {
     // Divided by its own weight a number would not quite be what it was.
     if (values.length === 1) return numeric(values[0])
     let sum = 0
-    for (let i = 0; i < values.length; i++) sum += numeric(values[i]) * (numbers[there[i] ?? 0] ?? 0)
+    for (let i = 0; i < values.length; i++) sum += numeric(values[i]) * (own[i] ?? 0)
     return sum / total
-  })
+  }, (lists) => sums(lists, own, total))
+}
+
+/** The same of lists of nothing but numbers, which most are, and long; undefined: they are not. */
+function sums(lists: readonly (readonly unknown[])[], weights: readonly number[], total: number): number[] | undefined {
+  const [first = []] = lists
+  const result: number[] = []
+  for (let at = 0; at < first.length; at++) {
+    let sum = 0
+    for (let i = 0; i < lists.length; i++) {
+      const value = lists[i]?.[at]
+      if (typeof value !== 'number') return undefined
+      sum += value * (weights[i] ?? 0)
+    }
+    // Divided by its own weight a number would not quite be what it was.
+    result.push(lists.length === 1 ? Number(first[at]) : sum / total)
+  }
+  return result
 }
 
 /** The answer that most give; of several, the one that comes first. */
@@ -46,8 +64,16 @@ export function vote(answers: readonly unknown[], count: Count): unknown {
   })
 }
 
-/** @param of told the values of one place; they are others as soon as it has returned */
-function combine(answers: readonly unknown[], count: Count, of: (values: readonly unknown[]) => unknown): unknown {
+/**
+ * @param of told the values of one place; they are others as soon as it has returned
+ * @param ofNumbers told lists that begin with a number; undefined: place by place
+ */
+function combine(
+  answers: readonly unknown[],
+  count: Count,
+  of: (values: readonly unknown[]) => unknown,
+  ofNumbers?: (lists: readonly (readonly unknown[])[]) => readonly unknown[] | undefined,
+): unknown {
   const [first] = answers
   if (!Array.isArray(first)) {
     count(answers.length)
@@ -58,11 +84,18 @@ function combine(answers: readonly unknown[], count: Count, of: (values: readonl
     return answer as readonly unknown[]
   })
   count(lists.length * 8)
+  if (ofNumbers !== undefined && typeof first[0] === 'number') {
+    const numbers = ofNumbers(lists)
+    if (numbers !== undefined) {
+      count(lists.length * first.length)
+      return numbers
+    }
+  }
   const result: unknown[] = []
   const values: unknown[] = [...lists]
   for (let at = 0; at < first.length; at++) {
     for (let i = 0; i < lists.length; i++) values[i] = lists[i]?.[at]
-    result.push(combine(values, count, of))
+    result.push(combine(values, count, of, ofNumbers))
   }
   return result
 }
