@@ -99,7 +99,7 @@ function proxy(index: number, { url, cert, key, ca }: Extract<ToFleet, { do: 'di
       createConnection: () => (socket = connectTls({ host: '127.0.0.1', port: Number(port), minVersion: 'TLSv1.3', ALPNProtocols: ['h2'], cert, key, ca })),
     })
     session.on('error', () => {})
-    session.on('connect', () => session?.setLocalWindowSize(4 << 20))
+    session.on('connect', () => session?.destroyed || session?.setLocalWindowSize(4 << 20))
     session.once('close', () => {
       sums.closed++
       if (!ended) setTimeout(dial, 20)

@@ -92,7 +92,8 @@ export async function dial(target: Target, options: DialOptions): Promise<Link<F
     if (answered) return 'connection lost'
     return `closed before an answer${secure ? ': does the controller trust the certificate of this proxy?' : ''}`
   }
-  session.on('connect', () => session.setLocalWindowSize(WINDOW))
+  // A connection that took too long has been given up by then, and says so all the same.
+  session.on('connect', () => session.destroyed || session.setLocalWindowSize(WINDOW))
   heartbeat(session, pingMs, onAlive)
   const stream = session.request({
     ':method': 'POST', ':path': '/v1/stream', 'content-type': 'application/x-ndjson', [MINOR_HEADER]: String(MINOR),
