@@ -79,7 +79,7 @@ const SETTLE = 5
 const SETTLE_SHARE = 3
 const SETTLE_MAX = 1_000
 
-/** The client library costs 90 MiB and a second, which only a cluster is worth. */
+/** The client library costs 40 MiB and a fifth of a second, which only a cluster is worth. */
 async function overCluster(options: ClusterOptions, log: Log, called: ControllerMetrics['called']): Promise<Mode> {
   const { clusterMode } = await import('./modes/cluster.ts')
   return clusterMode(options, log, called)

@@ -1,6 +1,6 @@
 import http from 'node:http'
 import https from 'node:https'
-import { KubeConfig } from '@kubernetes/client-node'
+import { KubeConfig } from './library.ts'
 import { isRecord, type Answer, type Api, type Call } from './api.ts'
 import { systemClock, type Clock } from './clock.ts'
 
