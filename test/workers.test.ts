@@ -130,7 +130,7 @@ test('workers share a port and a table: one line for each port, an edit is every
   const slow = ask(http, '/slow')
   await until('it to be under way', () => held.length === 1)
   one.child.kill('SIGTERM')
-  await until('no new connection', () => fetch(http, { headers: { connection: 'close' } }).then(() => false, () => true))
+  await until('it to know', () => fetch(`${admin}/readyz`).then(({ ok }) => !ok, () => true))
   held[0]?.()
   assert.equal((await slow).text, 'slow')
   assert.equal(await one.ended, 0)

@@ -88,7 +88,7 @@ test('secrets are never on disk: a proxy that boots from there has none until a 
   assert.equal(second.store.ready, true)
   assert.equal(second.store.active?.secrets.size, 0)
   assert.equal(second.store.active.credentials.get('ml?')?.keys.length, 1, 'digests are on disk')
-  await until('connected', () => second.store.active?.secrets.size === 1)
+  await until('told all', () => second.store.active?.secrets.size === 1 && second.updates.length >= 4)
   assert.deepEqual(second.updates.map(({ resource, type }) => `${type} ${resource}`),
     ['delta endpoints', 'delta credentials', 'snapshot secrets', 'delta routes'])
   await again.close()
