@@ -39,6 +39,8 @@ type Recipe = Readonly<{
   go: (out: string) => string[]
   /** The module folder to build in, or none for a `go install` of a published program. */
   module?: string
+  /** Or the published module itself, with the dependencies that it was published with. */
+  published?: string
 }>
 
 const kubernetes = 'v1.36.3'
@@ -109,6 +111,11 @@ export function goProgram(path: string, version: string): Promise<string> {
   return program(recipe.name, recipe)
 }
 
+/** The same, where the program is built within its module: of one that has no list of versions to install from. */
+export function goProgramOf(module: string, version: string, path: string, name: string): Promise<string> {
+  return program(name, { name, version, makes: [name], published: `${module}@${version}`, go: (out) => [...build, '-ldflags', '-s -w', '-o', join(out, name), path] })
+}
+
 /** The folder of a published Go module's sources, for what it carries beside them. */
 export async function goModule(path: string, version: string): Promise<string> {
   const go = await onPath('go')
@@ -164,11 +171,13 @@ async function make(recipe: Recipe, go: string, out: string): Promise<void> {
     ...(flock ? [flock, join(out, '..', 'build.lock')] : []),
     'sh', '-c', script, 'sh', out, part, ...(nice ? [nice] : []), go, ...recipe.go(part),
   ]
+  const [published, version = ''] = recipe.published?.split('@') ?? []
+  const sources = published === undefined ? undefined : await goModule(published, version)
   const started = Date.now()
   const said: string[] = []
   const code = await new Promise<number | null>((resolve, reject) => {
     const child = spawn(command[0] ?? '', command.slice(1), {
-      cwd: recipe.module ? join(here, 'go', recipe.module) : join(out, '..'),
+      cwd: recipe.module ? join(here, 'go', recipe.module) : sources ?? join(out, '..'),
       env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '', GOWORK: 'off', GOBIN: part },
       stdio: ['ignore', 'ignore', 'pipe'],
     })
@@ -184,7 +193,8 @@ async function make(recipe: Recipe, go: string, out: string): Promise<void> {
 }
 
 function install(path: string, version: string): Recipe {
-  const name = path.slice(path.lastIndexOf('/') + 1)
+  // A path may end in its major version.
+  const name = /([^/]+?)(?:\/v\d+)?$/.exec(path)?.[1] ?? path
   return { name, version, makes: [name], go: () => ['install', '-trimpath', '-ldflags', '-s -w', `${path}@${version}`] }
 }
 

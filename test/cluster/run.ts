@@ -7,7 +7,8 @@ import { existsSync, globSync, readFileSync } from 'node:fs'
 import { basename, join, relative, resolve } from 'node:path'
 import { longestFirst, namingWhatHangs, runFiles, type FilesOptions } from '../files.ts'
 import { ensureBinaries } from './build.ts'
-import { chartTools } from './chart/tools.ts'
+import { chartTools, kustomize, prometheusAdapter } from './chart/tools.ts'
+import { ensurePrometheus } from '../servers/prometheus.ts'
 import { inNamespace } from './netns.ts'
 import { previousRelease } from './previous.ts'
 import { temporaryFolder } from './process.ts'
@@ -73,6 +74,8 @@ async function whyNot(files: readonly string[]): Promise<string | undefined> {
   // Inside there is no network to fetch anything from.
   if (files.some((file) => basename(file).startsWith('chart'))) await chartTools()
   if (files.some((file) => basename(file).startsWith('upgrade'))) await previousRelease()
+  if (files.some((file) => basename(file).startsWith('sidecar'))) await kustomize()
+  if (files.some((file) => basename(file).startsWith('adapter'))) await Promise.all([prometheusAdapter(), ensurePrometheus()])
   return undefined
 }
 

@@ -1,15 +1,19 @@
 // Sidecars that a policy of the chart adds to Pods: an application's way to its fleet, and the guard of a model server.
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
+import { promisify } from 'node:util'
 import { parseAllDocuments } from 'yaml'
+import { kustomize } from './chart/tools.ts'
 import { startControlPlane } from './control-plane.ts'
 import type { ControlPlane } from './control-plane.ts'
 import { startKubelet } from './kubelet.ts'
 import type { Kubelet } from './kubelet.ts'
 import { outsideNamespace } from './netns.ts'
+import { temporaryFolder } from './process.ts'
 import { until } from './wait.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -175,5 +179,24 @@ suite('sidecars', { skip: outsideNamespace() }, () => {
     await until('an answer', () => /asked 200 stable true/.test(kubelet.logs('ml', 'shop', 'shop')))
     const { spec } = await specOf('shop')
     assert.deepEqual(spec.initContainers?.map(({ name: each, restartPolicy }) => [each, restartPolicy]), [['modelroute-sidecar', 'Always']])
+  })
+
+  test('the patch for kustomize makes of the example what the policy makes of it', async () => {
+    const folder = temporaryFolder('kustomize')
+    const write = (name: string, text: string) => writeFileSync(join(folder, name), text)
+    write('sidecar.yaml', await kubectl('-n', 'modelroute', 'get', 'configmap', 'modelroute-sidecar', '-o', 'jsonpath={.data.kustomize\\.yaml}'))
+    copyFileSync(join(root, 'examples/sidecar/application.yaml'), join(folder, 'application.yaml'))
+    const page = readFileSync(join(root, 'docs/sidecar.md'), 'utf8')
+    const shown = /```yaml\n(# kustomization\.yaml[^]*?)```/.exec(page)?.[1]
+    assert.ok(shown)
+    write('kustomization.yaml', shown)
+    const { stdout } = await promisify(execFile)(await kustomize(), ['build', folder])
+    const [deployment] = parseAllDocuments(stdout).map((document) => document.toJS() as Workload)
+    assert.ok(deployment)
+    const { spec: template } = deployment.spec.template
+    assert.deepEqual(template.initContainers?.map(({ name, restartPolicy }) => [name, restartPolicy]), [['modelroute-sidecar', 'Always']])
+    // The API server takes the pods that come of it, which carry the label and have their sidecar already.
+    const got = await tried({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'of-kustomize', namespace: 'ml', labels: deployment.spec.template.metadata.labels }, spec: template })
+    assert.deepEqual(got.spec.initContainers?.map(({ name }) => name), ['modelroute-sidecar'])
   })
 })

@@ -34,15 +34,18 @@ export async function promtool(args: readonly string[], input = ''): Promise<str
   return stdout + stderr
 }
 
-/** Scrapes each target (`host:port`) once a second, as a job of its own, and keeps exemplars. */
-export async function startPrometheus(port: number, targets: Readonly<Record<string, string>>, rules: readonly string[] = []): Promise<{ stop(): Promise<void> }> {
+/** `host:port`, and what its series are labelled with beside the job, as pods' are by whatever finds them. */
+type Target = string | Readonly<{ target: string; labels: Readonly<Record<string, string>> }>
+
+/** Scrapes each target once a second, as a job of its own, and keeps exemplars. */
+export async function startPrometheus(port: number, targets: Readonly<Record<string, Target>>, rules: readonly string[] = []): Promise<{ stop(): Promise<void> }> {
   const folder = temporaryFolder('prometheus')
   const config = join(folder, 'prometheus.yaml')
   writeFileSync(config, `
 global: {scrape_interval: 1s, scrape_timeout: 900ms, evaluation_interval: 1s}
 rule_files: [${rules.join(', ')}]
 scrape_configs:
-${Object.entries(targets).map(([job, target]) => `- job_name: ${job}\n  static_configs: [{targets: ['${target}']}]`).join('\n')}
+${Object.entries(targets).map(([job, target]) => `- job_name: ${job}\n  static_configs: [${JSON.stringify(typeof target === 'string' ? { targets: [target] } : { targets: [target.target], labels: target.labels })}]`).join('\n')}
 `)
   const prometheus = new Process({
     name: 'prometheus', command: await ensurePrometheus(), log: join(folder, 'output.log'),

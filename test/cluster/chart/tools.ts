@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { goModule, goProgram } from '../build.ts'
+import { goModule, goProgram, goProgramOf } from '../build.ts'
 
 export type ChartTools = Readonly<{
   /** Path of the program. */
@@ -25,3 +25,9 @@ export async function chartTools(): Promise<ChartTools> {
     ],
   }
 }
+
+/** Applies the patch of a sidecar as its users do. */
+export const kustomize = () => goProgram('sigs.k8s.io/kustomize/kustomize/v5', 'v5.8.1')
+
+/** Offers what Prometheus knows to autoscalers. */
+export const prometheusAdapter = () => goProgramOf('sigs.k8s.io/prometheus-adapter', 'v0.12.0', './cmd/adapter', 'prometheus-adapter')
