@@ -44,9 +44,10 @@ async function until(what: string, look: () => Promise<boolean> | boolean, ms = 
   }
 }
 
-/** Each on a connection of its own, so that the workers take turns. */
+/** Each on a connection of its own, so that the workers take turns; what they shed on a machine with too much to do is asked again. */
 async function ask(url: string, path = '/x'): Promise<{ status: number; text: string; variant: string | null }> {
   const response = await fetch(url + path, { headers: { connection: 'close' }, signal: AbortSignal.timeout(60_000) })
+  if (response.headers.get('x-modelroute-error') === 'overloaded') return ask(url, path)
   return { status: response.status, text: await response.text(), variant: response.headers.get('x-modelroute-variant') }
 }
 
