@@ -25,7 +25,7 @@ export class Http1Response implements DoorResponse {
   headersSent = false
   writableEnded = false
   writableFinished = false
-  beforeEnd: DoorResponse['beforeEnd'] = undefined
+  witness: DoorResponse['witness'] = undefined
   readonly #socket: Socket
   readonly #done: (response: Http1Response) => void
   /** The head that has not gone out yet, without its last lines. */
@@ -125,10 +125,10 @@ export class Http1Response implements DoorResponse {
   end(chunk?: Buffer | string): void {
     if (this.writableEnded || this.#closed) return
     this.writableEnded = true
-    const { beforeEnd } = this
-    if (beforeEnd === undefined) this.#last(chunk)
-    else if (this.#socket.writableLength === 0) beforeEnd(() => this.#last(chunk))
-    else this.#socket.write('', () => { if (!this.#closed) beforeEnd(() => this.#last(chunk)) })
+    const { witness } = this
+    if (witness === undefined) this.#last(chunk)
+    else if (this.#socket.writableLength === 0) witness.beforeEnd(() => this.#last(chunk))
+    else this.#socket.write('', () => { if (!this.#closed) witness.beforeEnd(() => this.#last(chunk)) })
   }
 
   #last(chunk?: Buffer | string): void {

@@ -13,7 +13,7 @@ export class Http2Response extends EventEmitter implements DoorResponse {
   /** What was given is the stream's until it has gone. */
   readonly pending = true
   statusCode = 200
-  beforeEnd: DoorResponse['beforeEnd'] = undefined
+  witness: DoorResponse['witness'] = undefined
   /** The connection outlives the answer whatever it says: a drain ends it with a GOAWAY. */
   shouldKeepAlive = true
   readonly #stream: ServerHttp2Stream
@@ -110,7 +110,7 @@ export class Http2Response extends EventEmitter implements DoorResponse {
     this.#begin(false)
     this.#written += chunk.length
     if (!this.#open()) return true
-    if (this.beforeEnd === undefined) return this.#stream.write(chunk, 'latin1')
+    if (this.witness === undefined) return this.#stream.write(chunk, 'latin1')
     this.#under++
     return this.#stream.write(chunk, 'latin1', this.#onGone)
   }
@@ -133,12 +133,12 @@ export class Http2Response extends EventEmitter implements DoorResponse {
   end(chunk?: Buffer | string): this {
     if (this.#ended) return this
     this.#ended = true
-    const { beforeEnd } = this
-    if (beforeEnd === undefined || !this.#open()) this.#last(chunk)
-    else if (this.#under === 0) beforeEnd(() => this.#last(chunk))
+    const { witness } = this
+    if (witness === undefined || !this.#open()) this.#last(chunk)
+    else if (this.#under === 0) witness.beforeEnd(() => this.#last(chunk))
     else {
       this.#gone = () => {
-        if (this.#open()) beforeEnd(() => this.#last(chunk))
+        if (this.#open()) witness.beforeEnd(() => this.#last(chunk))
       }
     }
     return this

@@ -14,6 +14,7 @@ import { Conversation, isConversation } from '../upstream/conversation.ts'
 import { assign, destinationOf, noBackend, type Destination } from '../upstream/destination.ts'
 import { cutOf } from './cut.ts'
 import type { DoorRequest, DoorResponse } from './door.ts'
+import { Ending } from './ending.ts'
 import { errors, failure, type Failure } from './errors.ts'
 import { Exchange, type Received, type Way } from './exchange.ts'
 import type { Geo } from './geo.ts'
@@ -51,6 +52,7 @@ export type Gateway = (request: DoorRequest, response: DoorResponse, received: R
 
 /** The way of a request that a door has screened: match → filters → variant → forward. It waits only for the network. */
 export function createGateway({ runtime, recorder, tracing, draining, shed, trusted, geo, pages }: GatewayDeps): Gateway {
+  const { hold } = recorder
   return function gateway(request, response, received, opened?: Opened) {
     const startedAt = performance.now()
     if (draining()) response.shouldKeepAlive = false
@@ -85,17 +87,12 @@ export function createGateway({ runtime, recorder, tracing, draining, shed, trus
 
   function follow(exchange: Exchange): void {
     const { response } = exchange
-    const { hold } = recorder
     response.once('close', () => {
       if (exchange.ended) return
       if (!response.writableFinished && !exchange.upgraded && exchange.error === undefined) blame(exchange)
       finish(exchange)
     })
-    if (hold === undefined) return
-    response.beforeEnd = (go) => {
-      finish(exchange)
-      hold(go)
-    }
+    if (hold !== undefined) response.witness = new Ending(exchange, finish, hold)
   }
 
   function finish(exchange: Exchange): void {

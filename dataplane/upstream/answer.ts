@@ -107,7 +107,7 @@ export class Answer implements AnswerHandler {
   onResponseFlush(): boolean {
     const { response, dataTaps, rewrite, bytesOut } = this.#exchange
     // The last byte goes with the end, which its connection has still to tell.
-    if (this.#length !== undefined && bytesOut >= this.#length && response.beforeEnd !== undefined && !response.writableEnded) return true
+    if (this.#length !== undefined && bytesOut >= this.#length && response.witness !== undefined && !response.writableEnded) return true
     if (!this.#over && !response.writableEnded) {
       if (this.#moved) this.#teller.moved()
       this.#moved = false

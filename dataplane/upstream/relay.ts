@@ -78,7 +78,7 @@ export class Relay {
     }
     if (trailers.length > 0) response.addTrailers(trailers)
     // Of an answer that told its length, the last of these bytes is the end. What waits must not be lent any more.
-    if (this.#size > joinMax && response.plain && response.beforeEnd !== undefined) {
+    if (this.#size > joinMax && response.plain && response.witness !== undefined) {
       response.end(Buffer.concat(this.#take()))
       return
     }
