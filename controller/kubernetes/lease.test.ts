@@ -230,6 +230,22 @@ describe('an election', () => {
     assert.equal(spec()?.['leaseTransitions'], 502)
   })
 
+  test('where the history was set back, whoever led begins anew, in a term that was never given', async () => {
+    const a = candidate('a')
+    await leads(a)
+    const restore = server.backup()
+    await a.elector.stop()
+    const b = candidate('b')
+    await leads(b)
+    assert.equal(b.elector.term, 2)
+    restore()
+    b.elector.setBack()
+    assert.deepEqual([b.elector.leading, b.said], [false, ['started 2']])
+    // The lease is that of who is gone, until it has run out.
+    await leads(b)
+    assert.deepEqual([b.elector.term, b.said], [3, ['started 2', 'stopped', 'started 3']])
+  })
+
   test('terms end at what the API server can hold, and leading does not', async () => {
     server.put(LEASES, 'system', 'modelroute', { spec: { holderIdentity: '', leaseDurationSeconds: 1, leaseTransitions: 2 ** 31 - 1 } })
     const a = candidate('a')

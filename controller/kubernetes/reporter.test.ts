@@ -203,6 +203,20 @@ describe('a reporter', () => {
     assert.equal(writes().length, 2, 'none of them was a conflict')
   })
 
+  test('where the history was set back, a later version of its own last write is in nobody\'s way', async () => {
+    await reporter.stop()
+    edit('fraud', 100)
+    const { uid = '', resourceVersion } = server.get(MODEL_ROUTES, 'ml', 'fraud')?.metadata ?? {}
+    const restore = server.backup()
+    reporter = new Reporter({ api, revisions, leading: () => leading, instance: 'pod-1', log: () => {}, clock, versionOf: () => resourceVersion })
+    report()
+    await settled()
+    restore()
+    assert.equal(shown(), undefined)
+    reporter.statuses.observe(uid, undefined)
+    await clock.until('the status', () => shown() !== undefined)
+  })
+
   test('a failed write is tried again, with what is true by then', async () => {
     let left = 4
     server.intercept = (request, response) => {
