@@ -10,9 +10,10 @@ import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { access, constants, mkdir, readFile } from 'node:fs/promises'
-import { homedir, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
+import { cacheFolder } from '../cache-folder.ts'
 
 const run = promisify(execFile)
 const here = import.meta.dirname
@@ -138,9 +139,7 @@ async function program(name: string, recipe: Recipe): Promise<string> {
 async function folder(recipe: Recipe): Promise<string> {
   const go = await onPath('go')
   if (!go) throw new NoGo(`${recipe.name} ${recipe.version} is built with Go, and there is no go on PATH`)
-  const cache = process.env.MODELROUTE_CACHE ||
-    join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'modelroute')
-  const out = join(cache, `${recipe.name}-${recipe.version}-${await fingerprint(recipe, go)}`)
+  const out = join(cacheFolder, `${recipe.name}-${recipe.version}-${await fingerprint(recipe, go)}`)
   if (!existsSync(out)) await make(recipe, go, out)
   return out
 }

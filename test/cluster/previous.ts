@@ -3,9 +3,9 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { cacheFolder } from '../cache-folder.ts'
 
 const run = promisify(execFile)
 const repository = join(import.meta.dirname, '../..')
@@ -15,8 +15,7 @@ export const previous = { version: '0.1.0', commit: '710676bef2dd15ffeb34199e14e
 /** The folder that it is in. Made once, from this clone's history and the package registry; kept in the cache. */
 export async function previousRelease(): Promise<string> {
   const { version, commit } = previous
-  const cache = process.env.MODELROUTE_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'modelroute')
-  const folder = join(cache, `release-${version}-${commit.slice(0, 12)}`)
+  const folder = join(cacheFolder, `release-${version}-${commit.slice(0, 12)}`)
   if (existsSync(folder)) return folder
   await known(commit)
   // Built beside its place and renamed into it: a folder that exists is whole.

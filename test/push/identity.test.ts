@@ -1,44 +1,21 @@
 import assert from 'node:assert/strict'
-import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { loadIssue } from '../../controller/certificates/load.ts'
+import { identities } from './identities.ts'
 import { controller, proxy, until } from './rig.ts'
 import { fleets, route } from './table.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'modelroute-identity-'))
-test.after(() => rmSync(folder, { recursive: true }))
-
-/** Certificates as the controller itself makes them, all of one authority. */
-async function made() {
-  const { issueAuthority, issueProxy, issueServer } = await loadIssue()
-  const pair = await issueAuthority('modelroute', new Date())
-  const authority = { pair, certificate: new X509Certificate(pair.cert), key: createPrivateKey(pair.key), trusted: pair.cert }
-  const write = (name: string, { cert, key }: typeof pair) => {
-    const base = join(folder, name)
-    writeFileSync(`${base}.crt`, cert)
-    writeFileSync(`${base}.key`, key)
-    return { cert: `${base}.crt`, key: `${base}.key` }
-  }
-  return {
-    ca: write('ca', pair).cert,
-    asController: write('controller', await issueServer(authority, ['localhost'], new Date())),
-    asProxy: write('proxy', await issueProxy(authority, 'proxy-1', 'controller-proxy.gateway.svc', new Date())),
-  }
-}
-
 test('the certificate of a controller makes no proxy, and that of a proxy no controller', async (t) => {
-  const { ca, asController, asProxy } = await made()
+  const { ca, asController, asProxy } = await identities()
   const real = await controller({ tls: { ...asController, clientCa: ca } })
   const url = real.url.replace('127.0.0.1', 'localhost')
   real.publisher.publish(fleets([route('ml/a')]))
-  const good = proxy([url], { tls: { ...asProxy, ca } })
+  const good = proxy([url], { tls: asProxy })
   const bad = proxy([url], { tls: { ...asController, ca } })
   const posing = await controller({ tls: { ...asProxy, clientCa: ca } })
   posing.publisher.publish(fleets([route('ml/forged')]))
-  const astray = proxy([posing.url.replace('127.0.0.1', 'localhost')], { tls: { ...asProxy, ca } })
+  const astray = proxy([posing.url.replace('127.0.0.1', 'localhost')], { tls: asProxy })
   t.after(() => Promise.all([good, bad, astray, real, posing].map((end) => end.close())))
   await until('the proxy has its table', () => good.store.ready)
   await until('the controller as a proxy is refused', () => /does the controller trust/.test(bad.notes.text()))

@@ -1,37 +1,13 @@
 import assert from 'node:assert/strict'
-import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { after, test } from 'node:test'
-import { loadIssue } from '../../controller/certificates/load.ts'
+import type { X509Certificate } from 'node:crypto'
+import test from 'node:test'
 import { callerOf } from '../../controller/push/caller.ts'
 import { reaches } from '../../controller/status.ts'
 import { perResource, type Share } from '../../table/resources.ts'
 import type { Route } from '../../table/route.ts'
+import { identities } from './identities.ts'
 import { controller, proxy, until } from './rig.ts'
 import { route } from './table.ts'
-
-const folder = mkdtempSync(join(tmpdir(), 'modelroute-sidecars-'))
-after(() => rmSync(folder, { recursive: true }))
-
-async function made() {
-  const { issueAuthority, issueProxy, issueServer, issueSidecar } = await loadIssue()
-  const now = new Date()
-  const pair = await issueAuthority('modelroute', now)
-  const authority = { pair, certificate: new X509Certificate(pair.cert), key: createPrivateKey(pair.key), trusted: pair.cert }
-  const write = (name: string, { cert, key }: typeof pair) => {
-    const base = join(folder, name)
-    writeFileSync(`${base}.crt`, cert)
-    writeFileSync(`${base}.key`, key)
-    return { cert: `${base}.crt`, key: `${base}.key` }
-  }
-  const ca = write('ca', pair).cert
-  const server = { ...write('controller', await issueServer(authority, ['localhost'], now)), clientCa: ca }
-  const asProxy = { ...write('proxy', await issueProxy(authority, 'p', 'proxy.gateway.svc', now)), ca }
-  const asSidecar = async (namespace: string) => ({ ...write(namespace, await issueSidecar(authority, 's', namespace, now)), ca })
-  return { server, asProxy, asSidecar }
-}
 
 const of = (tenant: string, name: string): Route => ({ ...route(`${tenant}/${name}`), tenant })
 
@@ -48,9 +24,9 @@ function world(): Share {
 }
 
 test('a sidecar gets what is of its namespace and nothing else, and has no say in what is not', async (t) => {
-  const { server, asProxy, asSidecar } = await made()
+  const { ca, asController, asProxy, asSidecar } = await identities()
   const measured: string[] = []
-  const real = await controller({ tls: server, sidecars: ['ml', 'shop'] }, { measured: (_, { rules }) => measured.push(...rules.map((rule) => rule.route)) })
+  const real = await controller({ tls: { ...asController, clientCa: ca }, sidecars: ['ml', 'shop'] }, { measured: (_, { rules }) => measured.push(...rules.map((rule) => rule.route)) })
   const url = real.url.replace('127.0.0.1', 'localhost')
   real.publisher.publish(new Map([['default', world()]]))
   const whole = proxy([url], { tls: asProxy })

@@ -1,16 +1,16 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { cacheFolder } from '../cache-folder.ts'
 import { freePorts } from '../free-ports.ts'
 import { until } from './servers.ts'
 
 /** A real TCP proxy that makes trouble as told, built once from its published module. Needs Go. */
 
 const version = 'v2.12.0'
-const cache = join(process.env['MODELROUTE_CACHE'] || join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'modelroute'), `toxiproxy-${version}`)
+const cache = join(cacheFolder, `toxiproxy-${version}`)
 
 export async function toxiproxy(): Promise<string> {
   const file = join(cache, 'server')

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { cacheFolder } from './venv.ts'
+import { cacheFolder } from '../cache-folder.ts'
 
 /** openai for Node.js, kept outside the repository: the gateway itself has no use for it. @returns its module */
 export async function ensureOpenai(): Promise<string> {

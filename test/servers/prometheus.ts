@@ -3,9 +3,9 @@ import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { cacheFolder } from '../cache-folder.ts'
 import { Process, temporaryFolder } from '../cluster/process.ts'
 import { until } from '../cluster/wait.ts'
-import { cacheFolder } from './venv.ts'
 
 const run = promisify(execFile)
 

@@ -4,9 +4,9 @@
 //   venv.python, venv.sitePackages, venv.folder
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { cacheFolder } from '../cache-folder.ts'
 
 const run = promisify(execFile)
 
@@ -36,10 +36,6 @@ export type Venv = Readonly<{
   /** Where the interpreter keeps its shared library. */
   libraries: string
 }>
-
-/** What is installed once and kept. */
-export const cacheFolder = process.env['MODELROUTE_CACHE'] ||
-  join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'modelroute')
 
 /** Why the servers cannot be had here, or false: for `test(name, { skip: await cannotRun() }, …)`. In CI it throws. */
 export async function cannotRun(): Promise<string | false> {

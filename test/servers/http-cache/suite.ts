@@ -1,16 +1,16 @@
 // The tests for HTTP caches of http-cache-tests, against any cache: which cases it passes.
 import { execFile, spawn } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { cacheFolder } from '../../cache-folder.ts'
 import { adopt, temporaryFolder } from '../../cluster/process.ts'
 import { until } from '../../cluster/wait.ts'
 import { freePorts } from '../../free-ports.ts'
 
 const run = promisify(execFile)
 const version = '0.4.5'
-const cache = join(process.env['MODELROUTE_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'modelroute'), `http-cache-tests-${version}`)
+const cache = join(cacheFolder, `http-cache-tests-${version}`)
 
 /** Installed once, apart from what ModelRoute needs. */
 export async function ensureSuite(): Promise<string> {
