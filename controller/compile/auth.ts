@@ -107,8 +107,9 @@ function secretOf(
 /** An address that the gateway itself calls, when the operator admits its host. */
 function compileCallee(url: string, place: string, { options }: BackendContext, problems: Problem[]): Callee {
   const fault = calleeFault(url, options)
-  if (fault) problems.push(fault.refused ? unsupported(place, fault.why) : invalid(place, fault.why))
-  return { url, ...reachOf(new URL(url), options) }
+  if (fault === undefined) return { url, ...reachOf(new URL(url), options) }
+  problems.push(fault.refused ? unsupported(place, fault.why) : invalid(place, fault.why))
+  return { url, loopback: false }
 }
 
 function claimsOf(claims: Kind<'jwt'>['claims']): Extract<Credential, { kind: 'jwt' }>['claims'] {
