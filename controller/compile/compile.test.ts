@@ -424,3 +424,17 @@ test('an unrelated route, however broken, leaves every other item byte for byte'
     { numRuns: 100 },
   )
 })
+
+test('a route over which the compiler itself stumbles goes on in its last good version, and the others compile', () => {
+  const compile = createCompiler(options)
+  const before = compile(one)
+  const stumbling: RouteSpec = { rules: [{ ...rule('infer', '/elsewhere'), get timeouts(): never { throw new Error('stumbled') } }] }
+  const replaced = (spec: RouteSpec) => new Map([['ml/one', route('ml/one', spec)], ['ml/two', route('ml/two', { rules: [rule('infer', '/three')] })]])
+  const after = compile({ ...one, modelRoutes: replaced(stumbling) })
+  const pathOf = (compiled: Compiled, id: string) => compiled.fleets.get('default')?.routes.get(id)?.rules[0]?.matches[0]?.path?.value
+  assert.deepEqual([pathOf(before, 'ml/one'), pathOf(after, 'ml/one'), pathOf(after, 'ml/two')], ['/one', '/one', '/three'])
+  assert.match(after.routes.get('ml/one')?.problems[0]?.message ?? '', /fault of ModelRoute; please report it: stumbled/)
+  // An older version that asks nothing of callers does not stand in for one that does.
+  const guarded = compile({ ...one, modelRoutes: replaced({ ...stumbling, auth: { anyOf: [] } }) })
+  assert.equal(pathOf(guarded, 'ml/one'), undefined)
+})

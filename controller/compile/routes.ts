@@ -2,7 +2,7 @@ import type { ModelRoute } from '../../crds/types.gen.ts'
 import type { BrokenRule, Problem, Resource } from '../sources/snapshot.ts'
 import { compileHostnames } from './hostnames.ts'
 import { type Needs, noNeeds } from './needs.ts'
-import { warning } from './problems.ts'
+import { invalid, warning } from './problems.ts'
 import { asksOf, isOpen, mayStandIn, takeAlong } from './protection.ts'
 import { createRegexCheck } from './regexes.ts'
 import { closeRule, compileRule, type RuleContext, type RuleDraft, type RuleResult } from './rules.ts'
@@ -42,12 +42,23 @@ export type RouteContext = Readonly<{
 
 export function compileRoute(id: string, resource: Resource<ModelRoute>, context: RouteContext): RouteDraft {
   const spec = resource.object?.spec
-  if (spec) return fromManifest(id, resource, spec, context)
+  if (!spec) return fromLastGood(id, resource, resource.problems, resource.asks, context)
+  try {
+    return fromManifest(id, resource, spec, context)
+  } catch (error) {
+    // A fault of ours, found by one tenant's resource, is not to cost the edits of all others.
+    const problem = invalid('', `cannot be compiled, by a fault of ModelRoute; please report it: ${error instanceof Error ? error.message : String(error)}`)
+    const asks = { ...spec, rules: new Map(spec.rules.map((rule) => [rule.name, rule])) }
+    return fromLastGood(id, resource, [...resource.problems, problem], asks, context)
+  }
+}
 
-  const problems = [...resource.problems]
+/** What is in force while the manifest as a whole does not hold. */
+function fromLastGood(id: string, resource: Resource<ModelRoute>, found: readonly Problem[], asks: Resource<ModelRoute>['asks'], context: RouteContext): RouteDraft {
+  const problems = [...found]
   const base = { id, resource, refused: { reason: 'Invalid', problems: errorsOf(problems) }, failed: [] }
   const good = lastGood(id, context)
-  const wanted = (name: string) => asksOf(resource.asks?.rules.get(name), resource.asks ?? {})
+  const wanted = (name: string) => asksOf(asks?.rules.get(name), asks ?? {})
   const standing = good?.rules.filter((rule) => mayStandIn(asksOf(rule, good), wanted(rule.name))) ?? []
   if (!good || standing.length === 0) return { ...base, ...nowhere, rules: [], problems }
   const inner = rulesContext(resource, good, context)
