@@ -39,10 +39,16 @@ suite('a restore of etcd', { skip: outsideNamespace() }, () => {
   }
   const said = () => replicas.map((one) => one.tail(12)).join('\n')
   const revision = async () => Number((await cluster.api.get(routes)).metadata.resourceVersion)
-  const term = async () => {
-    const lease = await cluster.api.find('/apis/coordination.k8s.io/v1/namespaces/default/leases/modelroute-controller')
-    return (lease?.['spec'] as { leaseTransitions: number } | undefined)?.leaseTransitions ?? 0
+  const lease = async () => {
+    const found = await cluster.api.find('/apis/coordination.k8s.io/v1/namespaces/default/leases/modelroute-controller')
+    return found?.['spec'] as { leaseTransitions: number, holderIdentity: string } | undefined
   }
+  const term = async () => (await lease())?.leaseTransitions ?? 0
+  /** Terms go back too, so that the latest that somebody tells of is not the last. */
+  const leader = () => until('a leader', async () => {
+    const { holderIdentity = '' } = await lease() ?? {}
+    return holderIdentity === '' ? undefined : replicas.find(({ log }) => readFileSync(log, 'utf8').includes(`"leading","identity":"${holderIdentity}"`))
+  }, { timeout: 60_000, describe: said })
   const edit = (name: string, stable: number) => cluster.api.patch(`${routes}/${name}`, { spec: route(name, stable).spec })
 
   /** The weights that each proxy has in force, and the endpoints. */
@@ -114,14 +120,13 @@ suite('a restore of etcd', { skip: outsideNamespace() }, () => {
     await cluster.api.delete(`${routes}/b`)
     await cluster.apply([route('d', 30)])
     await cluster.api.patch('/apis/discovery.k8s.io/v1/namespaces/ml/endpointslices/model', { endpoints: slice(2).endpoints })
-    const leader = replicas.find((one) => lastLed(one) === Math.max(...replicas.map(lastLed)))
+    const leading = await leader()
     const ended = await term()
-    await leader?.kill('SIGKILL')
-    leader?.start()
+    await leading.kill('SIGKILL')
+    leading.start()
     await until('another term', async () => await term() > ended, { timeout: 60_000, describe: said })
     await inForce({ 'ml/a': 89, 'ml/c': 20, 'ml/d': 30 }, 2)
   }
-  const lastLed = ({ log }: Process) => Number(/.*"msg":"leading"[^\n]*"term":(\d+)/s.exec(readFileSync(log, 'utf8'))?.[1] ?? -1)
 
   async function restored(timeout: number): Promise<void> {
     await inForce({ 'ml/a': 10, 'ml/b': 10, 'ml/c': 10 }, 1, timeout)
