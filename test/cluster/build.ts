@@ -45,6 +45,7 @@ type Recipe = Readonly<{
 }>
 
 const kubernetes = 'v1.36.3'
+export const certManagerVersion = 'v1.21.2'
 const stamp = `-s -w -X k8s.io/component-base/version.gitVersion=${kubernetes}`
 const build = ['build', '-trimpath', '-buildvcs=false', '-mod=readonly']
 
@@ -60,6 +61,11 @@ const recipes = {
   kubectl: {
     name: 'kubectl', version: kubernetes, makes: ['kubectl'], module: 'kubernetes',
     go: (out) => [...build, '-ldflags', stamp, '-o', `${out}/`, './kubectl'],
+  },
+  // Not the program that is published: most of that is for authorities elsewhere.
+  certManager: {
+    name: 'cert-manager', version: certManagerVersion, makes: ['cert-manager'], module: 'cert-manager',
+    go: (out) => [...build, '-ldflags', '-s -w', '-o', join(out, 'cert-manager'), '.'],
   },
   helm: install('helm.sh/helm/v4/cmd/helm', 'v4.3.1'),
   kubeconform: install('github.com/yannh/kubeconform/cmd/kubeconform', 'v0.8.0'),
@@ -106,6 +112,9 @@ export async function withoutGo(): Promise<string | false> {
   return why
 }
 
+/** cert-manager's controllers of issuers that sign by themselves: `cert-manager KUBECONFIG NAMESPACE`. */
+export const certManagerProgram = () => program('cert-manager', recipes.certManager)
+
 /** A program that is published as a Go module, by the import path of its command. */
 export function goProgram(path: string, version: string): Promise<string> {
   const recipe = install(path, version)
@@ -150,7 +159,7 @@ async function fingerprint(recipe: Recipe, go: string): Promise<string> {
   hash.update((await run(go, ['env', 'GOVERSION', 'GOOS', 'GOARCH'])).stdout)
   hash.update(JSON.stringify(recipe.go('')))
   if (recipe.module) {
-    const sources = recipe.module === 'etcd' ? ['main.go'] : recipe.makes.map((name) => `${name}/main.go`)
+    const sources = recipe.makes.length === 1 && recipe.module !== 'kubernetes' ? ['main.go'] : recipe.makes.map((name) => `${name}/main.go`)
     for (const file of ['go.mod', 'go.sum', ...sources]) {
       hash.update(await readFile(join(here, 'go', recipe.module, file)))
     }

@@ -7,7 +7,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs'
 import { basename, join, relative, resolve } from 'node:path'
 import { longestFirst, namingWhatHangs, runFiles, type FilesOptions } from '../files.ts'
 import { ensureBinaries } from './build.ts'
-import { chartTools, kustomize, prometheusAdapter } from './chart/tools.ts'
+import { certManager, chartTools, kustomize, prometheusAdapter } from './chart/tools.ts'
 import { ensurePrometheus } from '../servers/prometheus.ts'
 import { inNamespace } from './netns.ts'
 import { previousRelease } from './previous.ts'
@@ -74,7 +74,7 @@ async function whyNot(files: readonly string[]): Promise<string | undefined> {
   // Inside there is no network to fetch anything from.
   if (files.some((file) => basename(file).startsWith('chart'))) await chartTools()
   if (files.some((file) => basename(file).startsWith('upgrade'))) await previousRelease()
-  if (files.some((file) => basename(file).startsWith('sidecar'))) await kustomize()
+  if (files.some((file) => basename(file).startsWith('sidecar'))) await Promise.all([kustomize(), certManager()])
   if (files.some((file) => basename(file).startsWith('adapter'))) await Promise.all([prometheusAdapter(), ensurePrometheus()])
   return undefined
 }

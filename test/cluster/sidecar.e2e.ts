@@ -1,7 +1,6 @@
 // Sidecars that a policy of the chart adds to Pods: an application's way to its fleet, and the guard of a model server.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
@@ -14,41 +13,16 @@ import { startKubelet } from './kubelet.ts'
 import type { Kubelet } from './kubelet.ts'
 import { outsideNamespace } from './netns.ts'
 import { temporaryFolder } from './process.ts'
+import { body, example, path, surroundings, values } from './sidecar-workloads.ts'
+import type { Spec, Workload } from './sidecar-workloads.ts'
 import { until } from './wait.ts'
 
 const root = join(import.meta.dirname, '../..')
-const body = JSON.stringify({ inputs: [{ name: 'amount', shape: [1], datatype: 'FP32', data: [120] }] })
-const path = '/v2/models/fraud/infer'
-
-/** Asks through its sidecar until it is answered, and once more when it is told to end. */
-const application = `
-const ask = async (when) => {
-  try {
-    const response = await fetch('http://127.0.0.1:15080${path}', { method: 'POST', body: ${JSON.stringify(body)}, headers: { 'x-api-key': 'k1' } })
-    console.log(when, response.status, response.headers.get('x-modelroute-variant'), (await response.text()).length > 20)
-    return response.status
-  } catch (error) { console.log(when, String(error.cause ?? error)) }
-}
-process.on('SIGTERM', async () => { await ask('at the end'); process.exit() })
-console.log('first', await ask('at once'))
-while (await ask('asked') !== 200) await new Promise((done) => setTimeout(done, 200))
-setInterval(() => {}, 1000)`
-const model = `
-import { startModelServer } from '/app/examples/quickstart/server.ts'
-await startModelServer({ version: '1', port: 8000, host: '127.0.0.1' })`
-
-type Spec = {
-  initContainers?: { name: string, restartPolicy?: string }[]
-  containers: { name: string, command?: string[], lifecycle?: object }[]
-  volumes?: { name: string }[]
-}
-type Workload = { kind: string, metadata: { name: string, namespace: string }, spec: { template: { metadata: { labels: Record<string, string> }, spec: Spec } } }
 
 suite('sidecars', { skip: outsideNamespace() }, () => {
   let cluster: ControlPlane
   let kubelet: Kubelet
   const kubectl = (...args: string[]) => cluster.kubectl(...args)
-  const example = (name: string) => parseAllDocuments(readFileSync(join(root, `examples/sidecar/${name}.yaml`), 'utf8')).map((document) => document.toJS() as Workload)
   const running = (prefix: string) => kubelet.pods().find(({ name, ip }) => ip !== undefined && name.startsWith(prefix))
   const specOf = async (prefix: string) => JSON.parse(await kubectl('-n', 'ml', 'get', 'pod', running(prefix)?.name ?? '', '-o', 'json')) as { spec: Spec, metadata: { name: string } }
   const available = (name: string) => kubectl('-n', 'ml', 'wait', '--for=condition=Available', '--timeout=60s', `deploy/${name}`)
@@ -57,8 +31,8 @@ suite('sidecars', { skip: outsideNamespace() }, () => {
     const text = await (await fetch(`http://${running(prefix)?.ip}:15904/metrics`)).text()
     return Number(new RegExp(`^${name.replace(/[{}]/g, '\\$&')} (.*)$`, 'm').exec(text)?.[1])
   }
-  const post = async (url: string, headers: Record<string, string> = {}) => {
-    const response = await fetch(url + path, { method: 'POST', body, headers, signal: AbortSignal.timeout(5_000) })
+  const post = async (url: string, headers: Record<string, string> = {}, timeout = 5_000) => {
+    const response = await fetch(url + path, { method: 'POST', body, headers, signal: AbortSignal.timeout(timeout) })
     await response.arrayBuffer()
     return response
   }
@@ -75,17 +49,8 @@ suite('sidecars', { skip: outsideNamespace() }, () => {
   before(async () => {
     cluster = await startControlPlane({ controllerManager: true })
     kubelet = await startKubelet(cluster)
-    await cluster.apply(['ml', 'other'].map((name) => ({
-      apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
-    })))
-    await cluster.apply([{
-      apiVersion: 'v1', kind: 'Secret', type: 'Opaque',
-      metadata: { name: 'k1', namespace: 'ml', labels: { 'modelroute.io/credential': 'api-key' }, annotations: { 'modelroute.io/consumer': 'shop' } },
-      stringData: { keySha256: createHash('sha256').update('k1').digest('hex') },
-    }])
-    await cluster.helm('install', 'modelroute', join(root, 'charts/modelroute'), '-n', 'modelroute', '--create-namespace', '--wait', '--timeout', '90s',
-      '--set', 'sidecar.enabled=true,sidecar.namespaces={ml},secretNamespaces={ml},gateways[0].name=default,gateways[1].name=guard,gateways[1].replicas=0',
-      '--set', 'gatewayDefaults.replicas=1,gatewayDefaults.drain.delaySeconds=0')
+    await cluster.apply([...surroundings, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'other', labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } } }])
+    await cluster.helm('install', 'modelroute', join(root, 'charts/modelroute'), '-n', 'modelroute', '--create-namespace', '--wait', '--timeout', '90s', '--set', values)
       .catch(async (error: Error) => assert.fail(`${error.message}\n${await kubelet.describe()}`))
   })
   after(async () => {
@@ -120,11 +85,9 @@ suite('sidecars', { skip: outsideNamespace() }, () => {
   })
 
   test('a model server answers through its guard, and only to who has a key', async (t) => {
-    const [deployment, ...rest] = example('model-server')
-    assert.ok(deployment)
-    Object.assign(deployment.spec.template.spec.containers[0] ?? {}, { command: ['node', '--input-type=module', '-e', model] })
+    const objects = example('model-server')
     const began = performance.now()
-    await cluster.apply([deployment, ...rest])
+    await cluster.apply(objects)
     await available('fraud')
     t.diagnostic(`from the manifest to an available pod, with the policy and the model server: ${Math.round(performance.now() - began)} ms`)
     const ip = running('fraud')?.ip
@@ -140,10 +103,7 @@ suite('sidecars', { skip: outsideNamespace() }, () => {
   })
 
   test('an application calls 127.0.0.1 and gets its fleet, from its first request on', async (t) => {
-    const [deployment] = example('application')
-    assert.ok(deployment)
-    Object.assign(deployment.spec.template.spec.containers[0] ?? {}, { command: ['node', '--input-type=module', '-e', application] })
-    await cluster.apply([deployment])
+    await cluster.apply(example('application'))
     await available('shop')
     const logs = () => kubelet.logs('ml', 'shop', 'shop')
     await until('an answer', () => /asked 200 stable true/.test(logs()), { describe: logs })
@@ -167,6 +127,18 @@ suite('sidecars', { skip: outsideNamespace() }, () => {
       return !kubelet.pods().some((one) => one.name === name)
     })
     assert.match(last, /at the end 200 stable true/)
+  })
+
+  test('a model server that is told to end answers what it has, through its sidecar', async () => {
+    const { metadata: { name } } = await specOf('fraud')
+    const held = post(`http://${running('fraud')?.ip}:15080`, { 'x-api-key': 'k1', 'x-hold': 'yes' }, 60_000)
+    await until('the request to be with the model', () => kubelet.logs('ml', name, 'model').includes('held'))
+    await kubectl('-n', 'ml', 'scale', 'deploy/fraud', '--replicas=0')
+    const answer = await held
+    assert.deepEqual([answer.status, answer.headers.get('x-modelroute-variant')], [200, 'own'])
+    await until('the pod to be gone', () => !kubelet.pods().some((one) => one.name === name))
+    await kubectl('-n', 'ml', 'scale', 'deploy/fraud', '--replicas=1')
+    await available('fraud')
   })
 
   test('where no policy adds them, a pod without one is refused, and the patch of the release adds it', async () => {

@@ -1,5 +1,5 @@
 import { ensureBinaries } from '../cluster/build.ts'
-import { chartTools, kustomize, prometheusAdapter } from '../cluster/chart/tools.ts'
+import { certManager, chartTools, kustomize, prometheusAdapter } from '../cluster/chart/tools.ts'
 import { previousRelease } from '../cluster/previous.ts'
 import { ensureActionlint } from '../package/actionlint.ts'
 import { redis8 } from '../redis/redis8.ts'
@@ -28,7 +28,7 @@ const lanes: readonly (readonly (readonly [string, () => unknown])[])[] = [
     ['Prometheus', ensurePrometheus],
     ...venvNames.map((name) => [`Python: ${name}`, () => ensureVenv(name)] as const),
   ],
-  [['toxiproxy', toxiproxy], ['grpcurl', ensureGrpcurl], ['ghz', ensureGhz], ['actionlint', ensureActionlint], ['the control plane', ensureBinaries], ['what looks at the chart', chartTools], ['kustomize', kustomize], ['prometheus-adapter', prometheusAdapter], ['the release before this one', previousRelease]],
+  [['toxiproxy', toxiproxy], ['grpcurl', ensureGrpcurl], ['ghz', ensureGhz], ['actionlint', ensureActionlint], ['the control plane', ensureBinaries], ['what looks at the chart', chartTools], ['kustomize', kustomize], ['cert-manager', certManager], ['prometheus-adapter', prometheusAdapter], ['the release before this one', previousRelease]],
 ]
 
 await Promise.all(lanes.map(async (lane) => {

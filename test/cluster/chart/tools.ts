@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { goModule, goProgram, goProgramOf } from '../build.ts'
+import { certManagerProgram, certManagerVersion, goModule, goProgram, goProgramOf } from '../build.ts'
 
 export type ChartTools = Readonly<{
   /** Path of the program. */
@@ -11,19 +11,24 @@ export type ChartTools = Readonly<{
 
 /** What the chart is held against beside an API server, from published Go modules. */
 export async function chartTools(): Promise<ChartTools> {
-  const [kubeScore, certManager, prometheus] = [
+  const [kubeScore, certificates, prometheus] = [
     await goProgram('github.com/zegl/kube-score/cmd/kube-score', 'v1.20.0'),
-    await goModule('github.com/cert-manager/cert-manager', 'v1.21.2'),
+    await certManagerDefinitions(['certificates', 'issuers']),
     await goModule('github.com/prometheus-operator/prometheus-operator', 'v0.85.0'),
   ]
-  const crds = (folder: string, names: readonly string[]) => names.map((name) => readFileSync(join(folder, `${name}.yaml`), 'utf8'))
-  return {
-    kubeScore,
-    definitions: [
-      ...crds(join(certManager, 'deploy/crds'), ['cert-manager.io_certificates', 'cert-manager.io_issuers']),
-      ...crds(join(prometheus, 'example/prometheus-operator-crd'), ['monitoring.coreos.com_prometheusrules', 'monitoring.coreos.com_servicemonitors']),
-    ],
-  }
+  const operator = ['prometheusrules', 'servicemonitors'].map((name) => join(prometheus, `example/prometheus-operator-crd/monitoring.coreos.com_${name}.yaml`))
+  return { kubeScore, definitions: [...certificates, ...operator.map((file) => readFileSync(file, 'utf8'))] }
+}
+
+async function certManagerDefinitions(names: readonly string[]): Promise<readonly string[]> {
+  const folder = join(await goModule('github.com/cert-manager/cert-manager', certManagerVersion), 'deploy/crds')
+  return names.map((name) => readFileSync(join(folder, `cert-manager.io_${name}.yaml`), 'utf8'))
+}
+
+/** cert-manager itself. */
+export async function certManager(): Promise<Readonly<{ program: string; definitions: readonly string[] }>> {
+  const definitions = await certManagerDefinitions(['certificates', 'certificaterequests', 'clusterissuers', 'issuers'])
+  return { program: await certManagerProgram(), definitions }
 }
 
 /** Applies the patch of a sidecar as its users do. */

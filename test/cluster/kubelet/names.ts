@@ -59,6 +59,8 @@ export class Names {
       }),
     ])
     execFileSync('mount', ['--bind', this.resolvConf('default'), '/etc/resolv.conf'])
+    // Another kubelet of this process would cover this file, whose folder could then not be removed.
+    signal.addEventListener('abort', () => execFileSync('umount', ['/etc/resolv.conf']))
   }
 
   /** The path of a resolv.conf that searches this namespace first. */
