@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Ack, FromController, FromProxy, Link, Measurements } from '../table/messages.ts'
+import { MINOR, type Ack, type FromController, type FromProxy, type Link, type Measurements } from '../table/messages.ts'
 import type { Look } from '../table/console.ts'
 import { keepClock } from './clock.ts'
 import { forFleet } from './console/told.ts'
@@ -104,7 +104,8 @@ export async function startDataplane(options: DataplaneOptions): Promise<Datapla
       ;({ rotate, tell } = receiver)
       return () => receiver.close()
     }
-    ;({ rotate, tell } = converse(source.link, { store, identity: { node, instance: randomUUID(), gateway }, subscribe: true, log: say, settled, show }))
+    // Whoever is in the same process is of the same release.
+    ;({ rotate, tell } = converse(source.link, { store, identity: { node, instance: randomUUID(), gateway }, minor: MINOR, subscribe: true, log: say, settled, show }))
     return () => source.link.close()
   }
 
