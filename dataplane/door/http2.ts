@@ -85,6 +85,8 @@ export function createHttp2Door(gateway: Gateway, pace: Pace): Http2Door {
       // Handled at once, so that a stream finds the socket it came on: the session's own is a stand-in for it.
       // What breaks the connection is told to the session; left to the socket alone it would end the process.
       socket.on('error', ignore)
+      // Whoever closes their half says nothing more about any stream: they have left.
+      socket.allowHalfOpen = false
       accepted = socket
       server.emit('connection', socket)
       accepted = undefined

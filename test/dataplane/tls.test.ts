@@ -66,6 +66,19 @@ test('one port speaks HTTP/1.1 and HTTP/2, by ALPN', { timeout: 120_000 }, async
   assert.equal(session.alpnProtocol, 'h2')
 })
 
+test('a client of HTTP/2 that closes its half has left, over TLS and without', { timeout: 120_000 }, async (t) => {
+  const { proxy, port } = await front(t, server())
+  const plain = connect({ port: Number(new URL(proxy.urls.http).port), host: '127.0.0.1' })
+  t.after(() => plain.destroy())
+  for (const socket of [plain, await handshake(t, port, { ALPNProtocols: ['h2'] })]) {
+    const stream = connectHttp2('http://localhost', { createConnection: () => socket }).request({ ':path': '/' })
+    await once(stream, 'response')
+    await once(stream.resume(), 'close')
+    socket.end()
+    await once(socket, 'close')
+  }
+})
+
 test('TLS 1.1 and ciphers without forward secrecy are refused', { timeout: 120_000 }, async (t) => {
   const { port } = await front(t, server())
   await assert.rejects(handshake(t, port, { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'ALL:@SECLEVEL=0' }))
