@@ -2,9 +2,9 @@ import type { Measured } from '../../table/delivery.ts'
 import type { Callee } from '../../table/principal.ts'
 import type { Problem } from '../sources/snapshot.ts'
 import { parseDuration } from './durations.ts'
-import { invalid, quote, unsupported } from './problems.ts'
+import { invalid, quote } from './problems.ts'
 import type { AnalysisSpec, CompileOptions, MetricSpec } from './spec.ts'
-import { calleeFault, reachOf } from './urls.ts'
+import { calleeOf, calleeProblem } from './urls.ts'
 
 /** What a gate measures. `pointer` is a JSON Pointer; `percentile` is of 100. */
 export type Measure =
@@ -83,27 +83,24 @@ function measureOf(metric: MetricSpec, place: string, options: CompileOptions, p
   if (type === 'ResponseField') return { type, pointer: metric.pointer ?? '' }
   if (type === 'Prometheus') {
     const { address = '', query = '' } = metric.prometheus ?? {}
-    const base = calleeOf(address, `${place}.prometheus.address`, options, problems)
+    const base = calledAt(address, `${place}.prometheus.address`, options, problems)
     if (base === undefined) return undefined
     const url = new URL(base.url)
     url.pathname = `${url.pathname.replace(/\/$/, '')}/api/v1/query`
     return { type, to: { ...base, url: url.href }, query }
   }
   if (type === 'Webhook') {
-    const to = calleeOf(metric.webhook?.url ?? '', `${place}.webhook.url`, options, problems)
+    const to = calledAt(metric.webhook?.url ?? '', `${place}.webhook.url`, options, problems)
     return to && { type, to }
   }
   return { type }
 }
 
-function calleeOf(text: string, place: string, options: CompileOptions, problems: Problem[]): Callee | undefined {
-  const fault = calleeFault(text, options)
-  if (fault !== undefined) {
-    problems.push(fault.refused ? unsupported(place, fault.why) : invalid(place, fault.why))
-    return undefined
-  }
-  const url = new URL(text)
-  return { url: url.href, ...reachOf(url, options) }
+function calledAt(text: string, place: string, options: CompileOptions, problems: Problem[]): Callee | undefined {
+  const callee = calleeOf(text, options)
+  if (!('why' in callee)) return callee
+  problems.push(calleeProblem(place, callee))
+  return undefined
 }
 
 const spelled = [['max', 'max'], ['min', 'min'], ['maxRatioToStable', 'maxRatio'], ['minRatioToStable', 'minRatio']] as const

@@ -4,11 +4,11 @@ import { keySetOf } from './credentials.ts'
 import { parseDuration } from './durations.ts'
 import { sorted } from './names.ts'
 import type { Needs } from './needs.ts'
-import { invalid, quote, unsupported } from './problems.ts'
+import { invalid, quote } from './problems.ts'
 import { useSecret } from './secrets.ts'
 import type { AuthSpec, CredentialSpec } from './spec.ts'
 import type { BackendContext } from './targets.ts'
-import { calleeFault, reachOf } from './urls.ts'
+import { calleeOf, calleeProblem } from './urls.ts'
 
 type Collected = Readonly<{ needs: Needs; problems: Problem[] }>
 
@@ -106,9 +106,9 @@ function secretOf(
 
 /** An address that the gateway itself calls, when the operator admits its host. */
 function compileCallee(url: string, place: string, { options }: BackendContext, problems: Problem[]): Callee {
-  const fault = calleeFault(url, options)
-  if (fault === undefined) return { url, ...reachOf(new URL(url), options) }
-  problems.push(fault.refused ? unsupported(place, fault.why) : invalid(place, fault.why))
+  const callee = calleeOf(url, options)
+  if (!('why' in callee)) return { ...callee, url }
+  problems.push(calleeProblem(place, callee))
   return { url, loopback: false }
 }
 

@@ -1,11 +1,11 @@
 import type { BackendCredentials, BackendTls } from '../../table/backend.ts'
 import type { Problem } from '../sources/snapshot.ts'
 import type { Needs } from './needs.ts'
-import { invalid, unsupported } from './problems.ts'
+import { invalid } from './problems.ts'
 import { useSecret } from './secrets.ts'
 import type { BackendRef } from './spec.ts'
 import type { BackendContext } from './targets.ts'
-import { calleeFault, reachOf } from './urls.ts'
+import { calleeOf, calleeProblem } from './urls.ts'
 
 type Found = Readonly<{ needs: Needs; problems: Problem[] }>
 
@@ -37,16 +37,14 @@ export function compileCredentials(
   found: Found,
 ): Access<BackendCredentials> {
   if (oauth2) {
-    const fault = calleeFault(oauth2.tokenUrl, context.options)
-    if (fault) {
-      found.problems.push((fault.refused ? unsupported : invalid)(`${place}.oauth2.tokenUrl`, fault.why))
-      return fault
+    const token = calleeOf(oauth2.tokenUrl, context.options)
+    if ('why' in token) {
+      found.problems.push(calleeProblem(`${place}.oauth2.tokenUrl`, token))
+      return token
     }
     const keys = ['client_id', 'client_secret']
     const client = useSecret(oauth2.clientSecretRef, keys, `${place}.oauth2.clientSecretRef`, context, found)
     if (client.why !== undefined) return { why: client.why }
-    const tokenUrl = new URL(oauth2.tokenUrl)
-    const token = { url: tokenUrl.href, ...reachOf(tokenUrl, context.options) }
     return { value: { kind: 'oauth2', token, client: client.id, scopes: [...(oauth2.scopes ?? [])] } }
   }
   if (!secretRef) {

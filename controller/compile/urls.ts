@@ -1,3 +1,4 @@
+import type { Callee } from '../../table/principal.ts'
 import type { Reach } from '../../table/reach.ts'
 import type { Problem } from '../sources/snapshot.ts'
 import { invalid, quote, unsupported } from './problems.ts'
@@ -28,8 +29,11 @@ export function compileUrl(text: string, place: string, options: CompileOptions,
   return { target: { kind: 'url', url: url.origin, ...reachOf(url, options) } }
 }
 
-/** Why the gateway itself may not call an address. `refused`: it is one, and the operator does not admit it. */
-export function calleeFault(text: string, options: CompileOptions): Readonly<{ why: string; refused: boolean }> | undefined {
+/** `refused`: it is an address, and the operator does not admit it. */
+type CalleeFault = Readonly<{ why: string; refused: boolean }>
+
+/** An address that the gateway itself calls, or why it may not. */
+export function calleeOf(text: string, options: CompileOptions): Callee | CalleeFault {
   const url = URL.canParse(text) ? new URL(text) : null
   if (!url) return { why: `${quote(text)} is no URL; write one such as https://id.example.com`, refused: false }
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
@@ -37,7 +41,11 @@ export function calleeFault(text: string, options: CompileOptions): Readonly<{ w
   }
   if (url.username || url.password) return { why: 'holds credentials; remove them from the URL', refused: false }
   const closed = hostFault(url, options)
-  return closed === undefined ? undefined : { why: closed, refused: true }
+  return closed === undefined ? { url: url.href, ...reachOf(url, options) } : { why: closed, refused: true }
+}
+
+export function calleeProblem(place: string, { why, refused }: CalleeFault): Problem {
+  return refused ? unsupported(place, why) : invalid(place, why)
 }
 
 function hostFault(url: URL, options: CompileOptions): string | undefined {
