@@ -114,9 +114,7 @@ export function streamLink<Out, In>(stream: Duplex, options: StreamLinkOptions<O
   }
 
   function passOn(): void {
-    const next = behind.shift()
-    next?.()
-    if (next && !under) passOn()
+    for (let next = behind.shift(); next !== undefined; next = under ? undefined : behind.shift()) next()
   }
 
   function read(chunk: Buffer, listener: (message: In) => void): void {
