@@ -16,6 +16,8 @@ test('a failure is put down to what was done at the time to what it went through
   assert.equal(explain(failed(11_000, 41_000, 'timeout'), [fault('network')])?.what, 'network')
   assert.equal(explain(failed(11_000, 12_000, 'overloaded'), [fault('machine')])?.what, 'machine')
   for (const code of ['broken', 'upstream_reset', 'no_endpoints']) assert.equal(explain(failed(11_000, 12_000, code), [fault('machine')]), undefined)
+  for (const code of ['broken', 'status 408', 'overloaded', 'timeout']) assert.equal(explain(failed(9000, 75_000, code), [fault('standstill')])?.what, 'standstill')
+  for (const code of ['upstream_reset', 'no_endpoints', 'unauthorized']) assert.equal(explain(failed(11_000, 12_000, code), [fault('standstill')]), undefined)
   for (const what of ['controller', 'redis', 'API server'] as const) {
     for (const code of ['broken', 'upstream_reset', 'no_endpoints', 'limit_store_unavailable']) assert.equal(explain(failed(11_000, 12_000, code), [fault(what)]), undefined, what)
   }

@@ -1,6 +1,6 @@
 /** What is done to a part of the world, and when. All times are `performance.now()`. */
 export type Fault = {
-  readonly what: 'proxy' | 'controller' | 'redis' | 'upstream' | 'API server' | 'network' | 'machine'
+  readonly what: 'proxy' | 'controller' | 'redis' | 'upstream' | 'API server' | 'network' | 'machine' | 'standstill'
   /** Which of them, where there are several. */
   readonly target: number
   readonly from: number
@@ -39,6 +39,9 @@ const excuses: Readonly<Record<Fault['what'], (outcome: Outcome, fault: Fault) =
   network: ({ code }) => ofUpstream.has(code),
   // It gave the processor to others: then a proxy refuses what it could not do in time, and says so.
   machine: ({ code }) => code === 'overloaded' || code === 'timeout',
+  // The sender itself stood still, and the rest with it or not: it was too slow for a proxy, its connection was idle for
+  // too long, or its own patience was over when it woke.
+  standstill: ({ code }) => code === 'broken' || code === 'status 408' || code === 'overloaded' || code === 'timeout',
   controller: () => false,
   redis: () => false,
   'API server': () => false,

@@ -56,16 +56,19 @@ async function restOf({ proxies: [proxy] }: World, began: number): Promise<Rest>
 /** Milliseconds of a look at the machine, and what is much of it: for others, of 1, and for a timer to be late, milliseconds. */
 const look = 1000
 const [othersMuch, lateMuch] = [0.25, 100]
+/** So late a timer is that of somebody who stood still. Milliseconds. */
+const stood = 1000
 
 /** Writes down when the machine was busy with something else. @returns ends it */
 function watch(faults: Fault[]): () => void {
   let [end, from] = [watchMachine(), performance.now()]
   const timer = setInterval(() => {
     const [{ others, longest }, to] = [end(), performance.now()]
-    const last = faults.findLast(({ what }) => what === 'machine')
     if (others > othersMuch || longest > lateMuch) {
+      const what = longest > stood ? 'standstill' : 'machine'
+      const last = faults.findLast((fault) => fault.what === what)
       if (last?.to === from) last.to = to
-      else faults.push({ what: 'machine', target: 0, from, to })
+      else faults.push({ what, target: 0, from, to })
     }
     [end, from] = [watchMachine(), to]
   }, look)

@@ -24,6 +24,8 @@ const wholeHours = 1
 /** MiB between the first and the last rest of a short run. */
 const driftMax = 24
 const descriptorsMax = 5
+/** Share of the time in which the sender may stand still: what fails then tells nothing. */
+const standstillMax = 0.05
 /** That a report shows, of each. */
 const shown = 20
 
@@ -73,6 +75,8 @@ export function judge(minutes: number, { counts, bad }: Outcomes, faults: readon
   for (const [kind, { right }] of counts) if (right === 0) problems.push(`no request of ${kind} was answered`)
   const limited = counts.get('limited')
   if (limited?.limited === 0) problems.push('no request met its limit')
+  const stood = faults.filter(({ what }) => what === 'standstill').reduce((sum, { from, to }) => sum + to - from, 0) / (minutes * 60_000)
+  if (stood > standstillMax) problems.push(`the sender stood still for ${(stood * 100).toFixed(0)} % of the time`)
   const times = (what: string) => faults.filter((fault) => fault.what === what).length
   const done = Object.fromEntries([...new Set(faults.map(({ what }) => what))].map((what) => [what, times(what)]))
   return {
