@@ -9,7 +9,8 @@ import { createMeasuredSum, workerMeasured, type MeasuredReporterOptions } from 
 import type { Mirrors } from './mirror/mirrors.ts'
 import { addReports } from './mirror/tally.ts'
 import type { Predictions } from './predictions/predictions.ts'
-import { addUsage, type LimitTally } from './telemetry/limits.ts'
+import { addUsage } from './telemetry/callers.ts'
+import type { LimitTally } from './telemetry/limits.ts'
 import type { Measurements } from './telemetry/measurements.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 import type { UpstreamReport } from './upstream/report.ts'
@@ -43,7 +44,7 @@ export function createAnswers(deps: AskedDeps): Answers {
   const { caches, console, explained, limiter, limitTally, measurements, metrics, mirrors, predictions, upstreams, workers } = deps
   const ownMeasured = workerMeasured(measurements, randomUUID())
   const own = {
-    usage: () => limitTally.usage(limiter),
+    usage: () => limitTally.callers.usage(limiter),
     measured: ownMeasured,
     mirrors: () => mirrors.report(),
     predictions: () => predictions.drift.report(),

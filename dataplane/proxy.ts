@@ -100,7 +100,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     ledger: usage?.state, series: runtime.series, upstreams: () => workers === undefined ? reportUpstreams(rulesInForce(), false) : [], limits: limitTally, mirrors, predictions, caches, tidy: () => limitTally.tidy([...runtime.table()?.routes() ?? []].flatMap(({ route }) => route.rules)), plugins: plugins.tally, checks: bodyChecks.tally, spans, table: runtime.table, tableAge: options.tableAge, ...(workers && { others: (scrape: number) => workers.ask({ scrape }) }),
   })
   const tally = options.portal === true ? new Tally() : undefined
-  const recorder = createRecorder({ log, series: runtime.series, audit, tally, ledger, prices })
+  const recorder = createRecorder({ log, series: runtime.series, audit, callers: limitTally.callers, tally, ledger, prices })
   const portal = tally && (await import('./portal/portal.ts')).createPortal({ keys: vault, table: runtime.table, tally, rotate: options.rotate })
   const geo = options.geo && await openGeo(options.geo, options.trusted, (...line) => log.write(...line))
   // A process that has workers gets no requests itself.

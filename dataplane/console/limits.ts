@@ -6,7 +6,8 @@ import { orders } from '../../console/order.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import type { Built } from '../pipeline/route.ts'
 import type { Sliced } from '../sliced.ts'
-import { usageOf, type LimitTally, type Used } from '../telemetry/limits.ts'
+import { usageOf, type Used } from '../telemetry/callers.ts'
+import type { LimitTally } from '../telemetry/limits.ts'
 import { callerName, decisionName, type Window } from './sampler.ts'
 
 export type LimitsDeps = Readonly<{ routes: Iterable<Built>; tally: LimitTally; window: Window }>
@@ -45,7 +46,7 @@ export function* callersOf(search: string, { tally, window }: LimitsDeps): Slice
   const best = new Best<Used>({ offset: 0, limit: CALLERS_MAX })
   const finds = finder(search)
   let done = 0
-  for (const used of tally.callers()) {
+  for (const used of tally.callers.limited()) {
     const { caller, requests, rejected } = used
     if (finds(caller.tenant, caller.name)) best.add(used, callerScore({ perSecond: ratesOf(used, window), requests, rejected }), caller.name)
     if (++done % 100 === 0) yield

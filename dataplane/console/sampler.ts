@@ -72,7 +72,7 @@ export function createSampler({ series, limits, now = () => performance.now() }:
       if (++done % sliceLength === 0) yield
     }
     for (const { policy, limit, decision, count } of limits.decisions()) next.set(decisionName(policy, limit, decision), count)
-    for (const { caller: { key }, requests, rejected } of limits.callers()) {
+    for (const { caller: { key }, requests, rejected } of limits.callers.limited()) {
       next.set(callerName(key, 'requests'), requests)
       next.set(callerName(key, 'rejected'), rejected)
       if (++done % sliceLength === 0) yield

@@ -8,6 +8,7 @@ import type { Generated } from '../translate/translation.ts'
 import type { Series } from '../telemetry/series.ts'
 import type { Spans } from '../telemetry/tracing/spans.ts'
 import type { AnswerHandler } from '../upstream/dispatch.ts'
+import type { Caller } from '../telemetry/callers.ts'
 import type { Audience, Cached } from './cached.ts'
 import type { DoorRequest, DoorResponse } from './door.ts'
 import type { ErrorCode, Failure } from './errors.ts'
@@ -169,6 +170,8 @@ export class Exchange implements Matchable {
   used: TokenUsage | undefined
   metered = false
   rows: number | undefined
+  /** Who was counted, where a limit was for it. */
+  caller: Caller | undefined
   /** What it cost, where a limit of the rule counts cost: by the first that does. `charged`: as it is told, by the price list where there is one; a decimal. */
   cost: number | undefined
   charged: string | undefined

@@ -6,6 +6,7 @@ import { chargeOf } from '../prices/charge.ts'
 import type { PriceList } from '../prices/list.ts'
 import type { Tally } from '../portal/tally.ts'
 import type { Audit } from './audit.ts'
+import type { Callers } from './callers.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import type { Log } from './log.ts'
 import { milliseconds, numberMember, quotable, rememberedText, ruleMembers, textMember, toldAgain, traceMember, variantMembers, type Members, type Told } from './members.ts'
@@ -19,9 +20,9 @@ export type Recorder = Readonly<{
   hold?: Ledger['hold'] | undefined
 }>
 
-type Deps = Readonly<{ log: Log; series: SeriesSet; audit: Audit; tally?: Tally | undefined; ledger?: Ledger | undefined; prices?: PriceList | undefined }>
+type Deps = Readonly<{ log: Log; series: SeriesSet; audit: Audit; callers: Callers; tally?: Tally | undefined; ledger?: Ledger | undefined; prices?: PriceList | undefined }>
 
-export function createRecorder({ log, series, audit, tally, ledger, prices }: Deps): Recorder {
+export function createRecorder({ log, series, audit, callers, tally, ledger, prices }: Deps): Recorder {
   const unmatched = series.get({ route: '', rule: '', variant: '', model: '', model_version: '' })
   return {
     hold: ledger?.hold,
@@ -48,6 +49,7 @@ export function createRecorder({ log, series, audit, tally, ledger, prices }: De
         exchange.charged = String(exchange.cost)
       }
       exchange.spans?.end(exchange, status, endedAt)
+      callers.ended(exchange)
       tally?.count(exchange, status)
       audit.record(exchange, status, endedAt)
       const logged = log.enabled('info')

@@ -4,7 +4,8 @@ import { callerOf } from '../../pipeline/caller.ts'
 import { failure, type Failure } from '../../pipeline/errors.ts'
 import type { Principal } from '../../pipeline/principal.ts'
 import type { LimitTold } from '../../pipeline/told.ts'
-import { caller, type Caller, type LimitTally } from '../../telemetry/limits.ts'
+import { caller, type Caller } from '../../telemetry/callers.ts'
+import type { LimitTally } from '../../telemetry/limits.ts'
 import type { Filter, FilterDeps, Outcome } from '../filter.ts'
 import { buildLimit, type BuiltLimit } from './built.ts'
 import { announce, type Told } from './headers.ts'
@@ -102,21 +103,22 @@ function wantNow(limits: readonly BuiltLimit[], subject: Subject, tenant: string
 
 function conclude(asked: Asked, decision: Decision, queue: 'full' | 'timeout' | undefined, deps: Deps): Outcome {
   const { subject: { exchange }, wanted } = asked
-  const { limitTally } = deps
-  count(wanted, decision, queue, limitTally)
+  const { limitTally: { callers } } = deps
+  count(wanted, decision, queue, deps.limitTally)
+  exchange.caller = wanted.caller
   const told = tell(wanted, decision)
   if (told.length > 0) (exchange.headTaps ??= []).push((_, headers) => announce(headers, told))
   if (!decision.allowed) {
-    limitTally.rejected(wanted.caller, wanted)
+    callers.rejected(wanted.caller, wanted)
     return decision.unavailable ? storeUnavailable : refusal(exchange, told.filter(({ verdict }) => !verdict.allows), queue)
   }
-  limitTally.admitted(wanted.caller, wanted)
+  callers.admitted(wanted.caller, wanted)
   if (decision.held !== undefined) holdOn(asked, decision, deps)
   return undefined
 }
 
 /** Settles what was reserved, whichever way the request ends; at once, where the client has left meanwhile. */
-function holdOn({ subject, wanted: { takes, of, caller } }: Asked, decision: Decision, { readsUsage, discounts, limiter, limitTally }: Deps): void {
+function holdOn({ subject, wanted: { takes, of } }: Asked, decision: Decision, { readsUsage, discounts, limiter }: Deps): void {
   const { exchange } = subject
   const priced = of.some(({ price }) => price !== undefined)
   const watched = priced ? watch(subject, readsUsage) : undefined
@@ -128,10 +130,7 @@ function holdOn({ subject, wanted: { takes, of, caller } }: Asked, decision: Dec
       return
     }
     const billed = exchange.cached?.billed ?? 1
-    if (readsUsage && spent !== undefined) {
-      exchange.used = billedPart(spent, billed)
-      limitTally.spent(caller, exchange.used)
-    }
+    if (readsUsage && spent !== undefined) exchange.used = billedPart(spent, billed)
     limiter.settle(decision, of.map(({ price, limit: { unit } }, i) => {
       const reserved = takes[i]?.units ?? 0
       // A request counts also where it came to nothing.
