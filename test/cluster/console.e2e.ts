@@ -7,6 +7,7 @@ import type { RuleStatus } from '../../crds/types.gen.ts'
 import type { ConsoleState } from '../../table/console.ts'
 import { freePorts } from '../free-ports.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
+import { define } from './definitions.ts'
 import { addAddress, outsideNamespace } from './netns.ts'
 import { Process, temporaryFolder } from './process.ts'
 import { until } from './wait.ts'
@@ -42,9 +43,7 @@ suite('commands by tokens of a cluster', { skip: outsideNamespace() }, () => {
 
   before(async () => {
     cluster = await startControlPlane()
-    for (const plural of ['modelroutes', 'ratelimitpolicies']) await cluster.kubectl('apply', '--server-side', '-f', `crds/${plural}.modelroute.io.yaml`)
-    // Of a definition that is a moment old kubectl says that it has no conditions at all.
-    await until('the kinds', () => cluster.kubectl('wait', '--for=condition=Established', '--timeout=30s', 'crd', '--all').then(() => true, () => false))
+    await define(cluster)
     for (const namespace of ['ml', 'gateway']) await cluster.kubectl('create', 'namespace', namespace)
     // With no other rights than those that the chart gives.
     const template = await cluster.helm('template', 'modelroute', 'charts/modelroute', '-n', 'gateway', '--set', 'controller.consoleActions=true',

@@ -8,16 +8,16 @@ import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import type { ModelRouteStatus } from '../../crds/types.gen.ts'
 import { isBefore, type Order } from '../../table/order.ts'
-import { freePorts } from '../free-ports.ts'
 import { proxy } from '../push/rig.ts'
 import type { KubeObject } from './api.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
+import { define } from './definitions.ts'
 import { outsideNamespace } from './netns.ts'
-import { Process, temporaryFolder } from './process.ts'
+import { temporaryFolder, type Process } from './process.ts'
+import { administrators, replicasOf } from './replicas.ts'
 import { route, routes, slice } from './split.ts'
 import { pause, until } from './wait.ts'
 
-const bin = join(import.meta.dirname, '../../cli/modelroute.js')
 const skew = join(import.meta.dirname, 'fixtures/skew.ts')
 const DAY = 86_400_000
 const names = Array.from({ length: 12 }, (_, i) => `model-${i}`)
@@ -79,34 +79,16 @@ suite('three controllers', { skip: outsideNamespace() }, () => {
       rules: [{ level: 'Metadata', verbs: ['patch', 'update'], resources: [{ group: 'modelroute.io', resources: ['modelroutes/status'] }] }, { level: 'None' }],
     }))
     cluster = await startControlPlane({ apiServerArgs: [`--audit-policy-file=${policy}`, `--audit-log-path=${audit}`, '--audit-log-mode=blocking'] })
-    for (const plural of ['modelroutes', 'ratelimitpolicies']) await cluster.kubectl('apply', '--server-side', '-f', `crds/${plural}.modelroute.io.yaml`)
-    await cluster.kubectl('wait', '--for=condition=Established', '--timeout=30s', 'crd', '--all')
-    const accounts = ['c0', 'c1', 'c2']
+    await define(cluster)
     await cluster.apply([
       { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'ml' } },
-      ...accounts.map((name) => ({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace: 'default' } })),
-      {
-        apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRoleBinding', metadata: { name: 'controllers' },
-        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
-        subjects: accounts.map((name) => ({ kind: 'ServiceAccount', name, namespace: 'default' })),
-      },
-    ])
-    await cluster.apply([
       ...names.map((name) => route(name, 1)),
       { apiVersion: 'v1', kind: 'Service', metadata: { name: 'model', namespace: 'ml' }, spec: { ports: [{ name: 'http', port: 8000 }] } },
       slice(1),
     ])
-    const ports = await freePorts(6)
-    replicas = await Promise.all(accounts.map(async (name, at) => {
-      const [push = 0, control = 0] = ports.slice(at * 2, at * 2 + 2)
-      const off = (at - 1) * DAY
-      const kubeconfig = cluster.kubeconfigFor(await cluster.token('default', name))
-      const args = ['--import', skew, bin, 'controller', '--kubeconfig', kubeconfig, '--lease-namespace', 'default', '--allow-unmanaged-endpointslices',
-        '--push-port', String(push), '--control-port', String(control)]
-      const env = { ...globalThis.process.env, CLOCK_OFF: String(off) }
-      const process = new Process({ name, command: globalThis.process.execPath, args, env, log: join(folder, `${name}.log`) })
-      return { process, user: `system:serviceaccount:default:${name}`, url: `http://127.0.0.1:${push}`, off }
-    }))
+    const planned = (await administrators(cluster, ['c0', 'c1', 'c2'])).map((account, at) => ({ ...account, flags: ['--import', skew], off: (at - 1) * DAY }))
+    const started = await replicasOf(folder, planned.map((one) => ({ ...one, env: { CLOCK_OFF: String(one.off) } })))
+    replicas = started.map(({ process, push }, at) => ({ process, url: push, user: planned[at]?.user ?? '', off: planned[at]?.off ?? 0 }))
     for (const { process } of replicas) process.start()
     // Reconnected as proxies are, but sooner spread.
     for (let at = 0; at < 12; at++) {

@@ -20,6 +20,7 @@ import type { KubeObject } from './api.ts'
 import { cannotRun } from './build.ts'
 import { startControlPlane } from './control-plane.ts'
 import type { ControlPlane } from './control-plane.ts'
+import { define } from './definitions.ts'
 import { pause, until } from './wait.ts'
 
 /** All that the controller may do. */
@@ -153,10 +154,7 @@ suite('the controller and a real API server', { skip: await cannotRun() }, () =>
 
   before(async () => {
     cluster = await startControlPlane()
-    for (const plural of ['modelroutes', 'ratelimitpolicies']) {
-      await cluster.kubectl('apply', '--server-side', '-f', `crds/${plural}.modelroute.io.yaml`)
-    }
-    await cluster.kubectl('wait', '--for=condition=Established', '--timeout=30s', 'crd/modelroutes.modelroute.io', 'crd/ratelimitpolicies.modelroute.io')
+    await define(cluster)
     const name = 'modelroute-controller'
     await cluster.apply([{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'ml' } }])
     await cluster.apply([

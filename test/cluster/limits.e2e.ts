@@ -10,6 +10,7 @@ import { createLog } from '../../dataplane/telemetry/log.ts'
 import { linkPair } from '../../table/link.ts'
 import { inTime, watchMachine } from '../machine.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
+import { define } from './definitions.ts'
 import { addAddress, outsideNamespace } from './netns.ts'
 import { until } from './wait.ts'
 
@@ -51,8 +52,7 @@ suite('limits in a cluster', { skip: outsideNamespace() }, () => {
 
   before(async () => {
     cluster = await startControlPlane()
-    for (const plural of ['modelroutes', 'ratelimitpolicies']) await cluster.kubectl('apply', '--server-side', '-f', `crds/${plural}.modelroute.io.yaml`)
-    await cluster.kubectl('wait', '--for=condition=Established', '--timeout=30s', 'crd', '--all')
+    await define(cluster)
     await cluster.kubectl('create', 'namespace', 'ml')
     backend.listen(0, addAddress())
     await once(backend, 'listening')

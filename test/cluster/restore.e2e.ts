@@ -5,16 +5,15 @@ import { cpSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import type { ModelRouteStatus } from '../../crds/types.gen.ts'
-import { freePorts } from '../free-ports.ts'
 import { proxy } from '../push/rig.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
+import { define } from './definitions.ts'
 import { outsideNamespace } from './netns.ts'
-import { Process, temporaryFolder } from './process.ts'
+import { temporaryFolder, type Process } from './process.ts'
+import { administrators, replicasOf } from './replicas.ts'
 import { route, routes, slice } from './split.ts'
 import { until } from './wait.ts'
 
-const bin = join(import.meta.dirname, '../../cli/modelroute.js')
-const accounts = ['c0', 'c1']
 
 suite('a restore of etcd', { skip: outsideNamespace() }, () => {
   let cluster: ControlPlane
@@ -73,33 +72,16 @@ suite('a restore of etcd', { skip: outsideNamespace() }, () => {
 
   before(async () => {
     cluster = await startControlPlane()
-    for (const plural of ['modelroutes', 'ratelimitpolicies']) await cluster.kubectl('apply', '--server-side', '-f', `crds/${plural}.modelroute.io.yaml`)
-    await cluster.kubectl('wait', '--for=condition=Established', '--timeout=60s', 'crd', '--all')
+    await define(cluster)
     await cluster.apply([
       { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'ml' } },
-      ...accounts.map((name) => ({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace: 'default' } })),
-      {
-        apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRoleBinding', metadata: { name: 'controllers' },
-        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
-        subjects: accounts.map((name) => ({ kind: 'ServiceAccount', name, namespace: 'default' })),
-      },
-    ])
-    await cluster.apply([
       ...['a', 'b', 'c'].map((name) => route(name, 10)),
       { apiVersion: 'v1', kind: 'Service', metadata: { name: 'model', namespace: 'ml' }, spec: { ports: [{ name: 'http', port: 8000 }] } },
       slice(1),
     ])
-    const folder = temporaryFolder('restore')
-    const ports = await freePorts(4)
-    const urls: string[] = []
-    replicas = await Promise.all(accounts.map(async (name, at) => {
-      const [push = 0, control = 0] = ports.slice(at * 2, at * 2 + 2)
-      urls.push(`http://127.0.0.1:${push}`)
-      const kubeconfig = cluster.kubeconfigFor(await cluster.token('default', name))
-      const args = [bin, 'controller', '--kubeconfig', kubeconfig, '--lease-namespace', 'default', '--allow-unmanaged-endpointslices',
-        '--push-port', String(push), '--control-port', String(control)]
-      return new Process({ name, command: process.execPath, args, log: join(folder, `${name}.log`) })
-    }))
+    const started = await replicasOf(temporaryFolder('restore'), await administrators(cluster, ['c0', 'c1']))
+    const urls = started.map(({ push }) => push)
+    replicas = started.map(({ process }) => process)
     for (const one of replicas) one.start()
     for (let at = 0; at < 3; at++) proxies.push(proxy(urls, { node: `proxy-${at}`, timing: { backoffMin: 200, backoffMax: 2_000, ping: 2_000, silent: 2_000, settle: 1_000 } }))
     await inForce({ 'ml/a': 10, 'ml/b': 10, 'ml/c': 10 }, 1)

@@ -4,24 +4,21 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
 import { after, before, beforeEach, suite, test } from 'node:test'
 import type { ModelRoute, RuleStatus } from '../../crds/types.gen.ts'
 import { startDataplane, type Dataplane } from '../../dataplane/main.ts'
 import { createLog } from '../../dataplane/telemetry/log.ts'
-import { freePorts } from '../free-ports.ts'
 import { inTime, watchMachine } from '../machine.ts'
 import type { KubeObject } from './api.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
+import { define } from './definitions.ts'
 import { addAddress, outsideNamespace } from './netns.ts'
-import { Process, temporaryFolder } from './process.ts'
+import { temporaryFolder } from './process.ts'
+import { replicasOf, type Replica } from './replicas.ts'
 import { until } from './wait.ts'
 
-const bin = join(import.meta.dirname, '../../cli/modelroute.js')
 const free = { host: '127.0.0.1', port: 0 }
 const path = '/apis/modelroute.io/v1alpha1/namespaces/ml/modelroutes/fraud'
-
-type Replica = Readonly<{ process: Process; push: string; control: string }>
 
 suite('rollouts in a cluster', { skip: outsideNamespace() }, () => {
   let cluster: ControlPlane
@@ -72,8 +69,7 @@ suite('rollouts in a cluster', { skip: outsideNamespace() }, () => {
 
   before(async () => {
     cluster = await startControlPlane()
-    for (const plural of ['modelroutes', 'ratelimitpolicies']) await cluster.kubectl('apply', '--server-side', '-f', `crds/${plural}.modelroute.io.yaml`)
-    await cluster.kubectl('wait', '--for=condition=Established', '--timeout=30s', 'crd', '--all')
+    await define(cluster)
     await cluster.kubectl('create', 'namespace', 'ml')
     for (const name of ['fraud-v1', 'fraud-v2']) {
       const server = createServer((request, response) => {
@@ -91,15 +87,7 @@ suite('rollouts in a cluster', { skip: outsideNamespace() }, () => {
         addressType: 'IPv4', ports: [{ name: 'http', port }], endpoints: [{ addresses: [address] }],
       })
     }
-    const ports = await freePorts(4)
-    const folder = temporaryFolder('rollout')
-    replicas = [0, 1].map((at) => {
-      const [push = 0, control = 0] = ports.slice(at * 2, at * 2 + 2)
-      const args = [bin, 'controller', '--kubeconfig', cluster.kubeconfig, '--lease-namespace', 'default', '--allow-unmanaged-endpointslices',
-        '--push-port', String(push), '--control-port', String(control)]
-      const process = new Process({ name: `controller-${at}`, command: globalThis.process.execPath, args, log: join(folder, `controller-${at}.log`) })
-      return { process, push: `http://127.0.0.1:${push}`, control: `http://127.0.0.1:${control}` }
-    })
+    replicas = await replicasOf(temporaryFolder('rollout'), ['controller-0', 'controller-1'].map((name) => ({ name, kubeconfig: cluster.kubeconfig })))
     for (const { process } of replicas) process.start()
     const log = createLog({ level: 'error' })
     proxy = await startDataplane({ http: free, admin: free, feed: { controllers: replicas.map(({ push }) => push), insecure: false }, gateway: 'default', node: 'p1', log })

@@ -1,7 +1,9 @@
 import { join } from 'node:path'
 import { startControlPlane, type ControlPlane } from '../cluster/control-plane.ts'
+import { define } from '../cluster/definitions.ts'
 import { addAddress } from '../cluster/netns.ts'
 import { Process, temporaryFolder } from '../cluster/process.ts'
+import { replicasOf } from '../cluster/replicas.ts'
 import { until } from '../cluster/wait.ts'
 import { freePorts } from '../free-ports.ts'
 
@@ -65,8 +67,7 @@ export async function startWorld(): Promise<World> {
   const program = (name: string, command: string, args: readonly string[]) => new Process({ name, command, args, log: join(folder, `${name}.log`) })
   const node = (name: string, ...args: string[]) => program(name, process.execPath, args)
   const cluster = await startControlPlane()
-  for (const plural of ['modelroutes', 'ratelimitpolicies']) await cluster.kubectl('apply', '--server-side', '-f', join(root, `crds/${plural}.modelroute.io.yaml`))
-  await cluster.kubectl('wait', '--for=condition=Established', '--timeout=60s', 'crd', '--all')
+  await define(cluster)
   await cluster.kubectl('create', 'namespace', namespace)
 
   const names = ['stable', 'stable', 'canary']
@@ -75,15 +76,12 @@ export async function startWorld(): Promise<World> {
   const [first = '', second = '', third = ''] = addresses
   await cluster.apply([...service('stable', [first, second], http), ...service('canary', [third], http), ...service('grpc', [first, second], grpc), route(20), ...limited])
 
-  const [redisPort = 0, ...ports] = await freePorts(1 + 2 * 2 + 3 * 3)
+  const [redisPort = 0, ...ports] = await freePorts(1 + 3 * 3)
   const redis = program('redis', 'redis-server', ['--port', String(redisPort), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no'])
   const takePort = () => String(ports.shift())
-  const pushes: string[] = []
-  const controllers = [0, 1].map((n) => {
-    const push = takePort()
-    pushes.push(`http://127.0.0.1:${push}`)
-    return node(`controller-${n}`, bin, 'controller', '--kubeconfig', cluster.kubeconfig, '--lease-namespace', 'default', '--allow-unmanaged-endpointslices', '--push-port', push, '--control-port', takePort())
-  })
+  const replicas = await replicasOf(folder, [0, 1].map((n) => ({ name: `controller-${n}`, kubeconfig: cluster.kubeconfig })))
+  const pushes = replicas.map(({ push }) => push)
+  const controllers = replicas.map(({ process }) => process)
   const urls: string[] = []
   const health: string[] = []
   const memory = ['--expose-gc', '--import', join(import.meta.dirname, 'fixtures/memory.ts')]
