@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict'
-import { createServer } from 'node:http'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { MirrorReport } from '../dataplane/mirror/tally.ts'
-import { mirrors, textOf } from './mirrors.ts'
+import { textOf } from './mirrors.ts'
 
 const report: MirrorReport = {
   route: 'ml/fraud', rule: 'infer', variant: 'shadow',
@@ -23,22 +21,4 @@ test('the report of a mirror is told as docs/mirroring.md shows it', () => {
 test('texts are told by how alike they were, and why nothing was compared', () => {
   const told = textOf({ ...report, compared: { skipped: 2 }, skipped: { too_large: 2 }, places: [], labels: { vectors: 0, labelDiffers: 0, topDiffers: 0 }, similarity: [0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 40] })
   assert.equal(told, 'ml/fraud infer → shadow\n  copies      answered 1200, full 3\n  compared    skipped 2\n  skipped     too_large 2\n  alike       80-90 %: 3, the same: 40\n')
-})
-
-test('a proxy is asked for its report, and what it says instead is told', async (t) => {
-  let status = 200
-  const server = createServer((request, response) => {
-    assert.equal(request.url, '/mirrors')
-    response.writeHead(status).end(status === 200 ? JSON.stringify({ items: [report] }) : 'no such thing')
-  }).listen(0, '127.0.0.1')
-  t.after(() => server.close())
-  await once(server, 'listening')
-  const address = server.address()
-  const admin = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`
-  let out = ''
-  const ask = (output: 'text' | 'json') => mirrors({ admin, output }, (text) => { out = text })
-  assert.deepEqual([await ask('text'), out], [0, textOf(report)])
-  assert.deepEqual([await ask('json'), JSON.parse(out)], [0, [report]])
-  status = 404
-  await assert.rejects(ask('text'), /answers 404: no such thing/)
 })

@@ -1,15 +1,10 @@
 import type { MirrorReport } from '../dataplane/mirror/tally.ts'
 import type { Options } from './flags.ts'
+import { report } from './report.ts'
 
 /** What became of the copies of requests, asked of a running proxy. */
 export async function mirrors({ admin, output }: Options<'mirrors'>, stdout: (text: string) => void): Promise<number> {
-  const answer = await fetch(new URL('/mirrors', admin))
-  const text = await answer.text()
-  if (!answer.ok) throw new Error(`${admin} answers ${answer.status}: ${text.trim().slice(0, 500)}`)
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what our own admin port says
-  const { items } = JSON.parse(text) as { items: readonly MirrorReport[] }
-  stdout(output === 'json' ? `${JSON.stringify(items, null, 2)}\n` : items.length === 0 ? 'no rule mirrors its requests\n' : items.map(textOf).join('\n'))
-  return 0
+  return report<MirrorReport>(admin, '/mirrors', { output, textOf, none: 'no rule mirrors its requests' }, stdout)
 }
 
 const placesShown = 10

@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict'
-import { createServer } from 'node:http'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { ColumnSummary, VersionSummary } from '../dataplane/predictions/drift/summary.ts'
-import { predictions, textOf } from './predictions.ts'
+import { textOf } from './predictions.ts'
 
 const column = (name: string, more: Partial<ColumnSummary>): ColumnSummary => ({ name, kind: 'number', count: 1204, missing: 0, ...more })
 
@@ -28,22 +26,4 @@ test('what callers call their features moves no cursor', () => {
   const told = textOf({ ...version, inputs: [column('\u001b[2Ja\n', { top: [{ value: '\r\u0007', share: 1 }] })], left: 3 })
   // oxlint-disable-next-line no-control-regex -- they are what must not be there
   assert.ok(!/[\u0000-\u0009\u000b-\u001f]/.test(told) && told.split('\n').length === 5)
-})
-
-test('a proxy is asked, and what it says instead is told', async (t) => {
-  let status = 200
-  const server = createServer((request, response) => {
-    assert.equal(request.url, '/predictions')
-    response.writeHead(status).end(status === 200 ? JSON.stringify({ items: [version] }) : 'no such thing')
-  }).listen(0, '127.0.0.1')
-  t.after(() => server.close())
-  await once(server, 'listening')
-  const address = server.address()
-  const admin = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`
-  let out = ''
-  const ask = (output: 'text' | 'json') => predictions({ admin, output }, (text) => { out = text })
-  assert.deepEqual([await ask('text'), out], [0, textOf(version)])
-  assert.deepEqual([await ask('json'), JSON.parse(out)], [0, [version]])
-  status = 404
-  await assert.rejects(ask('text'), /answers 404: no such thing/)
 })

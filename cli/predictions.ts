@@ -1,16 +1,11 @@
 import type { Distance } from '../dataplane/predictions/drift/distance.ts'
 import type { ColumnSummary, VersionSummary } from '../dataplane/predictions/drift/summary.ts'
 import type { Options } from './flags.ts'
+import { report } from './report.ts'
 
 /** What models were asked and answered by version, and how far that has moved, asked of a running proxy. */
 export async function predictions({ admin, output }: Options<'predictions'>, stdout: (text: string) => void): Promise<number> {
-  const answer = await fetch(new URL('/predictions', admin))
-  const text = await answer.text()
-  if (!answer.ok) throw new Error(`${admin} answers ${answer.status}: ${text.trim().slice(0, 500)}`)
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what our own admin port says
-  const { items } = JSON.parse(text) as { items: readonly VersionSummary[] }
-  stdout(output === 'json' ? `${JSON.stringify(items, null, 2)}\n` : items.length === 0 ? 'no prediction has been seen yet\n' : items.map(textOf).join('\n'))
-  return 0
+  return report<VersionSummary>(admin, '/predictions', { output, textOf, none: 'no prediction has been seen yet' }, stdout)
 }
 
 /** From here on one distribution is taken for another. */

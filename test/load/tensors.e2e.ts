@@ -10,25 +10,14 @@ import { after, before, suite, test } from 'node:test'
 import { writeJson } from '../../dataplane/tensors/write_json.ts'
 import { adopt, temporaryFolder } from '../cluster/process.ts'
 import { until } from '../cluster/wait.ts'
-import { serviceAt } from '../manifests.ts'
+import { routeTo } from '../manifests.ts'
 
 const MiB = 1_048_576
 /** Milliseconds of processor time that a turn of the event loop may take, with room for a machine that is busy. */
 const turnMax = 40
 
-const route = (name: string, port: number, protocol: string) => `${serviceAt(name, port)}
----
-apiVersion: modelroute.io/v1alpha1
-kind: ModelRoute
-metadata: {name: ${name}}
-spec:
-  rules:
-  - name: all
-    matches: [{path: {type: PathPrefix, value: /v2/models/${name}}}]
-    backendRefs: [{variant: only, name: ${name}, port: 8000, protocol: ${protocol}}]
-    sizeLimits: {request: 512Mi, response: 512Mi}
----
-`
+const route = (name: string, port: number, protocol: string) =>
+  routeTo(name, port, { matches: `{path: {type: PathPrefix, value: /v2/models/${name}}}`, protocol, more: ['sizeLimits: {request: 512Mi, response: 512Mi}'] })
 
 suite('large tensors', () => {
   let gateway: ChildProcess

@@ -5,7 +5,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { promisify } from 'node:util'
-import { serviceAt } from '../manifests.ts'
+import { portOf, routeTo } from '../manifests.ts'
 import { startServe, type Serving } from './serve.ts'
 import { startKserve, startMlserver, startTriton, type OtherServer } from './servers.ts'
 import { cannotRun, ensureVenv, type Venv } from './venv.ts'
@@ -13,19 +13,8 @@ import { cannotRun, ensureVenv, type Venv } from './venv.ts'
 const run = promisify(execFile)
 
 /** Callers know the model by this name, and its server as `add`. */
-const route = (name: string, address: string, protocol: string) => `
-${serviceAt(name, address.slice(address.lastIndexOf(':') + 1))}
----
-apiVersion: modelroute.io/v1alpha1
-kind: ModelRoute
-metadata: {name: ${name}}
-spec:
-  rules:
-  - name: all
-    matches: [{model: {name: ${name}}}]
-    backendRefs: [{variant: only, name: ${name}, port: 8000, protocol: ${protocol}, model: {name: add}}]
----
-`
+const route = (name: string, address: string, protocol: string) =>
+  routeTo(name, portOf(address), { matches: `{model: {name: ${name}}}`, protocol, model: 'add' })
 
 suite('clients of Triton and KServe, and servers of every protocol', { skip: await cannotRun() }, () => {
   const servers: Record<string, OtherServer> = {}

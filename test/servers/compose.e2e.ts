@@ -2,12 +2,10 @@
 // of a list; a stream as the last step.
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
-import { serviceAt } from '../manifests.ts'
+import { portOf, serviceAt } from '../manifests.ts'
 import { startServe, type Serving } from './serve.ts'
 import { startMlserver, startTriton, type OtherServer, type Triton } from './servers.ts'
 import { cannotRun } from './venv.ts'
-
-const portOf = (address: string) => address.slice(address.lastIndexOf(':') + 1)
 
 /** Two tensors of FP32, as the models `add` take them. */
 const add = (a: string, b: string) => `{"inputs": [{"name": "A", "datatype": "FP32", "shape": [size(${a})], "data": ${a}}, {"name": "B", "datatype": "FP32", "shape": [size(${a})], "data": ${b}}]}`

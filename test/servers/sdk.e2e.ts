@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import { startServing, type Served } from '../../cli/serve.ts'
 import { temporaryFolder } from '../cluster/process.ts'
 import { until } from '../cluster/wait.ts'
-import { serviceAt } from '../manifests.ts'
+import { portOf, routeTo } from '../manifests.ts'
 import { ensureOpenai } from './openai.ts'
 import { startLlama, startTriton, type Llama, type Triton } from './servers.ts'
 import { cannotRun, ensureVenv, type Venv } from './venv.ts'
@@ -17,19 +17,7 @@ const run = promisify(execFile)
 const script = (name: string) => join(import.meta.dirname, 'sdk', name)
 const options = { timeout: 60_000, maxBuffer: 64 * 1024 * 1024 }
 
-const backend = (name: string, url: string, path: string) => `
-${serviceAt(name, new URL(url).port)}
----
-apiVersion: modelroute.io/v1alpha1
-kind: ModelRoute
-metadata: {name: ${name}}
-spec:
-  rules:
-  - name: all
-    matches: [{path: {type: PathPrefix, value: ${path}}}]
-    backendRefs: [{variant: only, name: ${name}, port: 8000}]
----
-`
+const backend = (name: string, url: string, path: string) => routeTo(name, portOf(url), { matches: `{path: {type: PathPrefix, value: ${path}}}` })
 
 suite('SDKs through the gateway', { skip: await cannotRun() }, () => {
   let triton: Triton

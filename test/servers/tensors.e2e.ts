@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { promisify } from 'node:util'
-import { serviceAt } from '../manifests.ts'
+import { portOf, routeTo } from '../manifests.ts'
 import { datatypes, identityModels } from './identity.ts'
 import { startServe, type Serving } from './serve.ts'
 import { startMlserver, startTriton, type OtherServer, type Triton } from './servers.ts'
@@ -16,19 +16,8 @@ const run = promisify(execFile)
 const tensors = 10_000
 
 /** Callers choose by a header what their server speaks. */
-const route = (name: string, port: string | undefined, protocol: string) => `
-${serviceAt(name, Number(port))}
----
-apiVersion: modelroute.io/v1alpha1
-kind: ModelRoute
-metadata: {name: ${name}}
-spec:
-  rules:
-  - name: all
-    matches: [{headers: [{name: x-to, value: ${name}}]}]
-    backendRefs: [{variant: only, name: ${name}, port: 8000, protocol: ${protocol}}]
----
-`
+const route = (name: string, address: string, protocol: string) =>
+  routeTo(name, portOf(address), { matches: `{headers: [{name: x-to, value: ${name}}]}`, protocol })
 
 suite('tensors across protocols', { skip: await cannotRun() }, () => {
   let triton: Triton
@@ -38,7 +27,7 @@ suite('tensors across protocols', { skip: await cannotRun() }, () => {
 
   before(async () => {
     [triton, venv, mlserver] = await Promise.all([startTriton({ models: identityModels() }), ensureVenv('sdk'), startMlserver(join(import.meta.dirname, 'identity-mlserver'))])
-    const routes = (server: string, { grpc, http }: Pick<Triton, 'grpc' | 'http'>) => route(`${server}-grpc`, grpc.split(':')[1], 'GRPC') + route(`${server}-rest`, new URL(http).port, 'V2')
+    const routes = (server: string, { grpc, http }: Pick<Triton, 'grpc' | 'http'>) => route(`${server}-grpc`, grpc, 'GRPC') + route(`${server}-rest`, http, 'V2')
     gateway = await startServe(routes('triton', triton) + routes('mlserver', mlserver))
   }, { timeout: 300_000 })
   after(async () => {

@@ -8,30 +8,17 @@ import { promisify } from 'node:util'
 import { startServing, type Served } from '../../cli/serve.ts'
 import { temporaryFolder } from '../cluster/process.ts'
 import { until } from '../cluster/wait.ts'
-import { serviceAt } from '../manifests.ts'
+import { portOf, routeTo } from '../manifests.ts'
 import { ensureOpenai } from './openai.ts'
 import { startLlama, startTriton, type Llama, type Triton } from './servers.ts'
 import { cannotRun, ensureVenv, type Venv } from './venv.ts'
 
 const run = promisify(execFile)
 
-const backend = (name: string, port: string, protocol: string, ...matches: string[]) => `
-${serviceAt(name, port)}
----
-apiVersion: modelroute.io/v1alpha1
-kind: ModelRoute
-metadata: {name: ${name}}
-spec:
-  rules:
-  - name: all
-    matches: [${matches.join()}]
-    backendRefs: [{variant: only, name: ${name}, port: 8000, protocol: ${protocol}}]
----
-`
+const backend = (name: string, address: string, protocol: string, ...matches: string[]) => routeTo(name, portOf(address), { matches: matches.join(), protocol })
 const below = (path: string) => `{path: {type: PathPrefix, value: ${path}}}`
 /** Calls of a header of their own, where one path is for several backends. */
 const sent = (path: string, to: string) => `{path: {type: PathPrefix, value: ${path}}, headers: [{name: x-to, value: ${to}}]}`
-const portOf = (url: string) => url.split(':').at(-1) ?? ''
 
 suite('text across protocols', { skip: await cannotRun() }, () => {
   let triton: Triton
@@ -46,9 +33,9 @@ suite('text across protocols', { skip: await cannotRun() }, () => {
     const file = join(temporaryFolder('text'), 'all.yaml')
     // OpenAI's callers reach Triton, over REST and over gRPC, and those of V2, V1 and gRPC llama.cpp.
     writeFileSync(file, [
-      backend('triton', portOf(triton.http), 'V2', below('/v1'), sent('/v2', 'triton'), sent('/inference.GRPCInferenceService', 'triton')), backend('triton-grpc', portOf(triton.grpc), 'GRPC', below('/openai/v1'), sent('/v2', 'triton-grpc')),
-      backend('llama', portOf(llama.url), 'OpenAI', below('/v2'), below('/v1/models/tiny'), below('/v1/models/tiny:predict'), below('/inference.GRPCInferenceService')),
-      backend('e5', portOf(embedding.url), 'OpenAI', sent('/v2', 'e5')),
+      backend('triton', triton.http, 'V2', below('/v1'), sent('/v2', 'triton'), sent('/inference.GRPCInferenceService', 'triton')), backend('triton-grpc', triton.grpc, 'GRPC', below('/openai/v1'), sent('/v2', 'triton-grpc')),
+      backend('llama', llama.url, 'OpenAI', below('/v2'), below('/v1/models/tiny'), below('/v1/models/tiny:predict'), below('/inference.GRPCInferenceService')),
+      backend('e5', embedding.url, 'OpenAI', sent('/v2', 'e5')),
     ].join(''))
     gateway = await startServing({
       filename: [file], host: '127.0.0.1', adminHost: '127.0.0.1', httpPort: 0, adminPort: 0, controlPort: 0,

@@ -7,7 +7,7 @@ import { after, before, suite, test } from 'node:test'
 import { promisify } from 'node:util'
 import { temporaryFolder } from '../cluster/process.ts'
 import { until } from '../cluster/wait.ts'
-import { serviceAt } from '../manifests.ts'
+import { portOf, routeTo } from '../manifests.ts'
 import { startServe, type Serving } from './serve.ts'
 import { startMlserver, startTriton, type Triton } from './servers.ts'
 import { cannotRun, ensureVenv, type Venv } from './venv.ts'
@@ -16,20 +16,10 @@ const run = promisify(execFile)
 const here = import.meta.dirname
 
 /** Callers choose by a header what their server speaks. */
-const route = (name: string, port: string | undefined, rule: string) => `
-${serviceAt(name, Number(port))}
----
-apiVersion: modelroute.io/v1alpha1
-kind: ModelRoute
-metadata: {name: ${name}}
-spec:
-  rules:
-  - name: all
-    matches: [{headers: [{name: x-to, value: ${name}}]}${name === 'grpc' ? ', {path: {value: /inference.GRPCInferenceService}}' : ''}]
-    backendRefs: [{variant: only, name: ${name}, port: 8000, protocol: ${name === 'grpc' ? 'GRPC' : 'V2'}}]
-    ${rule}
----
-`
+const route = (name: string, address: string, rule: string) => routeTo(name, portOf(address), {
+  matches: `{headers: [{name: x-to, value: ${name}}]}${name === 'grpc' ? ', {path: {value: /inference.GRPCInferenceService}}' : ''}`,
+  protocol: name === 'grpc' ? 'GRPC' : 'V2', more: [rule],
+})
 const validated = 'validation: {request: {source: ModelMetadata}, response: {source: ModelMetadata, onError: Reject}}'
 const changed = `transform:
       request: {body: {remove: [/parameters/ssn], set: [{pointer: /id, value: '"caller-" + request.headers["x-caller"]'}]}}
@@ -52,8 +42,7 @@ suite('bodies and a real Triton', { skip: await cannotRun() }, () => {
     cpSync(join(here, 'batched/config.pbtxt'), join(models, 'batched/config.pbtxt'))
     cpSync(join(here, 'batched/model.py'), join(models, 'batched/1/model.py'))
     ;[triton, venv] = await Promise.all([startTriton({ models }), ensureVenv('sdk')])
-    const [rest, grpc] = [new URL(triton.http).port, triton.grpc.split(':')[1]]
-    gateway = await startServe(route('rest', rest, validated) + route('grpc', grpc, validated) + route('changed', rest, changed))
+    gateway = await startServe(route('rest', triton.http, validated) + route('grpc', triton.grpc, validated) + route('changed', triton.http, changed))
   }, { timeout: 300_000 })
   after(async () => {
     await Promise.all([gateway?.stop(), triton?.stop()])
@@ -134,8 +123,8 @@ test('what MLServer says of its models decides, asked over REST and gRPC; answer
   const mlserver = await startMlserver()
   t.after(() => mlserver.stop())
   const watched = validated.replace('Reject', 'Report')
-  const gateway = await startServe(route('rest', new URL(mlserver.http).port, watched) + route('grpc', mlserver.grpc.split(':')[1], watched)
-    + route('changed', new URL(mlserver.http).port, `transform:
+  const gateway = await startServe(route('rest', mlserver.http, watched) + route('grpc', mlserver.grpc, watched)
+    + route('changed', mlserver.http, `transform:
       request: {body: {remove: [/inputs/*/parameters], set: [{pointer: /id, value: '"ours"'}]}}
       response: {body: {remove: [/parameters]}, enrich: {pointer: /parameters/modelroute}}`))
   t.after(() => gateway.stop())
