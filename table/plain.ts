@@ -43,12 +43,20 @@ export function plain(value: unknown, meter: Meter, depth = 0): unknown {
 
 function plainList(list: readonly unknown[], meter: Meter, depth: number): readonly unknown[] {
   let copy: unknown[] | undefined
-  for (let at = 0; at < list.length; at++) {
+  const numbers = numbersIn(list)
+  meter.spend(numbers / 8)
+  for (let at = numbers; at < list.length; at++) {
     const one = plain(list[at], meter, depth)
     if (copy === undefined && one !== list[at]) copy = list.slice(0, at)
     copy?.push(one)
   }
   return copy ?? list
+}
+
+/** How many numbers it begins with: most long lists hold nothing else. */
+function numbersIn(list: readonly unknown[]): number {
+  const end = list.findIndex((one) => !Number.isFinite(one))
+  return end === -1 ? list.length : end
 }
 
 function plainObject(object: object, meter: Meter, depth: number): object {

@@ -5,6 +5,7 @@ import { lengthMax, limits, PrincipalValue, requestFields, RequestValue, withCom
 import { callable, childrenOf, lookAtPattern, loops, why } from './inspection.ts'
 import { plain } from './plain.ts'
 import { writeJson } from './values.ts'
+import { written } from './written.ts'
 
 /**
  * Expressions that make JSON of JSON: what is sent to a step of a composition, and what is answered. What they look at are
@@ -46,10 +47,10 @@ export type Value = Readonly<{
   readsItem: boolean
   /**
    * Plain JSON, but that whole numbers beyond 2^53 are bigints. Throws an error whose message says what is wrong; so does
-   * `text`, which gives it as text.
+   * `text`, which has evaluated it when it returns, and is written as text in stretches.
    */
   of(facts: ValueFacts, effort: Effort): unknown
-  text(facts: ValueFacts, effort: Effort): string
+  text(facts: ValueFacts, effort: Effort): Generator<undefined, string>
 }>
 
 /** One evaluation may cost so much: ten milliseconds or so. */
@@ -216,11 +217,17 @@ export function compileValue(source: string, kind: 'json' | 'bool', item = false
     return {
       steps: named, asksFailed, readsBody, readsItem,
       of: (facts, effort) => evaluate(facts, effort, (value) => value),
-      text: (facts, effort) => evaluate(facts, effort, (value) => large ? writeJson(value) : JSON.stringify(value)),
+      text: (facts, effort) => evaluate(facts, effort, (value) => large ? exactly(value) : written(value)),
     }
   } catch (error) {
     return { fault: `is no CEL expression: ${told(error)}` }
   }
+}
+
+/** Bodies with whole numbers that JavaScript cannot hold are small. */
+// oxlint-disable-next-line require-yield -- there is but one stretch
+function* exactly(value: unknown): Generator<undefined, string> {
+  return writeJson(value)
 }
 
 const told = (error: unknown): string => why(error).replaceAll(/charged(?:Whole)?\(/g, '(')

@@ -12,7 +12,7 @@ const itemsMax = 1024
 
 type Terms = Readonly<{
   calls: Calls
-  content(input: Input, item: Readonly<{ item: unknown; index: number }>): Content
+  content(input: Input, item: Readonly<{ item: unknown; index: number }>): Content | Promise<Content>
   /** Undefined: no expression looks into the answers. */
   looked: Looked | undefined
   late(): boolean
@@ -33,7 +33,7 @@ export async function eachItem(step: BuiltStep, items: unknown, record: StepReco
   const work = async (): Promise<void> => {
     for (let index = next++; index < items.length; index = next++) {
       try {
-        const { headers, body } = await answered(step, content(step.input, { item: items[index], index }), record, calls)
+        const { headers, body } = await answered(step, await content(step.input, { item: items[index], index }), record, calls)
         // What is put into a list must be a value, so that it cannot make another list of it.
         const value = (looked ?? new Looked()).at(headers, body)
         if (body.length > 0) texts[index] = body

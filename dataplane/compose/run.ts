@@ -5,6 +5,7 @@ import type { Exchange } from '../pipeline/exchange.ts'
 import { isPlainValue } from '../pipeline/headers.ts'
 import type { StepRecord } from '../pipeline/parts.ts'
 import type { BuiltRule } from '../pipeline/rule.ts'
+import { inSlices } from '../sliced.ts'
 import { Patience, unreadable } from '../upstream/patience.ts'
 import type { Live, Made } from '../upstream/served.ts'
 import { contentOf, headersOf, jsonContent, type Content } from './asks.ts'
@@ -107,7 +108,7 @@ export class Run {
       this.#remember(step, record, made, () => values)
       return
     }
-    const outcome = await this.#calls.call(step, content(step.input), record, this.#mayPass(step) ? () => this.#isLast(step) : undefined)
+    const outcome = await this.#calls.call(step, await content(step.input), record, this.#mayPass(step) ? () => this.#isLast(step) : undefined)
     if (!('status' in outcome)) throw new StepFailed(whyOf(outcome))
     record.status = outcome.status
     if (outcome.status < 200 || outcome.status > 299) throw new StepFailed(`status ${outcome.status}`)
@@ -159,8 +160,13 @@ export class Run {
     return steps.every((other, i) => i === at || (this.#settled.has(other.name) && (i < at || !this.#answers.has(other.name))))
   }
 
-  #contentOf(input: Input, facts: ValueFacts): Content {
-    if ('value' in input) return jsonContent(this.#given(input.value, () => input.value.text(facts, this.#effort)))
+  /** At once, unless there is much to write. */
+  #contentOf(input: Input, facts: ValueFacts): Content | Promise<Content> {
+    if ('value' in input) {
+      const writing = this.#given(input.value, () => input.value.text(facts, this.#effort))
+      const { done, value } = writing.next()
+      return done === true ? jsonContent(value) : inSlices(writing, () => {}).then(jsonContent)
+    }
     if (input.of === null) return this.#request
     const made = this.#answers.get(input.of)
     return made === undefined ? jsonContent('null') : contentOf(made.headers, made.body)
@@ -175,7 +181,7 @@ export class Run {
     }
   }
 
-  #conclude(): Made | Failure {
+  async #conclude(): Promise<Made | Failure> {
     if (this.#decided || this.#signal.aborted) return nothing
     const { steps, output } = this.#graph
     if (output === undefined) {
@@ -185,7 +191,7 @@ export class Run {
       return made ?? nothing
     }
     try {
-      const content = this.#contentOf(output, this.#facts)
+      const content = await this.#contentOf(output, this.#facts)
       return { status: 200, headers: headersOf(content), body: content.body }
     } catch (error) {
       return failureOf('output', error, false)
