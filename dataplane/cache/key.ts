@@ -1,4 +1,4 @@
-import { createHash, hash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Route, Rule, Variant } from '../../table/route.ts'
 import { networkOf } from '../pipeline/caller.ts'
 import type { Principal } from '../pipeline/principal.ts'
@@ -44,21 +44,4 @@ function nameOf(principal: Principal): string {
     names.set(principal, name)
   }
   return name
-}
-
-/** Beginnings and bodies that are hashed in one piece: beyond it, the copy costs more than it saves. */
-const scratch = Buffer.allocUnsafeSlow(32_768)
-
-/** Its beginnings, by their length: those that are asked for again and again are made once. */
-const views = Array<Buffer | undefined>(4096)
-
-/** SHA-256 of a text and what comes after it, as 32 characters. */
-export function digestOf(text: string, rest: Buffer | string): string {
-  const length = rest.length * (typeof rest === 'string' ? 3 : 1)
-  if (text.length * 3 + length > scratch.length) {
-    return createHash('sha256').update(text).update(rest).digest('binary')
-  }
-  let end = scratch.write(text)
-  end += typeof rest === 'string' ? scratch.write(rest, end) : rest.copy(scratch, end)
-  return hash('sha256', end < views.length ? views[end] ??= scratch.subarray(0, end) : scratch.subarray(0, end), 'binary')
 }

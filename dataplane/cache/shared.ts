@@ -1,4 +1,4 @@
-import { digestOf } from './key.ts'
+import { digestOf } from './digest.ts'
 import type { Item } from './memory.ts'
 
 /** What is to be forgotten: the answers of rules that have this tag and are of this route; without either, all. */

@@ -75,9 +75,10 @@ function look(asked: Asked, body: Buffer | Failure, built: Built): Outcome | Pro
   const { exchange, beginning, wishes } = asked
   if (body.length > bodyMax) return pass(exchange, 'its body is large', built)
   const { cache, questions } = built
-  const plain = questions.plain(beginning, body, wishes)
+  const plain = questions.plain(beginning, body)
   const entry = find(cache, plain, exchange)
-  if (entry !== undefined && isGood(entry, wishes)) return give(asked, plain, entry, built)
+  const now = Date.now()
+  if (entry !== undefined && isGood(entry, wishes, now)) return give(asked, plain, entry, built, { result: 'hit' }, now)
   if (body.length === 0) return miss({ ...asked, key: plain, alias: undefined, old: entry }, built, 0)
   const same = questions.same(beginning, body, exchange, wishes)
   if ('why' in same) return pass(exchange, same.why, built)
