@@ -88,7 +88,7 @@ describe('a reporter', () => {
   })
   const writes = () => server.requests.filter(({ method, path }) => method === 'PATCH' && path.endsWith('/status'))
   const shown = (name = 'fraud') => server.get(MODEL_ROUTES, 'ml', name)?.['status'] as Fields | undefined
-  const condition = (type: string) => (shown()?.['conditions'] as Fields[] | undefined)?.find(one => one['type'] === type)
+  const condition = (type: string, name?: string) => (shown(name)?.['conditions'] as Fields[] | undefined)?.find(one => one['type'] === type)
   const settled = () => clock.until('every write', () => reporter.statuses.pending === 0)
   const stored = () => server.all(CONTROLLER_REVISIONS).map(object => readRevision(object as never))
 
@@ -146,6 +146,66 @@ describe('a reporter', () => {
     report()
     await clock.until('the condition', () => condition('ResolvedRefs')?.['status'] === 'False', { step: 10 })
     assert.ok(clock.now() - changed <= 500, `${clock.now() - changed} ms`)
+  })
+
+  test('what the first proxy to come or the last to go makes of a thousand routes holds up the status of none that was edited', async () => {
+    const names = Array.from({ length: 1000 }, (_, i) => `model-${i}`)
+    for (const name of names) edit(name, 100)
+    proxies = [proxy('h1')]
+    report()
+    await settled()
+    for (const wanted of [[], [proxy('h1')]]) {
+      const before = writes().length
+      proxies = wanted
+      report()
+      edit('model-500', 100 + before)
+      report()
+      const began = clock.now()
+      await clock.until('the edited one', () => writes().slice(before).some(({ path }) => path.endsWith('/model-500/status')), { step: 10 })
+      assert.ok(clock.now() - began <= 500, `${clock.now() - began} ms`)
+      await clock.advance(10_000)
+      const since = writes().length - before
+      assert.ok(since <= 1 + (clock.now() - began) / 20, `${since} written in ${clock.now() - began} ms`)
+      await settled()
+    }
+    assert.equal(condition('Programmed', 'model-0')?.['reason'], 'Programmed')
+  })
+
+  test('who begins to lead over routes that no proxy has told of yet does not write that of all of them at once', async () => {
+    for (let i = 0; i < 1000; i++) edit(`model-${i}`, 100)
+    proxies = [proxy('h1')]
+    report()
+    await settled()
+    const before = writes().length
+    const next = new Reporter({ api, revisions, leading: () => true, instance: 'pod-2', log: () => {}, clock })
+    for (const object of server.all(MODEL_ROUTES)) next.statuses.observe(object.metadata.uid, object['status'])
+    const compiled: Compiled = { fleets: new Map(), routes, policies: new Map(), apiKeys: new Map() }
+    const hashes = new Map([...routes.keys()].map(key => [key, 'h1']))
+    const view = { snapshot, compiled, hashes: () => hashes, progress: () => ({}) }
+    next.report({ ...view, proxies: [] })
+    next.resume()
+    await clock.advance(500)
+    next.report({ ...view, proxies })
+    await clock.until('every write', () => next.statuses.pending === 0)
+    await next.stop()
+    assert.equal(writes().length, before)
+  })
+
+  test('what the watch says after the answer to a write is not worked out again', async () => {
+    let worked = 0
+    edit('fraud', 100)
+    const writer = reporter.statuses
+    writer.want({ kind: 'ModelRoute', namespace: 'ml', name: 'fraud', uid: 'uid-1' }, (previous) => {
+      worked++
+      return { ...previous, observedGeneration: 1 }
+    })
+    await settled()
+    const before = worked
+    writer.observe('uid-1', structuredClone(shown()))
+    assert.equal(worked, before)
+    writer.observe('uid-1', { observedGeneration: 7 })
+    assert.ok(worked > before)
+    await settled()
   })
 
   test('who does not lead writes nothing; who begins to, what is due', async () => {

@@ -1,4 +1,4 @@
-import type { ModelRouteStatus, RateLimitPolicyStatus } from '../../crds/types.gen.ts'
+import type { Condition, ModelRouteStatus, RateLimitPolicyStatus } from '../../crds/types.gen.ts'
 import { isObject, isRecord, pathOf, type Api } from './api.ts'
 import type { Log } from '../log.ts'
 import { systemClock, type Clock } from './clock.ts'
@@ -64,18 +64,18 @@ export class StatusWriter {
 
   /** What the server has now: told by the watch, and by the answers to our own writes. */
   observe(uid: string, status: unknown): void {
+    const before = this.#seen.get(uid)
     // The API server has checked it against the schema.
     this.#seen.set(uid, isRecord(status) ? status : undefined)
+    // The watch brings what the answer to our write said already.
+    if (before !== undefined && equal(before, status)) return
     const wanted = this.#desires.get(uid)
     if (wanted !== undefined && this.#differs(uid, wanted.desire)) this.#queue.add(uid, SOON)
   }
 
   want(ref: Ref, desire: Desire): void {
     this.#desires.set(ref.uid, { ref, desire })
-    const before = this.#seen.get(ref.uid)
-    const next = desire(before, this.#clock.date())
-    const urgent = before === undefined || essence(before, before, next) !== essence(next, before, next)
-    this.#queue.add(ref.uid, urgent ? SOON : LATER + (this.#queue.size * 1_000) / LATER_RATE)
+    this.#queue.add(ref.uid, this.#delay(ref.uid, desire))
   }
 
   forget(uid: string): void {
@@ -87,11 +87,24 @@ export class StatusWriter {
 
   /** A new leader looks at every object once: its predecessor may have died before it wrote. */
   resume(): void {
-    for (const uid of this.#desires.keys()) this.#queue.add(uid)
+    const right = new Set<string>()
+    for (const [uid, { desire }] of this.#desires) {
+      if (this.#differs(uid, desire)) this.#queue.add(uid, this.#delay(uid, desire))
+      else right.add(uid)
+    }
+    for (const uid of right) this.#queue.add(uid)
   }
 
   stop(): Promise<void> {
     return this.#queue.stop()
+  }
+
+  /** Milliseconds until it is written. */
+  #delay(uid: string, desire: Desire): number {
+    const before = this.#seen.get(uid)
+    const next = desire(before, this.#clock.date())
+    const urgent = before === undefined || essence(before, before, next) !== essence(next, before, next)
+    return urgent ? SOON : LATER + (this.#queue.size * 1_000) / LATER_RATE
   }
 
   #differs(uid: string, desire: Desire): boolean {
@@ -155,13 +168,13 @@ export class StatusWriter {
 
 /**
  * What somebody may be waiting for; the rest is counts and wording. That a new proxy does not have yet what all the others
- * have is no news of a route: it will in a moment, and there are thousands of them.
+ * have is no news of a route: it will in a moment, and there are thousands of them. Nor is it that the first proxy came or the
+ * last one went, as all of them do for a controller that starts: to write thousands of statuses at once is what an edit would wait for.
  */
 function essence(status: Status, before: Status, next: Status): string {
-  const joining = programmed(before)?.status === 'True' && programmed(next)?.reason === 'Pending'
-    && programmed(before)?.observedGeneration === programmed(next)?.observedGeneration
+  const fleets = ofFleets(programmed(before), programmed(next))
   const conditions = (status.conditions ?? []).flatMap(({ type, status, reason, observedGeneration }) => (
-    joining && type === 'Programmed' ? [] : [[type, status, reason, observedGeneration]]
+    fleets && type === 'Programmed' ? [] : [[type, status, reason, observedGeneration]]
   ))
   const rules = 'rules' in status ? status.rules?.map(({ phase, step, stepStartedAt, specHash, backends }) => (
     [phase, step, stepStartedAt, specHash, backends?.map(({ effectiveWeight }) => effectiveWeight)]
@@ -170,3 +183,10 @@ function essence(status: Status, before: Status, next: Status): string {
 }
 
 const programmed = ({ conditions }: Status) => conditions?.find(({ type }) => type === 'Programmed')
+
+/** Which proxies there are is all that may have changed. */
+function ofFleets(before: Condition | undefined, next: Condition | undefined): boolean {
+  if (before === undefined || next === undefined || before.observedGeneration !== next.observedGeneration) return false
+  const joining = before.status === 'True' && next.reason === 'Pending'
+  return joining || (before.reason === 'NoDataPlane' && next.reason !== 'Rejected') || (before.reason !== 'Rejected' && next.reason === 'NoDataPlane')
+}
