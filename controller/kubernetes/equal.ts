@@ -1,16 +1,17 @@
-/** Whether two JSON values say the same; the order of an object's fields says nothing. */
+import { isRecord } from './api.ts'
+
+/** Whether two JSON values say the same; the order of an object's fields says nothing, and one that is undefined is as if it were absent. */
 export function equal(a: unknown, b: unknown): boolean {
   if (a === b) return true
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
-  if (Array.isArray(a) || Array.isArray(b)) {
-    return Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((item, i) => equal(item, b[i]))
+  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && a.every((item, i) => equal(item, b[i]))
+  if (!isRecord(a) || !isRecord(b)) return false
+  // Every event of a watch is compared with what is held: nothing is made for that but the lists of fields.
+  let fields = 0
+  for (const field of Object.keys(a)) {
+    if (a[field] === undefined) continue
+    if (!Object.hasOwn(b, field) || !equal(a[field], b[field])) return false
+    fields++
   }
-  const left = entriesOf(a)
-  const right = entriesOf(b)
-  return left.size === right.size && [...left].every(([field, value]) => right.has(field) && equal(value, right.get(field)))
-}
-
-/** An absent field and one that is undefined are the same in JSON. */
-function entriesOf(value: object): ReadonlyMap<string, unknown> {
-  return new Map(Object.entries(value).filter(([, field]) => field !== undefined))
+  for (const field of Object.keys(b)) if (b[field] !== undefined) fields--
+  return fields === 0
 }
