@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
+import { PerformanceObserver } from 'node:perf_hooks'
 import { test } from 'node:test'
 import { setImmediate as turnOver } from 'node:timers/promises'
-import { boundYoung } from './garbage.ts'
+import { boundYoung, madeBuffers } from './garbage.ts'
 
 const young = () => (getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space')?.space_size ?? 0) / 1_048_576
 
@@ -34,4 +35,20 @@ test('what objects are made in stays small while all of it is used, whatever is 
   setFlagsFromString('--semi-space-growth-factor=2')
   work(large + 1, 20_000_000)
   assert.ok(young() > large)
+})
+
+test('buffers that are made for what is soon over are collected among the young', async () => {
+  let collections = 0
+  const observer = new PerformanceObserver((list) => { collections += list.getEntries().length })
+  observer.observe({ type: 'gc' })
+  const size = 65_536
+  const before = process.memoryUsage().arrayBuffers
+  for (let made = 0; made < 1000; made++) {
+    Buffer.allocUnsafeSlow(size)
+    madeBuffers(size)
+    await turnOver()
+  }
+  observer.disconnect()
+  assert.ok(collections >= 15, `${collections} collections`)
+  assert.ok(process.memoryUsage().arrayBuffers - before < 500 * size)
 })

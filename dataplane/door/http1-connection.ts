@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
+import { madeBuffers } from '../garbage.ts'
 import { cutOff, type Cut } from '../pipeline/cut.ts'
 import { failure, type Failure } from '../pipeline/errors.ts'
 import type { BodyLength, Received } from '../pipeline/exchange.ts'
@@ -21,7 +22,7 @@ const lingerMax = 1
 /** Bytes of the next requests that are kept while one is being answered; then no more is read. */
 const aheadMax = 65_536
 
-/** What reads of an upload go into: one buffer, which grows with what comes. */
+/** What reads of an upload go into: two buffers by turns, which grow with what comes. */
 const bufferMin = 65_536
 const bufferMax = 262_144
 
@@ -53,6 +54,9 @@ export class Http1Connection implements RequestSink, Tap {
   #lends = true
   /** Where an upload is read into. */
   #own: Buffer | undefined
+  /** Where it was read into before, and whether all of that has gone. */
+  #other: Buffer | undefined
+  #otherGone = false
 
   constructor(socket: Socket, remoteAddress: string, gateway: Gateway) {
     this.socket = socket
@@ -77,6 +81,7 @@ export class Http1Connection implements RequestSink, Tap {
 
   /** Takes what has come; it is lent. False: no more for the moment. */
   take(bytes: Buffer): boolean {
+    if (this.#other !== undefined && this.#request?.pending === false) this.#otherGone = true
     if (this.#doing === Doing.tunnel) return this.socket.push(Buffer.from(bytes))
     if (this.#ahead !== undefined) this.#keep(bytes)
     else this.#advance(bytes)
@@ -177,7 +182,7 @@ export class Http1Connection implements RequestSink, Tap {
   /** Is ready for the next request. */
   #next(): void {
     this.#request = undefined
-    this.#own = undefined
+    this.#own = this.#other = undefined
     this.#become(Doing.waiting)
     this.#reader.next()
     const ahead = this.#ahead
@@ -256,9 +261,14 @@ export class Http1Connection implements RequestSink, Tap {
     const request = this.#request
     if (request === undefined || request.complete || !request.streams) return undefined
     const own = this.#own
-    if (own === undefined) return this.#own = Buffer.allocUnsafeSlow(bufferMin)
+    if (own === undefined) return this.#own = bufferOf(bufferMin)
     const size = length === last.length ? Math.min(last.length * 4, bufferMax) : last.length
-    if (request.pending || size > own.length) this.#own = Buffer.allocUnsafeSlow(size)
+    const { pending } = request
+    if (!pending && size <= own.length) return own
+    const other = this.#other
+    this.#own = other !== undefined && this.#otherGone && other.length >= size ? other : bufferOf(size)
+    this.#other = own
+    this.#otherGone = !pending
     return this.#own
   }
 
@@ -286,6 +296,11 @@ export class Http1Connection implements RequestSink, Tap {
     response?.close()
     this.#request?.abort()
   }
+}
+
+function bufferOf(size: number): Buffer {
+  madeBuffers(size)
+  return Buffer.allocUnsafeSlow(size)
 }
 
 const noConnect = failure('method_not_allowed', 'CONNECT is not served here.')

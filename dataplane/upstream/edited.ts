@@ -50,7 +50,7 @@ export class EditedBody implements BodySource, BodySink {
   }
 
   pending(): boolean {
-    return this.#ready.length > 0 || (this.#sink?.pending() ?? false)
+    return this.#waiting || this.#ready.length > 0 || (this.#sink?.pending() ?? false)
   }
 
   end(): void {

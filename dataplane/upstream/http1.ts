@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { madeBuffers } from '../garbage.ts'
 import type { Connect } from './connect.ts'
 import { ConnectionLost, type Handler, type Sent } from './dispatch.ts'
 import { Connection } from './http1-connection.ts'
@@ -128,7 +129,9 @@ export const intoBuffer = {
   callback(this: Socket, length: number, buffer: Buffer): boolean {
     const kept = readers.get(this)?.take(buffer.subarray(0, length)) ?? false
     const size = length === buffer.length ? Math.min(buffer.length * 4, bufferMax) : buffer.length
-    next = kept || size > buffer.length ? Buffer.allocUnsafeSlow(size) : buffer
+    const renewed = kept || size > buffer.length
+    if (renewed) madeBuffers(size)
+    next = renewed ? Buffer.allocUnsafeSlow(size) : buffer
     return true
   },
 }

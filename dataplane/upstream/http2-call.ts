@@ -1,4 +1,5 @@
 import { constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
+import { madeBuffers } from '../garbage.ts'
 import { isGrpc } from '../protocols/grpc.ts'
 import type { BodySource, Controller, Handler, Sent } from './dispatch.ts'
 
@@ -6,6 +7,10 @@ import type { BodySource, Controller, Handler, Sent } from './dispatch.ts'
 export class StreamRefused extends Error {
   readonly code = 'STREAM_REFUSED'
 }
+
+/** A piece below this goes on at once: it may be all that comes for now. Bytes. */
+const gatherMin = 8192
+const gatherMax = 262_144
 
 class StreamBroken extends Error {
   readonly code = 'UPSTREAM_RESET'
@@ -24,6 +29,9 @@ export class Call implements Controller {
   #started = false
   #answered = false
   #over = false
+  /** Bytes of the answer that were given and not flushed. */
+  #gathered = 0
+  #flushDue = false
 
   constructor(sent: Sent, handler: Handler) {
     this.#sent = sent
@@ -60,8 +68,9 @@ export class Call implements Controller {
       if (!this.#over) this.#handler.onResponseStart(this, status, plain(all))
       stream.on('data', (chunk: Buffer) => {
         if (this.#over) return
+        madeBuffers(chunk.length)
         this.#handler.onResponseData(this, chunk)
-        this.#handler.onResponseFlush()
+        this.#gather(chunk.length)
       })
       // A body that comes with its head goes out with it.
       process.nextTick(() => {
@@ -93,6 +102,23 @@ export class Call implements Controller {
     this.#send(stream)
   }
 
+  /** A frame has 16 KiB at most, and one read brings several of them: what is large goes on together. */
+  #gather(bytes: number): void {
+    this.#gathered += bytes
+    if (bytes < gatherMin || this.#gathered >= gatherMax) this.#flush()
+    else if (!this.#flushDue) {
+      this.#flushDue = true
+      setImmediate(this.#flush)
+    }
+  }
+
+  readonly #flush = (): void => {
+    this.#flushDue = false
+    if (this.#over || this.#gathered === 0) return
+    this.#gathered = 0
+    this.#handler.onResponseFlush()
+  }
+
   fail(error: Error): void {
     if (this.#over) return
     this.#over = true
@@ -110,7 +136,7 @@ export class Call implements Controller {
     stream.on('drain', () => body.resume())
     body.flow({
       copies: false,
-      pending: () => true,
+      pending: () => stream.writableLength > 0,
       data: (chunk) => !stream.writable || stream.write(chunk),
       end() {
         stream.end()

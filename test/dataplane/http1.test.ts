@@ -151,6 +151,23 @@ test('a body that is sent on while others are read is not changed by them', { ti
   assert.deepEqual([body.length, /^x+z$/.test(body)], [size, true])
 })
 
+test('a body that is read by turns into the same memory arrives in its order, whenever the backend takes it', { timeout: 120_000 }, async (t) => {
+  const sent = Buffer.from(Int32Array.from({ length: 2_000_000 }, (_, at) => at).buffer)
+  const port = await httpUpstream(t, (request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => {
+      chunks.push(chunk)
+      if (chunks.length % 8 !== 0) return
+      request.pause()
+      setTimeout(() => request.resume(), 2)
+    })
+    request.on('end', () => response.end(Buffer.concat(chunks).equals(sent) ? 'the same' : 'another'))
+  })
+  const proxy = await testProxy(t, active('1', [route()], { 'ml/s:80': [port] }))
+  const answers = await Promise.all([1, 2, 3, 4].map(async () => (await fetch(proxy.url, { method: 'POST', body: sent })).text()))
+  assert.deepEqual(answers, ['the same', 'the same', 'the same', 'the same'])
+})
+
 for (const [what, bytes, expected] of [
   ['HTTP/1.0 ends with its answer', 'GET /a HTTP/1.0\r\n\r\n', /connection: close\r\n/],
   ['HTTP/1.0 that asks to keep it', 'GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n', /connection: keep-alive\r\n/],

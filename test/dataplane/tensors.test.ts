@@ -13,14 +13,19 @@ import { active, route, rule, variant } from './table.ts'
 
 type Answer = Readonly<{ message: Buffer; status?: string; cut?: number }>
 
-/** A server of gRPC that says something to what it is asked, in pieces of any size. */
-async function grpcBackend(t: TestContext, answer: (asked: Infer) => Answer): Promise<{ port: number; lengths: string[] }> {
+/** A server of gRPC that says something to what it is asked, in pieces of any size. @param pause milliseconds in which it takes nothing, again and again */
+async function grpcBackend(t: TestContext, answer: (asked: Infer) => Answer, pause = 0): Promise<{ port: number; lengths: string[] }> {
   const lengths: string[] = []
   const server = createServer()
   server.on('session', (session) => { session.on('error', () => {}); t.after(() => session.destroy()) })
   server.on('stream', (stream: ServerHttp2Stream, headers) => {
     const chunks: Buffer[] = []
-    stream.on('error', () => {}).on('data', (chunk: Buffer) => chunks.push(chunk)).on('end', () => {
+    stream.on('error', () => {}).on('data', (chunk: Buffer) => {
+      chunks.push(chunk)
+      if (pause === 0 || chunks.length % 8 !== 0) return
+      stream.pause()
+      setTimeout(() => stream.resume(), pause)
+    }).on('end', () => {
       const body = Buffer.concat(chunks)
       assert.equal(body.readUInt32BE(1), body.length - 5)
       lengths.push(`${headers['content-length']} ${body.length}`)
@@ -78,6 +83,19 @@ for (const [how, wanted] of [['as they come', { binary_data_output: true }], ['w
     }
   })
 }
+
+test('large tensors go to gRPC and back in their order, whenever the server takes them', async (t) => {
+  const { port } = await grpcBackend(t, (asked) => ({ message: sameMessage(asked) }), 2)
+  const url = await inFrontOf(t, port, { protocol: 'GRPC' })
+  const large = Buffer.from(Int32Array.from({ length: 1_000_000 }, (_, at) => at).buffer)
+  const json = Buffer.from(JSON.stringify({ parameters: { binary_data_output: true }, inputs: [{ name: 'x', datatype: 'INT32', shape: [1_000_000], parameters: { binary_data_size: large.length } }] }))
+  await Promise.all([1, 2, 3, 4].map(async () => {
+    const answer = await fetch(`${url}/v2/models/m/infer`, { method: 'POST', headers: { 'inference-header-content-length': String(json.length) }, body: Buffer.concat([json, large]) })
+    const body = Buffer.from(await answer.arrayBuffer())
+    assert.equal(answer.status, 200)
+    assert.ok(body.subarray(Number(answer.headers.get('inference-header-content-length'))).equals(large))
+  }))
+})
 
 test('an answer with typed contents is read whole, and said in binary all the same', async (t) => {
   const { port } = await grpcBackend(t, () => {
