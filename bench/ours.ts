@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { packaged } from './packaged.ts'
 import { answering, call, type Peer } from './peers.ts'
 import { otherCore, proxyCore, said, start } from './processes.ts'
 
-const bin = join(import.meta.dirname, '../cli/modelroute.js')
 // Quoted: `off` and `on` are no text in YAML.
 const metadata = (name: string, more = '') => `metadata: {name: '${name}', namespace: bench${more}}`
 
@@ -77,21 +77,24 @@ export async function startOurs(ports: readonly number[], folder: string, wanted
     service('one', [one]), service('left', [one, two]), service('right', [three, four]),
     route('off', 'off', '/', all), route('on', 'on', '/', halves, '', '\n  auth: {anyOf: [{apiKey: {in: Header, name: x-api-key}}]}'), access, route('many', 'many', '/', all), wanted.includes('many') ? many() : '',
   ].join(''))
+  const bin = packaged(join(folder, 'package'))
+  // Nothing is kept of what is compiled, as in a container.
+  const env = { NODE_DISABLE_COMPILE_CACHE: '1' }
   const controller = start(otherCore, [
     process.execPath, bin, 'controller', '-f', file, '--push-port', '0', '--control-port', '0', '--log-level', 'warn',
-  ])
+  ], env)
   const push = await said<{ name: string; url: string }>(controller, ({ name }) => name === 'push')
   if (!push) throw new Error('the controller did not start')
 
   const proxies: Peer[] = []
-  const versions = [{ program: bin, note: '' }, ...(against === undefined ? [] : [{ program: join(against, 'cli/modelroute.js'), note: ` of ${against}` }])]
+  const versions = [{ program: bin, note: '' }, ...(against === undefined ? [] : [{ program: packaged(join(folder, 'against'), against), note: ` of ${against}` }])]
   for (const [mode, { program, note }] of wanted.flatMap((each) => versions.map((version) => [each, version] as const))) {
     const started = start(proxyCore, [
       process.execPath, ...flags, program, 'dataplane', '--controller', push.url, '--gateway', mode === 'logged' ? 'on' : mode,
       '--drain-delay', '0s', '--drain-timeout', '1s', '--host', '127.0.0.1', '--http-port', '0', '--admin-port', '0', '--health-port', '0', '--snapshot', 'none',
       '--log-level', mode === 'logged' ? 'info' : 'warn',
       ...(note === '' && mode !== 'logged' ? ['--ledger', 'none'] : []),
-    ])
+    ], env)
     const http = await said<{ name: string; url: string }>(started, ({ name }) => name === 'http')
     const port = Number(http && new URL(http.url).port)
     const headers = { 'x-api-key': key }

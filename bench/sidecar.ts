@@ -1,12 +1,12 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { buildPackage } from '../build/package.ts'
 import { loadIssue } from '../controller/certificates/load.ts'
+import { packaged } from './packaged.ts'
 import { cpuOf, endAll, otherCore, proxyCore, said, start } from './processes.ts'
 import { median } from './report.ts'
 
@@ -64,8 +64,7 @@ async function probe(flags: readonly string[], cache: string) {
 
 const model = createServer((socket) => socket.destroy())
 try {
-  await buildPackage(at('package'))
-  symlinkSync(join(import.meta.dirname, '../node_modules'), at('package/node_modules'))
+  packaged(at('package'))
   await certificates()
   mkdirSync(at('routes'))
   copyFileSync(join(import.meta.dirname, '../examples/sidecar/model-server.yaml'), at('routes/model-server.yaml'))

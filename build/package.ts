@@ -2,13 +2,18 @@ import { execFile } from 'node:child_process'
 import { chmodSync, cpSync, globSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { bundle } from './bundle.ts'
 import { assets, type Lock, type Manifest, packageManifest, shrinkwrap } from './manifest.ts'
 
 /**
- * `npm run build`: the npm package, as a folder to pack, to publish or to run: dist/package. Sources keep their places, so
- * that what they find beside them is beside what is compiled from them. No source maps: they would be half of the package,
- * and a line of a stack trace can be found again by building the same version.
+ * `npm run build`: the npm package, as a folder to pack, to publish or to run: dist/package. What is loaded by its path keeps its
+ * place, and the rest is bundled; libraries are not. No source maps: they would be half of the package, and a line of a stack trace can be
+ * found again by building the same version.
  */
+
+const config = 'tsconfig.package.json'
+/** A program of its own, which is changed to try things out. */
+const stays = (path: string) => path.startsWith('/examples/')
 
 const root = join(import.meta.dirname, '..')
 
@@ -23,7 +28,10 @@ async function compile(config: string, folder: string): Promise<void> {
 
 export async function buildPackage(folder = join(root, 'dist/package')): Promise<void> {
   rmSync(folder, { recursive: true, force: true })
-  await Promise.all([compile('tsconfig.package.json', folder), compile('tsconfig.types.json', folder)])
+  await Promise.all([compile(config, folder), compile('tsconfig.types.json', folder)])
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it is ours
+  const { files } = json(join('build', config)) as { files: readonly string[] }
+  bundle(folder, { starts: files.map((path) => path.replace(/^\.\.(.*)\.ts$/, '$1.js')), stays })
   // Not every compiler looks for `x.d.ts` where a declaration imports `x.ts`.
   for (const path of globSync('**/*.d.ts', { cwd: folder })) {
     const file = join(folder, path)

@@ -23,9 +23,13 @@ suite('the package', () => {
   const installed = join(user, 'node_modules/modelroute')
   const bin = (name: string) => join(user, 'node_modules/.bin', name)
   let packed: Packed
+  /** The modules of the bundle. */
+  let bundled: readonly Readonly<{ path: string; text: string }>[]
 
   before(async () => {
     await buildPackage(built)
+    bundled = globSync('bundle/*.js', { cwd: built }).flatMap((file) =>
+      readFileSync(join(built, file), 'utf8').split(/^\/\/ (?=.*\.js$)/m).slice(1).map((text) => ({ path: text.slice(0, text.indexOf('\n')), text })))
     const { stdout } = await run('npm', ['pack', built, '--json', '--pack-destination', folder], { cwd: folder, maxBuffer: 2 ** 24 })
     packed = (JSON.parse(stdout) as Packed[])[0]!
     // As npm installs it from a registry: with the versions that the package says it was tested with.
@@ -62,7 +66,7 @@ suite('the package', () => {
 
   test('holds what was compiled, what that reads, and nothing else', (t) => {
     const paths = packed.files.map(({ path }) => path).sort()
-    const others = paths.filter((path) => !/^(cli|console|controller|crds|dataplane|examples\/quickstart|exposition|outgoing|table)\/[\w./-]+\.js$/.test(path))
+    const others = paths.filter((path) => !/^(bundle|cli|console|controller|crds|dataplane|examples\/quickstart|exposition|outgoing|table)\/[\w./-]+\.js$/.test(path))
     const page = globSync('console/page/*.{css,html,svg}', { cwd: root })
     assert.deepEqual(others, [
       'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', 'npm-shrinkwrap.json', ...page,
@@ -70,15 +74,20 @@ suite('the package', () => {
       'dataplane/pipeline/errors.d.ts', 'dataplane/plugins/plugin.d.ts', 'examples/quickstart/route.yaml', 'examples/quickstart/services.yaml',
     ].sort())
     // What is compiled is what there is a source of, and no test and no generator among it.
-    const made = paths.filter((path) => path.endsWith('.js') && !path.startsWith('console/page/') && path !== 'cli/modelroute.js')
+    const made = [
+      ...paths.filter((path) => path.endsWith('.js') && !/^(bundle|console\/page)\//.test(path) && path !== 'cli/modelroute.js'), ...bundled.map(({ path }) => path),
+    ]
+    // What is loaded by its path is bundled too, and there is one of everything.
+    assert.equal(new Set(bundled.map(({ path }) => path)).size, bundled.length)
+    assert.deepEqual(made.filter((path) => !path.startsWith('examples/') && !bundled.some((one) => one.path === path)), [])
     assert.deepEqual(made.filter((path) => !existsSync(join(root, path.replace(/\.js$/, '.ts'))) || /\.(test|e2e)\.|^crds\/generate/.test(path)), [])
     assert.deepEqual(packed.files.filter(({ mode }) => (mode & 0o111) !== 0).map(({ path }) => path), ['cli/modelroute.js'])
     t.diagnostic(`${paths.length} files, ${(packed.size / 1024).toFixed(0)} KiB packed, ${(packed.unpackedSize / 2 ** 20).toFixed(1)} MiB unpacked`)
   })
 
   test('has each thread that it starts', () => {
-    const starts = globSync('{cli,controller,dataplane}/**/*.js', { cwd: built }).flatMap((path) =>
-      [...readFileSync(join(built, path), 'utf8').matchAll(/new URL\([^;]*?[`']\.\/(thread|worker)[^;]*import\.meta\.url\)/g)].map((match) => join(dirname(path), `${match[1]}.js`)))
+    const starts = bundled.flatMap(({ path, text }) =>
+      [...text.matchAll(/new URL\([^;]*?[`']\.\/(thread|worker)[^;]*place\$\.url\)/g)].map((match) => join(dirname(path), `${match[1]}.js`)))
     assert.equal(starts.length, 3)
     for (const path of starts) assert.ok(existsSync(join(installed, path)), path)
   })
