@@ -73,7 +73,7 @@ export class Reflector<T> {
   #absentSince: number | undefined
   #told = ''
   #denied = false
-  /** The history was set back since the last list: a version that is known may be given again, to something else. */
+  /** The history was set back since the last list: a version that is known may be given again, or a generation, to something else. */
   #doubted = false
   /** Keys that the watch changed while a verification reads. */
   #touched: Set<string> | undefined
@@ -255,8 +255,8 @@ export class Reflector<T> {
   #enter(object: RawObject): Entry<T> | undefined {
     const { uid, resourceVersion } = object.metadata
     const held = this.#items.get(keyFor(object))
-    const previous = held?.uid === uid ? held : undefined
-    if (previous?.resourceVersion === resourceVersion && !this.#doubted) return previous
+    const previous = held?.uid === uid && !this.#doubted ? held : undefined
+    if (previous?.resourceVersion === resourceVersion) return previous
     try {
       return { uid, resourceVersion, value: this.#options.keep(object, previous?.value) }
     } catch (error) {

@@ -143,6 +143,23 @@ describe('a cluster as a source', () => {
     for (const [part, map] of Object.entries(rest)) assert.equal(map, new Map<string, unknown>(Object.entries(before)).get(part), part)
   })
 
+  test('an edit after the history was set back is news, also where one that is lost had its generation', async () => {
+    server.put(MODEL_ROUTES, 'ml', 'fraud', route(1))
+    server.put(MODEL_ROUTES, 'ml', 'other', route(1))
+    await begin()
+    await first()
+    const restore = server.backup()
+    const weight = (name = 'fraud') => last().modelRoutes.get(`ml/${name}`)?.object?.spec.rules[0]?.backendRefs?.[0]?.weight
+    server.put(MODEL_ROUTES, 'ml', 'fraud', route(20))
+    server.put(MODEL_ROUTES, 'ml', 'other', route(30))
+    await clock.until('the edits that will be lost', () => weight() === 20 && weight('other') === 30, { step: 2 })
+    restore()
+    server.put(MODEL_ROUTES, 'ml', 'fraud', route(77), true)
+    server.cut()
+    await clock.until('the restored state', () => weight('other') === 1, { step: 5 })
+    assert.equal(weight(), 77)
+  })
+
   test('a status that is written, and whatever else is not ours to read, is no news', async () => {
     const seen: [string, unknown][] = []
     server.put(MODEL_ROUTES, 'ml', 'fraud', route())
