@@ -4,6 +4,7 @@ import type { ConsoleState, Look, RuleFlow } from '../table/console.ts'
 import { Best } from './best.ts'
 import { flowOf, noCounts, quantile } from './flow.ts'
 import { mergeStates, whole } from './merge.ts'
+import { Sum } from './sum.ts'
 
 const bounds = [0.01, 0.1, 1]
 const look: Look = { view: 'traffic', search: '', sort: 'requests', offset: 0, limit: 25 }
@@ -45,6 +46,31 @@ test('a page of several processes is the page of their sum', () => {
   const second = { ...look, offset: 1, limit: 1 }
   assert.deepEqual(whole(second), { ...look, offset: 0, limit: 2 })
   assert.deepEqual(mergeStates([state(mine), state(theirs)], second).traffic?.items.map(({ route }) => route), ['ml/a'], 'c has 42, a has 20, b has 12')
+})
+
+test('what hundreds tell is the same whether it is put together as it comes or all at once', () => {
+  const caller = (consumer: string, requests: number) =>
+    ({ tenant: 'ml', consumer, requests, rejected: 0, perSecond: { requests, rejected: 0 }, inputTokens: requests, outputTokens: 0, limits: [] })
+  const upstream = (index: number, circuit: string) =>
+    ({ process: `p${index}`, route: 'ml/a', rule: 'infer', variant: 'stable', modelVersion: '', circuit, inside: null, waiting: null, held: 0, endpoints: [], omitted: 0 })
+  // What is the least of each of them is the most of all.
+  const told = (i: number) => state(
+    [rule('ml/everywhere', [100], [0]), ...Array.from({ length: 30 }, (_, at) => rule(`ml/of-${i % 7}-${at}`, [100 + at * 10], [10]))],
+    {
+      window: i, endings: Array.from({ length: 12 }, (_, at) => ({ status: 500 + at, code: i % 3 === 0 ? 'a' : 'b', count: i * at, perSecond: null })),
+      limits: { list: { total: 1, offset: 0, items: [] }, callers: [caller('everybody', 1), ...Array.from({ length: 20 }, (_, at) => caller(`c-${i}-${at}`, 2 + (at % 2)))] },
+      endpoints: { open: 1, states: [{ state: 'healthy', count: 4 }], list: { total: 3, offset: 0, items: [upstream(i, i % 9 === 0 ? 'open' : 'closed')] } },
+    },
+  )
+  const all = [told(0), ...Array.from({ length: 99 }, (_, i) => told(i + 1))] as const
+  for (const page of [look, { ...look, sort: 'latency' as const }, { ...look, offset: 20, limit: 10 }]) {
+    const sum = new Sum(page)
+    assert.equal(sum.state(), undefined)
+    for (const one of all) sum.add(one)
+    assert.deepEqual(sum.state(), mergeStates(all, page))
+  }
+  const first = mergeStates(all, look)
+  assert.deepEqual([first.traffic?.items[0]?.route, first.limits?.callers[0]?.consumer, first.endpoints?.list.total], ['ml/everywhere', 'everybody', 300])
 })
 
 test('a percentile is found within its bucket, and beyond the last bound it is that bound', () => {

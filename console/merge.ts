@@ -14,7 +14,16 @@ export const CALLERS_MAX = 20
  * is looked at (`whole`), since what is first for one of them need not be for all; where they are of very different
  * minds about that, a list by rates may lack one that is small in each of them.
  */
-export function mergeStates([first, ...others]: readonly [ConsoleState, ...ConsoleState[]], look: Look): ConsoleState {
+export function mergeStates(states: readonly [ConsoleState, ...ConsoleState[]], look: Look): ConsoleState {
+  return merged(states, look, false)
+}
+
+/** The same of some of them, to be merged with others: nothing is left out that these may add to, and all is from the first on. */
+export function mergePart(states: readonly [ConsoleState, ...ConsoleState[]], look: Look): ConsoleState {
+  return merged(states, whole(look), true)
+}
+
+function merged([first, ...others]: readonly [ConsoleState, ...ConsoleState[]], look: Look, part: boolean): ConsoleState {
   const { bounds } = first
   // Buckets of another release cannot be added.
   const all = [first, ...others.filter((other) => other.bounds.length === bounds.length)]
@@ -22,16 +31,17 @@ export function mergeStates([first, ...others]: readonly [ConsoleState, ...Conso
   const merge = <Item>(
     of: (state: ConsoleState) => Readonly<{ total: number; items: readonly Item[] }> | undefined, key: (item: Item) => string,
     join: (items: readonly [Item, ...Item[]]) => Item, order: (item: Item) => Readonly<{ score: number; name: string }>,
+    page: Pick<Look, 'offset' | 'limit'> = part ? { offset: 0, limit: Infinity } : look,
   ) => {
     const lists = all.flatMap((state) => of(state) ?? [])
     if (lists.length === 0) return undefined
-    const best = new Best<Item>(look)
+    const best = new Best<Item>(page)
     for (const items of grouped(lists.flatMap(({ items }) => items), key)) {
-      const joined = join(items)
+      const joined = part && items.length === 1 ? items[0] : join(items)
       const { score, name } = order(joined)
       best.add(joined, score, name)
     }
-    return { total: Math.max(best.total, ...lists.map(({ total }) => total)), offset: look.offset, items: best.page(look) }
+    return { total: Math.max(best.total, ...lists.map(({ total }) => total)), offset: look.offset, items: best.page(page) }
   }
   const by = orders(look.sort)
 
@@ -40,16 +50,17 @@ export function mergeStates([first, ...others]: readonly [ConsoleState, ...Conso
   const limits = merge((state) => state.limits?.list, (one) => `${one.policy}/${one.limit}`, joinLimits, by.limits)
   const caches = merge((state) => state.caches, (one) => `${one.route}\n${one.rule}`, joinCaches, by.caches)
   const routes = merge((state) => state.routes, (one) => one.route, ([item]) => item, by.routes)
-  const upstreams = merge((state) => state.endpoints?.list, keyOfUpstream, ([item]) => item, by.endpoints)
+  // Nothing is ever added to one of these, and of hundreds of proxies they are thousands.
+  const upstreams = merge((state) => state.endpoints?.list, keyOfUpstream, ([item]) => item, by.endpoints, look)
   return {
     ...first,
     server: { ...first.server, processes: sumOf(all, ({ server }) => server.processes) },
     window: all.reduce<number | null>((longest, { window }) => window === null ? longest : Math.max(longest ?? 0, window), null),
     total: flows(({ total }) => total),
-    endings: joinEndings(all.flatMap(({ endings }) => endings)),
+    endings: joinEndings(all.flatMap(({ endings }) => endings), part ? Infinity : ENDINGS_MAX),
     ...(traffic && { traffic }),
     ...(rollouts && { rollouts }),
-    ...(limits && { limits: { list: limits, callers: joinCallers(all.flatMap((state) => state.limits?.callers ?? [])) } }),
+    ...(limits && { limits: { list: limits, callers: joinCallers(all.flatMap((state) => state.limits?.callers ?? []), part ? Infinity : CALLERS_MAX) } }),
     ...(upstreams && {
       endpoints: {
         open: sumOf(all, ({ endpoints }) => endpoints?.open ?? 0),
@@ -124,7 +135,7 @@ export function hitRateOf(results: CacheLine['results']): number | null {
   return asked === 0 ? null : of('hit', 'semantic-hit') / asked
 }
 
-function joinCallers(all: readonly CallerLine[]): CallerLine[] {
+function joinCallers(all: readonly CallerLine[], limit: number): CallerLine[] {
   const callers = [...grouped(all, ({ tenant, consumer, address }) => JSON.stringify([tenant, consumer, address]))].map((same): CallerLine => ({
     // The counts of limits are the same wherever they are asked for.
     ...same[0],
@@ -133,7 +144,7 @@ function joinCallers(all: readonly CallerLine[]): CallerLine[] {
       : { requests: sumOf(same, ({ perSecond }) => perSecond?.requests ?? 0), rejected: sumOf(same, ({ perSecond }) => perSecond?.rejected ?? 0) },
     inputTokens: sumOf(same, ({ inputTokens }) => inputTokens), outputTokens: sumOf(same, ({ outputTokens }) => outputTokens),
   }))
-  const best = new Best<CallerLine>({ offset: 0, limit: CALLERS_MAX })
+  const best = new Best<CallerLine>({ offset: 0, limit })
   for (const one of callers) best.add(one, callerScore(one), one.consumer ?? one.address ?? '')
   return best.page({ offset: 0 })
 }
@@ -143,8 +154,8 @@ export function callerScore({ perSecond, requests, rejected }: Pick<CallerLine, 
   return (perSecond?.rejected ?? 0) * 1e9 + (perSecond?.requests ?? 0) * 1e6 + Math.min(rejected + requests / 1e6, 1e6)
 }
 
-function joinEndings(all: readonly Ending[]): Ending[] {
-  const best = new Best<Ending>({ offset: 0, limit: ENDINGS_MAX })
+function joinEndings(all: readonly Ending[], limit: number): Ending[] {
+  const best = new Best<Ending>({ offset: 0, limit })
   for (const one of joinCounted(all, ({ status, code }) => `${status} ${code}`)) best.add(one, one.count, one.code)
   return best.page({ offset: 0 })
 }

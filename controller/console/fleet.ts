@@ -1,8 +1,9 @@
 import { hostname } from 'node:os'
-import * as v from 'valibot'
 import { flowOf, noCounts } from '../../console/flow.ts'
-import { mergeStates, whole } from '../../console/merge.ts'
+import { whole } from '../../console/merge.ts'
+import { Sum } from '../../console/sum.ts'
 import manifest from '../../package.json' with { type: 'json' }
+import { checkOf } from '../../table/check.ts'
 import { ConsoleState, type Look, type ProxyLine } from '../../table/console.ts'
 import type { SeenProxy } from '../push/publish.ts'
 import { rolloutsOf, type RolloutFacts } from './rollouts.ts'
@@ -32,9 +33,13 @@ const leastItems = 5
 /** Proxies listed. */
 const listedMax = 1000
 
+/** Proxies of other releases, and whoever speaks for one, are not believed. */
+const isState = checkOf(ConsoleState)
+
 const startedAt = Math.round(Date.now() - process.uptime() * 1000)
 
-type Told = Readonly<{ proxy: SeenProxy; state: ConsoleState }>
+/** What those who answered tell, as if they were one, and of each how many requests it has a second. */
+type Told = Readonly<{ state: ConsoleState | undefined; requests: ReadonlyMap<SeenProxy, number | null> }>
 
 export function createFleet(deps: FleetDeps): Fleet {
   const { now = () => performance.now() } = deps
@@ -42,19 +47,17 @@ export function createFleet(deps: FleetDeps): Fleet {
 
   async function see(look: Look): Promise<ConsoleState> {
     const proxies = deps.proxies()
-    const told = await ask(proxies, look)
-    const [first, ...rest] = told.map(({ state }) => state)
-    const state = first === undefined ? nothing(look) : mergeStates([first, ...rest], look)
+    const { state = nothing(look), requests } = await ask(proxies, look)
     const table = deps.table()
     const versions = [...new Set(proxies.map(({ gateway }) => gateway))].flatMap((gateway) => deps.version(gateway) ?? [])
     const { explain: _ofProxies, ...shared } = state
     return {
       ...shared,
       at: Date.now(),
-      server: { kind: 'fleet', name: hostname(), release: manifest.version, startedAt, ready: deps.ready(), processes: first === undefined ? 0 : state.server.processes },
+      server: { kind: 'fleet', name: hostname(), release: manifest.version, startedAt, ready: deps.ready(), processes: state.server.processes },
       table: table === undefined ? null : { version: [...new Set(versions)].join(' ') || '-', age: 0, ...table },
       ...(look.view === 'rollouts' && { rollouts: rolloutsOf(look, deps.rollouts(), state.rollouts?.items ?? []) }),
-      proxies: linesOf(proxies, told, deps.version),
+      proxies: linesOf(proxies, requests, deps.version),
       actions: deps.actions,
     }
   }
@@ -72,21 +75,24 @@ export function createFleet(deps: FleetDeps): Fleet {
 }
 
 /** What is the same for all of a fleet, one tells; of the rest, each so much that all together are not too much. */
-async function ask(proxies: readonly SeenProxy[], look: Look): Promise<readonly Told[]> {
+async function ask(proxies: readonly SeenProxy[], look: Look): Promise<Told> {
   const each = whole(look)
   const limit = Math.min(each.limit, Math.max(leastItems, Math.ceil(itemsMax / Math.max(1, proxies.length))))
   const asked = new Set<string>()
-  const told = await Promise.all(proxies.map(async (proxy) => {
+  const sum = new Sum(look)
+  const requests = new Map<SeenProxy, number | null>()
+  await Promise.all(proxies.map(async (proxy) => {
     const again = look.view === 'table' && asked.has(proxy.gateway)
     asked.add(proxy.gateway)
     const state = await proxy.look({ ...each, limit: again ? 0 : look.view === 'table' ? each.limit : limit })
-    return v.is(ConsoleState, state) ? [{ proxy, state }] : []
+    if (!isState(state)) return
+    sum.add(state)
+    requests.set(proxy, state.total.perSecond?.requests ?? null)
   }))
-  return told.flat()
+  return { state: sum.state(), requests }
 }
 
-function linesOf(proxies: readonly SeenProxy[], told: readonly Told[], version: FleetDeps['version']): ProxyLine[] {
-  const states = new Map(told.map(({ proxy, state }) => [proxy, state]))
+function linesOf(proxies: readonly SeenProxy[], requests: Told['requests'], version: FleetDeps['version']): ProxyLine[] {
   return proxies.slice(0, listedMax).map((proxy) => ({
     node: proxy.node,
     gateway: proxy.gateway,
@@ -94,7 +100,7 @@ function linesOf(proxies: readonly SeenProxy[], told: readonly Told[], version: 
     current: proxy.version === version(proxy.gateway),
     connectedAt: new Date(proxy.since).toISOString(),
     refused: proxy.refused.size,
-    requestsPerSecond: states.get(proxy)?.total.perSecond?.requests ?? null,
+    requestsPerSecond: requests.get(proxy) ?? null,
   }))
 }
 
