@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { KubeObject } from '../../test/cluster/api.ts'
 import { cpuOf } from '../processes.ts'
 import { now } from './messages.ts'
-import type { Rig } from './rig.ts'
+import { metricsOf, type Rig } from './rig.ts'
 import { idOf, routePath } from './world.ts'
 
 export type Edited = Readonly<{
@@ -11,8 +11,9 @@ export type Edited = Readonly<{
   answered: readonly number[]
   /** Of the update that carried it, and of the route in it. */
   bytes: readonly Readonly<{ bytes: number; item: number }>[]
-  /** Of the controller, a edit, milliseconds. */
+  /** Of the controller, an edit: milliseconds, and statuses that it wrote, of that route and of others. */
   cpu: number
+  statuses: number
 }>
 
 /** None twice: what changes nothing is no edit. */
@@ -23,6 +24,7 @@ export async function edits(rig: Rig, { count, of, real = false }: Readonly<{ co
   const acknowledged: number[] = []
   const answered: number[] = []
   const bytes: { bytes: number; item: number }[] = []
+  const written = await statusesOf(rig)
   const before = await cpuOf(rig.controller().pid)
   for (let i = 0; i < count; i++) {
     const index = (i * 37 + 11) % of
@@ -39,5 +41,12 @@ export async function edits(rig: Rig, { count, of, real = false }: Readonly<{ co
     }
     await pause(40 + Math.random() * 60)
   }
-  return { acknowledged, answered, bytes, cpu: (await cpuOf(rig.controller().pid) - before) / 1000 / count }
+  const cpu = (await cpuOf(rig.controller().pid) - before) / 1000 / count
+  return { acknowledged, answered, bytes, cpu, statuses: (await statusesOf(rig) - written) / count }
+}
+
+/** Written so far. */
+async function statusesOf(rig: Rig): Promise<number> {
+  const rows = [...await metricsOf(rig)].filter(([name]) => name.startsWith('modelroute_kubernetes_requests_total{verb="patch",resource="modelroutes"'))
+  return rows.reduce((sum, [, value]) => sum + value, 0)
 }

@@ -125,7 +125,7 @@ export type RealProxy = Readonly<{
 /** Where a cluster with so many routes is kept for the next run: to make them takes a minute. */
 function seedOf(routes: number): string {
   const files = ['world.ts', '../../crds/modelroutes.modelroute.io.yaml'].map((file) => readFileSync(join(import.meta.dirname, file), 'utf8'))
-  return join(cache, `scale-${routes}-${createHash('sha256').update(files.join('')).digest('hex').slice(0, 12)}`)
+  return join(cache, `scale-${routes}-told-${createHash('sha256').update(files.join('')).digest('hex').slice(0, 12)}`)
 }
 
 /** Keeps the cluster as it is for the next run. */
@@ -221,16 +221,20 @@ export async function metricsOf({ control }: Rig): Promise<ReadonlyMap<string, n
   }))
 }
 
-/** It leads, and of what it has to write there are only counts left, which it takes its time for. */
-export async function quiet(rig: Rig): Promise<void> {
+/**
+ * It leads, and of what it has to write there are only counts left, which it takes its time for: 100 seconds for those of 5,000
+ * routes. `written`: neither are there.
+ */
+export async function quiet(rig: Rig, { written = false }: Readonly<{ written?: boolean }> = {}): Promise<void> {
+  const queues = ['revisions', ...(written ? ['statuses'] : [])]
   let still = 0
   let cpu = await cpuOf(rig.controller().pid)
   await until('nothing more to do', async () => {
     const metrics = await metricsOf(rig).catch(() => new Map<string, number>())
     const used = await cpuOf(rig.controller().pid)
-    const idle = used - cpu < 120_000
+    const idle = used - cpu < 120_000 && queues.every((queue) => metrics.get(`modelroute_queue_depth{queue="${queue}"}`) === 0)
     cpu = used
-    still = idle && metrics.get('modelroute_queue_depth{queue="revisions"}') === 0 && metrics.get('modelroute_leader') === 1 ? still + 1 : 0
+    still = idle && metrics.get('modelroute_leader') === 1 ? still + 1 : 0
     return still >= 3
   }, { timeout: 240_000, every: 400 })
 }
