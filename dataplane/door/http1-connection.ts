@@ -262,8 +262,9 @@ export class Http1Connection implements RequestSink, Tap {
     if (request === undefined || request.complete || !request.streams) return undefined
     const own = this.#own
     if (own === undefined) return this.#own = bufferOf(bufferMin)
-    const size = length === last.length ? Math.min(last.length * 4, bufferMax) : last.length
     const { pending } = request
+    // A larger one is for a backend that keeps up, and stays in use: what is made anew, and is soon over, should be small.
+    const size = pending ? bufferMin : length === last.length ? Math.min(last.length * 4, bufferMax) : last.length
     if (!pending && size <= own.length) return own
     const other = this.#other
     this.#own = other !== undefined && this.#otherGone && other.length >= size ? other : bufferOf(size)
