@@ -1,69 +1,69 @@
-import { globSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { FOLDER, entryText, fileText, layOut } from './bundled.ts'
-import { isModule, type Module, readModule } from './modules.ts'
+import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path/posix'
+import { build, type Plugin } from 'esbuild'
 
 export type BundleOptions = Readonly<{
-  /** What is started by its path: a program, or a thread. */
+  /** What is started by its path: a program, or a thread. Beginning with a slash, which is the package's folder. */
   starts: readonly string[]
   /** What is left as it is, and needs nothing of the rest. */
   stays: (path: string) => boolean
 }>
 
-/**
- * Puts modules of the compiled package together that are loaded together: what the same programs, threads and later loads need is one
- * file. Each of a proxy's five hundred modules costs Node some 10 KiB and half a millisecond to find, link and remember, and all of them
- * its compilers. Where a module is loaded by its path there is one that exports what it did; so there is one of each, whoever loads it.
- */
-export function bundle(root: string, { starts, stays }: BundleOptions): void {
-  const modules = readAll(root, starts, stays)
-  const entries = [...new Set([...starts, ...[...modules.values()].flatMap(({ later }) => later)])].filter((path) => modules.has(path))
-  const files = filesOf(modules, entries)
-  const laid = layOut(modules, new Map([...files].flatMap(([name, paths]) => paths.map((path) => [path, name] as const))), entries)
-  const texts = [...files].map(([name, paths]) => [join(FOLDER, name), fileText(name, paths, laid)] as const)
-  for (const path of globSync('**/*.js', { cwd: root })) if (!stays(`/${path}`)) rmSync(join(root, path))
-  mkdirSync(join(root, FOLDER))
-  for (const [path, text] of [...texts, ...entries.map((entry) => [entry, entryText(entry, laid)] as const)]) writeFileSync(join(root, path), text)
-}
-
-type Modules = ReadonlyMap<string, Module>
-
-/** All that is needed, each behind what it needs itself. */
-function readAll(root: string, starts: readonly string[], stays: BundleOptions['stays']): Modules {
-  const modules = new Map<string, Module>()
-  const begun = new Set<string>()
-  const wanted = [...starts]
-  function read(path: string): void {
-    if (modules.has(path) || !isModule(path) || stays(path)) return
-    if (begun.has(path)) throw new Error(`${path} needs itself: ${[...begun].join(', ')}`)
-    begun.add(path)
-    const module = readModule(root, path, { folder: FOLDER, number: begun.size + modules.size })
-    module.imports.forEach(read)
-    begun.delete(path)
-    modules.set(path, module)
-    wanted.push(...module.later)
-  }
-  for (let path = wanted.shift(); path !== undefined; path = wanted.shift()) read(path)
-  return modules
-}
+/** Where the files are, all of them in one folder. */
+const FOLDER = 'bundle'
 
 /**
- * The modules of each file, by its name, in the order in which they run. What a module needs is needed by whatever needs the module, so that files
- * never need each other.
+ * Puts modules of the compiled package together that are loaded together; what is loaded when it is needed stays apart. Each of a
+ * proxy's five hundred modules costs Node some 10 KiB and half a millisecond to find, link and remember, and all of them its
+ * compilers. Libraries are not bundled. Where a module is started by its path there is one that exports what it did.
  */
-function filesOf(modules: Modules, entries: readonly string[]): ReadonlyMap<string, readonly string[]> {
-  const needing = new Map<string, Set<string>>()
-  function mark(path: string, entry: string): void {
-    const module = modules.get(path)
-    const known = needing.get(path) ?? new Set()
-    if (module === undefined || known.has(entry)) return
-    needing.set(path, known.add(entry))
-    for (const each of module.imports) mark(each, entry)
+export async function bundle(root: string, { starts, stays }: BundleOptions): Promise<void> {
+  const named = starts.map((path) => ({ path, name: path.slice(1, -'.js'.length).replaceAll('/', '-') }))
+  await build({
+    absWorkingDir: root, outdir: join(root, FOLDER),
+    entryPoints: named.map(({ path, name }) => ({ in: join(root, path), out: name })),
+    bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node24', packages: 'external',
+    plugins: [left(root, stays), places(root)], logLevel: 'silent',
+  })
+  for (const path of globSync('**/*.js', { cwd: root })) if (!path.startsWith(`${FOLDER}/`) && !stays(`/${path}`)) rmSync(join(root, path))
+  for (const { path, name } of named) {
+    const at = relative(dirname(path), `/${FOLDER}/${name}.js`)
+    mkdirSync(join(root, dirname(path)), { recursive: true })
+    writeFileSync(join(root, path), `export * from '${at.startsWith('.') ? at : `./${at}`}';\n`)
   }
-  for (const entry of entries) mark(entry, entry)
-  const together = Map.groupBy(modules.keys(), (path) => [...needing.get(path) ?? []].join(' '))
-  // Called what the last of them is, which needs the others more than they need it.
-  const files = new Map([...together.values()].map((paths) => [(paths.at(-1) ?? '').slice(1).replaceAll('/', '-'), paths]))
-  if (files.size < together.size) throw new Error('two files would have one name')
-  return files
+}
+
+/** What stays is loaded from where it is. */
+const left = (root: string, stays: BundleOptions['stays']): Plugin => ({
+  name: 'left',
+  setup(building) {
+    building.onResolve({ filter: /^\./ }, ({ path, resolveDir }) => {
+      const place = join('/', relative(root, resolveDir), path)
+      return stays(place) ? { path: `..${place}`, external: true } : undefined
+    })
+  },
+})
+
+/** What says where a module was compiled to: the files of the bundle are all in one place, and modules look for what is beside them. */
+const place = `import { dirname, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+export function placeOf(path) {
+  const filename = join(import.meta.dirname, '..', path)
+  return { filename, dirname: dirname(filename), url: pathToFileURL(filename).href }
+}`
+
+function places(root: string): Plugin {
+  return {
+    name: 'places',
+    setup(building) {
+      building.onResolve({ filter: /^the:place$/ }, ({ path }) => ({ path, namespace: 'place' }))
+      building.onLoad({ filter: /./, namespace: 'place' }, () => ({ contents: place, resolveDir: root }))
+      building.onLoad({ filter: /\.js$/ }, ({ path }) => {
+        const text = readFileSync(path, 'utf8')
+        if (!text.includes('import.meta')) return undefined
+        const known = `import { placeOf as placeOf$ } from 'the:place';\nconst place$ = placeOf$(${JSON.stringify(relative(root, path))});\n`
+        return { contents: known + text.replaceAll('import.meta', 'place$') }
+      })
+    },
+  }
 }

@@ -31,7 +31,7 @@ export async function buildPackage(folder = join(root, 'dist/package')): Promise
   await Promise.all([compile(config, folder), compile('tsconfig.types.json', folder)])
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it is ours
   const { files } = json(join('build', config)) as { files: readonly string[] }
-  bundle(folder, { starts: files.map((path) => path.replace(/^\.\.(.*)\.ts$/, '$1.js')), stays })
+  await bundle(folder, { starts: files.map((path) => path.replace(/^\.\.(.*)\.ts$/, '$1.js')), stays })
   // Not every compiler looks for `x.d.ts` where a declaration imports `x.ts`.
   for (const path of globSync('**/*.d.ts', { cwd: folder })) {
     const file = join(folder, path)
