@@ -1,13 +1,13 @@
+import { randomUUID } from 'node:crypto'
 import type { Exchange } from '../../pipeline/exchange.ts'
 import { Kind, removeHeader } from '../../pipeline/headers.ts'
 import type { Filter } from '../filter.ts'
-import { newRequestId } from './drawn.ts'
 
 const sane = /^[A-Za-z0-9\-._~:+/=@]{1,128}$/
 
 /** The caller's request id where it is safe to log and to send back, else a new one. */
 export function requestIdOf(offered: string | undefined): string {
-  return offered !== undefined && sane.test(offered) ? offered : newRequestId()
+  return offered !== undefined && sane.test(offered) ? offered : randomUUID()
 }
 
 export const requestId: Filter = {
