@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { Socket } from 'node:net'
 import { test } from 'node:test'
+import type { Gateway } from '../pipeline/gateway.ts'
 import { Http1Connection } from './http1-connection.ts'
+import { keepAliveSeconds } from './http1-response.ts'
 
 test('an upload is read by turns into two buffers, and into none of which bytes are still on their way', () => {
   let pending = false
@@ -31,4 +33,21 @@ test('an upload is read by turns into two buffers, and into none of which bytes 
   pending = false
   assert.equal(next(third), second)
   assert.ok(![first, second, third].includes(next(second)))
+})
+
+test('a connection is held for longer than a client is told that it is', () => {
+  const answering: Gateway = (_request, response) => {
+    response.writeHead(200, [])
+    response.end()
+  }
+  const socket = new Socket()
+  const connection = new Http1Connection(socket, '127.0.0.1', answering)
+  connection.take(Buffer.from('GET / HTTP/1.1\r\nhost: a\r\n\r\n'))
+  assert.ok(connection.idle)
+  const seconds = (count: number) => { for (let n = 0; n < count; n++) connection.tick() }
+  // Whoever sends its next request at the last moment, and late, is still read.
+  seconds(keepAliveSeconds + 4)
+  assert.equal(socket.destroyed, false)
+  seconds(3)
+  assert.equal(socket.destroyed, true)
 })

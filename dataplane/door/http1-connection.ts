@@ -19,6 +19,11 @@ const headMax = 9
 const discardMax = 30
 /** Seconds after which a client that keeps its side open after the last answer is not waited for any more. */
 const lingerMax = 1
+/**
+ * Seconds for which a connection is held without a request: longer than its client is told, whose next request may have been
+ * sent within its time and come late. On a connection that is closed meanwhile it is lost (RFC 9112 section 9.5).
+ */
+const idleMax = keepAliveSeconds + 5
 /** Bytes of the next requests that are kept while one is being answered; then no more is read. */
 const aheadMax = 65_536
 
@@ -233,7 +238,7 @@ export class Http1Connection implements RequestSink, Tap {
     if (this.#doing === Doing.waiting) {
       if (!this.#reader.idle) {
         if (this.#seconds > headMax) this.refuse(lateHead, notSent)
-      } else if (this.#seconds > (this.#answered ? keepAliveSeconds : headMax)) this.socket.destroy()
+      } else if (this.#seconds > (this.#answered ? idleMax : headMax)) this.socket.destroy()
     } else if (this.#doing === Doing.discarding ? this.#seconds > discardMax : this.#doing === Doing.leaving && this.#seconds > lingerMax) {
       this.socket.destroy()
     }

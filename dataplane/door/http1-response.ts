@@ -4,7 +4,7 @@ import type { DoorResponse } from '../pipeline/door.ts'
 import { HeaderLines } from '../pipeline/header_lines.ts'
 import type { Http1Request } from './http1-request.ts'
 
-/** Seconds that a connection is kept without a request: above the 60 of the usual load balancers, which must be the ones to close. */
+/** Seconds that a client is told that its connection is kept without a request: above the 60 of the usual load balancers, which must be the ones to close. */
 export const keepAliveSeconds = 75
 
 /** Bodies up to this many bytes go out in one piece with their head. */
