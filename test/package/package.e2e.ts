@@ -24,12 +24,12 @@ suite('the package', () => {
   const bin = (name: string) => join(user, 'node_modules/.bin', name)
   let packed: Packed
   /** The modules of the bundle. */
-  let bundled: readonly Readonly<{ path: string; text: string }>[]
+  let bundled: readonly Readonly<{ file: string; path: string; text: string }>[]
 
   before(async () => {
     await buildPackage(built)
     bundled = globSync('bundle/*.js', { cwd: built }).flatMap((file) =>
-      readFileSync(join(built, file), 'utf8').split(/^\/\/ (?=.*\.js$)/m).slice(1).map((text) => ({ path: text.slice(0, text.indexOf('\n')), text })))
+      readFileSync(join(built, file), 'utf8').split(/^\/\/ (?=.*\.js$)/m).slice(1).map((text) => ({ file, path: text.slice(0, text.indexOf('\n')), text })))
     const { stdout } = await run('npm', ['pack', built, '--json', '--pack-destination', folder], { cwd: folder, maxBuffer: 2 ** 24 })
     packed = (JSON.parse(stdout) as Packed[])[0]!
     // As npm installs it from a registry: with the versions that the package says it was tested with.
@@ -77,7 +77,8 @@ suite('the package', () => {
     const made = [
       ...paths.filter((path) => path.endsWith('.js') && !/^(bundle|console\/page)\//.test(path) && path !== 'cli/modelroute.js'), ...bundled.map(({ path }) => path),
     ]
-    // What is started by its path is bundled too.
+    // What is started by its path is bundled too, and there is one of everything: of a file that tells of a module in two places, one.
+    assert.equal(new Set(bundled.map(({ file, path }) => `${file} ${path}`)).size, new Set(bundled.map(({ path }) => path)).size)
     assert.deepEqual(made.filter((path) => !path.startsWith('examples/') && !bundled.some((one) => one.path === path)), [])
     assert.deepEqual(made.filter((path) => !existsSync(join(root, path.replace(/\.js$/, '.ts'))) || /\.(test|e2e)\.|^crds\/generate/.test(path)), [])
     assert.deepEqual(packed.files.filter(({ mode }) => (mode & 0o111) !== 0).map(({ path }) => path), ['cli/modelroute.js'])
