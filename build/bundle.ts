@@ -1,4 +1,4 @@
-import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path/posix'
 import { build, type Plugin } from 'esbuild'
 
@@ -28,7 +28,6 @@ export async function bundle(root: string, { starts, stays }: BundleOptions): Pr
   for (const path of globSync('**/*.js', { cwd: root })) if (!path.startsWith(`${FOLDER}/`) && !stays(`/${path}`)) rmSync(join(root, path))
   for (const { path, name } of named) {
     const at = relative(dirname(path), `/${FOLDER}/${name}.js`)
-    mkdirSync(join(root, dirname(path)), { recursive: true })
     writeFileSync(join(root, path), `export * from '${at.startsWith('.') ? at : `./${at}`}';\n`)
   }
 }

@@ -8,7 +8,7 @@ import { writeMessage } from '../../dataplane/tensors/grpc_message.ts'
 import { readJson } from '../../dataplane/tensors/read_json.ts'
 import { noParameters, widths, type Infer } from '../../dataplane/tensors/tensor.ts'
 import { writeJson } from '../../dataplane/tensors/write_json.ts'
-import { serviceAt } from '../../test/manifests.ts'
+import { routeTo } from '../../test/manifests.ts'
 import { cpuOf, endAll, otherCore, proxyCore, rssOf, said, start } from '../processes.ts'
 import { median } from '../report.ts'
 
@@ -37,18 +37,8 @@ function bodyOf(infer: Infer, binary: boolean): { body: Buffer; headers: Record<
 
 const service = '/inference.GRPCInferenceService'
 
-const route = (name: string, port: number, protocol: string, path = `/v2/models/${name}`) => `${serviceAt(name, port)}
----
-apiVersion: modelroute.io/v1alpha1
-kind: ModelRoute
-metadata: {name: ${name}}
-spec:
-  rules:
-  - name: all
-    matches: [{path: {type: PathPrefix, value: ${path}}}]
-    backendRefs: [{variant: only, name: ${name}, port: 8000, protocol: ${protocol}}]
----
-`
+const route = (name: string, port: number, protocol: string, path = `/v2/models/${name}`) =>
+  routeTo(name, port, { matches: `{path: {type: PathPrefix, value: ${path}}}`, protocol })
 
 const agent = new Agent({ keepAlive: true, maxSockets: atOnce })
 
