@@ -7,12 +7,15 @@ import { runInNewContext } from 'node:vm'
  * takes, which V8 would keep for as long as little happens. Takes some 30 ms.
  */
 export function collectGarbage(): void {
-  collector()({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+  collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
 }
 
 type Collect = (how: Readonly<{ type: 'major' | 'minor'; execution: 'sync'; flavor?: 'last-resort' }>) => void
 
-function collector(): Collect {
+let collector: Collect | undefined
+const collect: Collect = (how) => (collector ??= makeCollector())(how)
+
+function makeCollector(): Collect {
   // Only contexts made from here on are given it.
   setFlagsFromString('--expose-gc')
   const collect: unknown = runInNewContext('gc')
@@ -23,7 +26,6 @@ function collector(): Collect {
 /** Bytes of buffers that are made between two collections. */
 const buffersMax = 4 * 1024 * 1024
 let buffersMade = 0
-let collect: Collect | undefined
 
 /**
  * Buffers of so many bytes were made for what is soon over. V8 counts them as if they were old: 16 MiB more of them than
@@ -34,7 +36,6 @@ export function madeBuffers(bytes: number): void {
   buffersMade += bytes
   if (buffersMade < buffersMax) return
   buffersMade = 0
-  collect ??= collector()
   collect({ type: 'minor', execution: 'sync' })
 }
 

@@ -3,11 +3,7 @@ import type { Limiter, Take } from '../limits/limiter.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import type { Principal } from '../pipeline/principal.ts'
 
-/** What one caller used, as it is told. */
-export type Usage = Readonly<{
-  tenant: string
-  consumer?: string
-  address?: string
+type Counts = {
   /** Let through. */
   requests: number
   /** Turned away by a limit. */
@@ -17,6 +13,13 @@ export type Usage = Readonly<{
   rows: number
   /** In the unit of the price list, or of a limit on cost. */
   cost: number
+}
+
+/** What one caller used, as it is told. */
+export type Usage = Readonly<Counts & {
+  tenant: string
+  consumer?: string
+  address?: string
   /** Of its last request that limits were for. */
   limits: readonly Readonly<{ policy: string; limit: string; unit: string; amount: number; remaining: number | null; resetSeconds: number }>[]
 }>
@@ -27,18 +30,11 @@ export type Caller = Readonly<{ key: string; tenant: string; name: string }>
 export const caller = (tenant: string, name: string): Caller => ({ key: `${tenant} ${name}`, tenant, name })
 
 /** What one caller used since the proxy started, and the counts that it was last counted in. */
-export type Used = {
+export type Used = Counts & {
   readonly caller: Caller
   /** When it called last, in the order of calls, and whether it did since it was last passed over. */
   at: number
   recent: boolean
-  requests: number
-  /** Requests that a limit turned away. */
-  rejected: number
-  inputTokens: number
-  outputTokens: number
-  rows: number
-  cost: number
   /** Undefined: no limit was for it yet. */
   last: Taken | undefined
 }

@@ -103,16 +103,16 @@ function wantNow(limits: readonly BuiltLimit[], subject: Subject, tenant: string
 
 function conclude(asked: Asked, decision: Decision, queue: 'full' | 'timeout' | undefined, deps: Deps): Outcome {
   const { subject: { exchange }, wanted } = asked
-  const { limitTally: { callers } } = deps
-  count(wanted, decision, queue, deps.limitTally)
+  const { limitTally } = deps
+  count(wanted, decision, queue, limitTally)
   exchange.caller = wanted.caller
   const told = tell(wanted, decision)
   if (told.length > 0) (exchange.headTaps ??= []).push((_, headers) => announce(headers, told))
   if (!decision.allowed) {
-    callers.rejected(wanted.caller, wanted)
+    limitTally.callers.rejected(wanted.caller, wanted)
     return decision.unavailable ? storeUnavailable : refusal(exchange, told.filter(({ verdict }) => !verdict.allows), queue)
   }
-  callers.admitted(wanted.caller, wanted)
+  limitTally.callers.admitted(wanted.caller, wanted)
   if (decision.held !== undefined) holdOn(asked, decision, deps)
   return undefined
 }
