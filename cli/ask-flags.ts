@@ -50,6 +50,6 @@ export const askFlags = define([
     name: 'fail-on-change',
     type: 'switch',
     of: { replay: null },
-    help: 'exit with 1 where any request would be decided differently',
+    help: 'exit with 1 where any request would be decided differently, or the record has none',
   },
 ])

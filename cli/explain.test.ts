@@ -76,3 +76,29 @@ spec:
   assert.deepEqual(await verdict('-H', 'x-api-key: other'), ['unauthenticated', undefined])
   assert.deepEqual(await verdict('--as', 'bob'), ['forbidden', undefined])
 })
+
+test('explain says what of the manifests it had to do without', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'explain-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const absent = join(folder, 'absent.yaml')
+  assert.deepEqual(await run('-f', absent, 'GET', '/'), { code: 1, stdout: '', stderr: `modelroute: ${absent}: no such file or folder\n` })
+
+  const file = join(folder, 'route.yaml')
+  const route = (weight: string, backend: string) => `apiVersion: modelroute.io/v1alpha1
+kind: ModelRoute
+metadata: {name: fraud, namespace: ml}
+spec:
+  rules:
+  - name: infer
+    backendRefs: [{variant: stable, ${backend}, ${weight}: 1}]
+`
+  await writeFile(file, route('wieght', 'kind: URL, url: "http://127.0.0.1:1"'))
+  const broken = await run('-f', file, 'GET', '/')
+  assert.equal(broken.stderr, `${file}:7 ModelRoute/ml/fraud spec.rules[0].backendRefs[0].wieght Invalid: unknown field; did you mean weight?\n`)
+  assert.match(broken.stdout, /^code {6}no_route$/m)
+
+  // A Service that only the cluster has is what the explanation itself tells of.
+  await writeFile(file, route('weight', 'name: fraud, port: 8000'))
+  const missing = await run('-f', file, 'GET', '/')
+  assert.deepEqual([missing.stderr, /^code {6}backend_unresolved$/m.exec(missing.stdout)?.[0]], ['', 'code      backend_unresolved'])
+})

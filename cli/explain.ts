@@ -5,10 +5,12 @@ import type { Options } from './flags.ts'
 import { imagineTable } from './imagined.ts'
 import { plain } from './plain.ts'
 
+type Output = Readonly<{ stdout: (text: string) => void; stderr: (text: string) => void }>
+
 /** What the gateway would do with a request; from manifests, or by asking a running proxy. */
-export async function explain(options: Options<'explain'>, stdout: (text: string) => void): Promise<number> {
+export async function explain(options: Options<'explain'>, { stdout, stderr }: Output): Promise<number> {
   const question = questionOf(options)
-  const explanation = options.admin === undefined ? await fromFiles(options, question) : await ask(options.admin, question)
+  const explanation = options.admin === undefined ? await fromFiles(options, question, stderr) : await ask(options.admin, question)
   stdout(options.output === 'json' ? `${JSON.stringify(explanation, null, 2)}\n` : textOf(explanation))
   return 0
 }
@@ -25,8 +27,9 @@ function questionOf({ operands: [method = '', url = ''], header, data, as, sourc
   }
 }
 
-async function fromFiles({ filename, gateway, allowUrl }: Options<'explain'>, question: Question): Promise<Explanation> {
-  const { table, runtime } = await imagineTable(filename, { gateway, allowUrl })
+async function fromFiles({ filename, gateway, allowUrl }: Options<'explain'>, question: Question, stderr: Output['stderr']): Promise<Explanation> {
+  const { table, runtime, problems } = await imagineTable(filename, { gateway, allowUrl })
+  stderr(problems.map((line) => `${line}\n`).join(''))
   try {
     return await explainRequest(table, question)
   } finally {

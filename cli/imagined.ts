@@ -9,17 +9,26 @@ import { Vault } from '../dataplane/vault.ts'
 import { createOutgoing } from '../outgoing/call.ts'
 import { perResource, type Share } from '../table/resources.ts'
 import type { Route } from '../table/route.ts'
+import { lineOf, rowsOf } from './problems.ts'
 
 /** The table that a proxy would have of manifests, for requests that are only imagined: nothing of it is asked, and nothing runs. */
-export type ImaginedTable = Readonly<{ table: Table; runtime: Runtime }>
+export type ImaginedTable = Readonly<{
+  table: Table
+  runtime: Runtime
+  /** What is wrong with the manifests, a line each: what these name is not in the table, or not as it is written. */
+  problems: readonly string[]
+}>
 
 export type ImaginedOptions = Readonly<{ gateway: string; allowUrl: readonly string[]; filterDeps?: Partial<FilterDeps>; prepare?: (route: Route) => Route }>
 
 /** To be closed by its `runtime`. Throws where manifests cannot be read, or nothing of them can be served. */
 export async function imagineTable(paths: readonly string[], { gateway, allowUrl, filterDeps, prepare }: ImaginedOptions): Promise<ImaginedTable> {
-  const { snapshot } = await readManifests(paths)
+  const manifests = await readManifests(paths)
+  const unread = manifests.problems.find(({ reason, severity }) => reason === 'Unreadable' && severity === 'error')
+  if (unread !== undefined) throw new Error(`${unread.file}: ${unread.message}`)
   const compile = createCompiler({ allowUrls: allowUrl, allowLoopback: true, allowUnmanagedEndpointSlices: true, pepper: randomBytes(32) })
-  const share = compile(snapshot).fleets.get(gateway) ?? perResource<Share>(() => new Map())
+  const compiled = compile(manifests.snapshot)
+  const share = compiled.fleets.get(gateway) ?? perResource<Share>(() => new Map())
   const vault = new Vault()
   const authenticators = authenticatorsOf(vault, { outgoing: createOutgoing(), log: () => {} })
   const runtime = createRuntime({
@@ -30,7 +39,9 @@ export async function imagineTable(paths: readonly string[], { gateway, allowUrl
   const routes = prepare === undefined ? share.routes : new Map([...share.routes].map(([id, route]) => [id, prepare(route)]))
   const [refused] = runtime.activate({ version: 'files', ...share, routes })
   const table = runtime.table()
-  if (refused === undefined && table !== undefined) return { table, runtime }
+  // Manifests alone need not have the Services that a cluster has, and what is asked of them says so itself.
+  const problems = rowsOf(manifests, compiled).filter(({ reason, severity }) => severity === 'error' && reason !== 'BackendNotFound').map(lineOf)
+  if (refused === undefined && table !== undefined) return { table, runtime, problems }
   await runtime.close()
   throw new Error(refused === undefined ? 'there is no table' : `${refused.id}: ${refused.message}`)
 }

@@ -70,12 +70,13 @@ async function record(t: TestContext, write: ReturnType<typeof folderOf>, port: 
   return audit
 }
 
-async function run(file: string, against: string, more: Partial<Options<'replay'>> = {}): Promise<Readonly<{ code: number; text: string; told: Replay }>> {
+async function run(file: string, against: string, more: Partial<Options<'replay'>> = {}): Promise<Readonly<{ code: number; text: string; problems: string; told: Replay }>> {
   let text = ''
+  let problems = ''
   const options = { operands: [file], against: [against], from: [], output: 'json', gateway: 'default', allowUrl: [], failOnChange: false, ...more } as const
-  const code = await replay(options, (out) => { text += out })
+  const code = await replay(options, { stdout: (out) => { text += out }, stderr: (out) => { problems += out } })
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what replay prints
-  return { code, text, told: (options.output === 'json' ? JSON.parse(text) : {}) as Replay }
+  return { code, text, problems, told: (options.output === 'json' ? JSON.parse(text) : {}) as Replay }
 }
 
 const users = ['u1', 'u2', 'u3', 'u4', 'u5', 'u6', 'u7', 'u8']
@@ -117,6 +118,16 @@ test('what a record does not have is said, and with the present manifests compar
   assert.deepEqual(told.unknown.map(({ what }) => what).toSorted(), ['header x-beta', 'header x-canary', 'who calls'])
   const both = await run(file, write('b.yaml', manifests(port, { path: '/v3' })), { from: [write('a.yaml', manifests(port))] })
   assert.equal(both.told.differences[0]?.to, 'no_route')
+})
+
+test('a gate that had nothing to compare, or not all of the proposal, says so', async (t) => {
+  const write = folderOf(t)
+  const ledger = write('ledger.jsonl', '{"msg":"usage"}\n')
+  const none = await run(ledger, write('m.yaml', manifests(1)), { failOnChange: true })
+  assert.deepEqual([none.code, none.problems], [1, `modelroute replay: ${ledger} has no request to compare\n`])
+  const broken = write('broken.yaml', manifests(1, { tiers: '1' }))
+  assert.match((await run(ledger, broken)).problems, /broken\.yaml:\d+ ModelRoute\/ml\/fraud spec\.rules\[0\]\.authorization\.allow\[0\]\.tiers\[0\] Invalid: must be a string/)
+  await assert.rejects(run(ledger, `${broken}.none`), { message: `${broken}.none: no such file or folder` })
 })
 
 test('a long record is gone through with little memory, in the order in which requests began', async (t) => {

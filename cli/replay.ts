@@ -7,19 +7,24 @@ import type { Options } from './flags.ts'
 import { imagineTable, type ImaginedOptions } from './imagined.ts'
 import { plain } from './plain.ts'
 
+type Output = Readonly<{ stdout: (text: string) => void; stderr: (text: string) => void }>
+
 type Replayed = Replay & Readonly<{ notes: readonly string[] }>
 
-/** Recorded requests against proposed manifests. 1 where some would be decided differently and that was asked for. */
-export async function replay(options: Options<'replay'>, stdout: (text: string) => void): Promise<number> {
+/** Recorded requests against proposed manifests. 1 where that was asked for and some would be decided differently, or there was none. */
+export async function replay(options: Options<'replay'>, { stdout, stderr }: Output): Promise<number> {
   const { operands: [file = '-'], against, from } = options
   const proposed = await open(against, options)
   const present = from.length === 0 ? undefined : await open(from, options)
+  const problems = new Set([...proposed.problems, ...present?.problems ?? []])
+  stderr([...problems].map((line) => `${line}\n`).join(''))
   try {
     const record: Readable = file === '-' ? process.stdin : createReadStream(file)
     const told = await replayRecord(record, { against: proposed.decide, from: present?.decide })
     const replayed = { ...told, notes: [...proposed.notes, ...[...present?.notes ?? []].filter((note) => !proposed.notes.has(note))] }
     stdout(options.output === 'json' ? `${JSON.stringify(replayed, null, 2)}\n` : textOf(replayed, present !== undefined))
-    return options.failOnChange && told.different > 0 ? 1 : 0
+    if (told.requests === 0) stderr(`modelroute replay: ${file} has no request to compare\n`)
+    return options.failOnChange && (told.different > 0 || told.requests === 0) ? 1 : 0
   } finally {
     await proposed.close()
     await present?.close()
@@ -28,8 +33,8 @@ export async function replay(options: Options<'replay'>, stdout: (text: string) 
 
 async function open(paths: readonly string[], options: Pick<ImaginedOptions, 'gateway' | 'allowUrl'>) {
   const side = createSide()
-  const { table, runtime } = await imagineTable(paths, { gateway: options.gateway, allowUrl: options.allowUrl, filterDeps: side.filterDeps, prepare: side.prepare })
-  return { decide: side.begin(table), notes: side.notes, close: () => runtime.close() }
+  const { table, runtime, problems } = await imagineTable(paths, { gateway: options.gateway, allowUrl: options.allowUrl, filterDeps: side.filterDeps, prepare: side.prepare })
+  return { decide: side.begin(table), notes: side.notes, problems, close: () => runtime.close() }
 }
 
 function textOf({ lines, requests, from, until, others, malformed, undecided, different, uncertain, shares, differences, unknown, notes }: Replayed, compared: boolean): string {

@@ -32,7 +32,7 @@ test('explain.md: its command says what the page shows', async (t) => {
   const options = readOptions('explain', wordsOf(blockOf(text, 'bash'), folder), {})
   assert.ok(!('usage' in options))
   let told = ''
-  assert.equal(await explain(options, (out) => { told += out }), 0)
+  assert.equal(await explain(options, { stdout: (out) => { told += out }, stderr: (out) => assert.equal(out, '') }), 0)
   assert.equal(timeless(told), timeless(blockOf(text, 'text')))
 })
 
@@ -46,6 +46,6 @@ test('replay.md: its command tells of its record what the page shows', async (t)
   const options = readOptions('replay', wordsOf(blockOf(text, 'bash'), folder), {})
   assert.ok(!('usage' in options))
   let told = ''
-  assert.equal(await replay(options, (out) => { told += out }), 0)
+  assert.equal(await replay(options, { stdout: (out) => { told += out }, stderr: (out) => assert.equal(out, '') }), 0)
   assert.equal(timeless(told), timeless(blockOf(text, 'text')))
 })
