@@ -1,8 +1,10 @@
-import type { ASTNode, Environment } from '@marcbachmann/cel-js'
+import type { Environment } from '@marcbachmann/cel-js'
 import { cel } from './cel.ts'
+import { look, nothingSeen, rewritten } from './charging.ts'
+import { charged, chargedWhole, spend, spendText, within, type Effort } from './effort.ts'
 import { mean, vote, weighted } from './ensemble.ts'
 import { lengthMax, limits, PrincipalValue, requestFields, RequestValue, withCommon, withNumbers, type Facts, type Fault } from './expression.ts'
-import { callable, childrenOf, lookAtPattern, loops, why } from './inspection.ts'
+import { why } from './inspection.ts'
 import { plain } from './plain.ts'
 import { writeJson } from './values.ts'
 import { written } from './written.ts'
@@ -10,7 +12,7 @@ import { written } from './written.ts'
 /**
  * Expressions that make JSON of JSON: what is sent to a step of a composition, and what is answered. What they look at are
  * bodies, which callers and backends write, so that no part of an expression costs the same each time: each evaluation has
- * a budget, and every loop, comparison, concatenation and search takes from it what it is about to look at.
+ * a budget (effort.ts), from which is taken what is about to be looked at (charging.ts).
  */
 
 /** What an expression sees of a step. */
@@ -35,9 +37,6 @@ export type ValueFacts = Facts & Readonly<{
   index?: number
 }>
 
-/** What is left of what evaluations may cost: the values that they look at, about a tenth of a microsecond each. */
-export type Effort = { left: number }
-
 export type Value = Readonly<{
   /** Steps whose answers it looks at. */
   steps: ReadonlySet<string>
@@ -52,13 +51,6 @@ export type Value = Readonly<{
   of(facts: ValueFacts, effort: Effort): unknown
   text(facts: ValueFacts, effort: Effort): Generator<undefined, string>
 }>
-
-/** One evaluation may cost so much: ten milliseconds or so. */
-const effortMax = 100_000
-/** Characters that are searched or compared in the time of one value. */
-const textUnit = 64
-/** Characters of the texts that it may give. */
-const textMax = 2_097_152
 
 class ComposedRequest extends RequestValue {
   readonly #body: () => unknown
@@ -90,51 +82,14 @@ class StepValue {
   }
 }
 
-/** Of the evaluation under way: evaluating waits for nothing, so that there is one at a time. */
-let left = 0
-let textLeft = 0
+/** Of the evaluation under way, as the budget is. */
 let toss: ValueFacts['toss'] = () => 0
 /** It gives whole numbers that JavaScript cannot hold. */
 let large = false
 
-function spend(cost: number): void {
-  left -= cost
-  if (left < 0) throw new Error('it would look at more than an expression may')
-}
-
-/** What is about to be looked at, so many times. */
-function charged(value: unknown, times: bigint): unknown {
-  spend(Math.max(1, Number(times) * lengthOf(value)))
-  return value
-}
-
-function lengthOf(value: unknown): number {
-  if (typeof value === 'string') return value.length / textUnit
-  if (Array.isArray(value)) return value.length
-  if (value instanceof Map) return value.size
-  return isRecord(value) ? Object.keys(value).length : 1
-}
-
-/** The same for what is compared as a whole. */
-function chargedWhole(value: unknown): unknown {
-  const pending = [value]
-  while (pending.length > 0) {
-    const next = pending.pop()
-    spend(1 + lengthOf(next))
-    if (Array.isArray(next) || next instanceof Map) for (const one of next.values()) pending.push(one)
-    else if (isRecord(next)) pending.push(...Object.values(next))
-  }
-  return value
-}
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null && !(value instanceof Map)
-
 const meter = {
   spend,
-  text(characters: number): void {
-    textLeft -= characters
-    if (textLeft < 0) throw new Error('it gives more text than an expression may')
-  },
+  text: spendText,
   large(): void {
     large = true
   },
@@ -164,19 +119,6 @@ function create(): NonNullable<typeof environments> {
   return { single, item: single.clone().registerVariable('item', 'dyn').registerVariable('index', 'int') }
 }
 
-const callableHere: ReadonlySet<string> = new Set([...callable, 'mean', 'vote', 'weighted', 'toss'])
-
-type Seen = {
-  names: [from: number, to: number][]
-  steps: number
-  named: Set<string>
-  asksFailed: Set<string>
-  readsBody: boolean
-  readsItem: boolean
-  /** What is put around a part of the text: before which place, behind which. */
-  around: { start: number; end: number; before: string; after: string }[]
-}
-
 /** Of an expression that is nothing but a body as it came: the step whose answer it is, or null for the request's. */
 export function bodyNamed(source: string): Readonly<{ of: string | null }> | undefined {
   const found = /^\s*(?:request|steps(?:\.([A-Za-z_]\w*)|\[\s*(?:"([^"\\]*)"|'([^'\\]*)')\s*\]))\s*\.\s*body\s*$/.exec(source)
@@ -187,7 +129,7 @@ export function bodyNamed(source: string): Readonly<{ of: string | null }> | und
 export function compileValue(source: string, kind: 'json' | 'bool', item = false): Value | Fault {
   if (source.length > lengthMax) return { fault: `is longer than ${lengthMax} characters` }
   try {
-    const seen: Seen = { names: [], steps: 0, named: new Set(), asksFailed: new Set(), readsBody: false, readsItem: false, around: [] }
+    const seen = nothingSeen()
     const small = new (cel().Environment)({ limits, unlistedVariablesAreDyn: true })
     const fault = look(small.parse(source).ast, seen)
     if (fault !== undefined) return { fault }
@@ -197,21 +139,16 @@ export function compileValue(source: string, kind: 'json' | 'bool', item = false
     if (kind === 'bool' && type !== 'bool' && type !== 'dyn') return { fault: `gives a ${type}; a bool is needed` }
     const { named, asksFailed, readsBody, readsItem } = seen
     const evaluate = <T>({ request, principal, body, steps, toss: draw, item: value, index = 0 }: ValueFacts, effort: Effort, use: (value: unknown) => T): T => {
-      const given = Math.min(effort.left, effortMax)
-      left = given
-      textLeft = textMax
       toss = draw
       large = false
       try {
-        return use(plain(program({
+        return within(effort, () => use(plain(program({
           request: new ComposedRequest(request, body), principal: new PrincipalValue(principal),
           steps: new Map([...named].map((name) => [name, new StepValue(steps.get(name) ?? absent)])),
           ...(item && { item: value, index: BigInt(index) }),
-        }), meter))
+        }), meter)))
       } catch (error) {
         throw new Error(told(error), { cause: error })
-      } finally {
-        effort.left -= given - Math.max(0, left)
       }
     }
     return {
@@ -233,75 +170,3 @@ function* exactly(value: unknown): Generator<undefined, string> {
 const told = (error: unknown): string => why(error).replaceAll(/charged(?:Whole)?\(/g, '(')
 
 const absent: StepFacts = { status: 0, body: null, skipped: true, failed: false }
-
-function look(node: ASTNode, seen: Seen): string | undefined {
-  const { op, args } = node
-  const charge = (part: ASTNode, times = 1): void => {
-    if (part.op !== 'value') seen.around.push({ ...rangeOf(part), before: 'charged(', after: `, ${times})` })
-  }
-  if ((op === 'call' || op === 'rcall') && !callableHere.has(args[0])) return `calls ${args[0]}, which expressions do not have here`
-  if (op === 'call') {
-    if (args[0] !== 'has') for (const one of args[1]) charge(one)
-  } else if (op === 'rcall') {
-    const [name, receiver, given] = args
-    if (loops.has(name)) charge(receiver, given.reduce((sum, one) => sum + sizeOf(one), 1))
-    else if (name === 'matches') {
-      const fault = lookAtPattern(node, seen)
-      if (fault !== undefined) return fault
-      charge(receiver, textUnit * 10)
-    } else charge(receiver)
-  } else if (op === '+') {
-    for (const part of args) charge(part)
-  } else if (op === 'in') charge(args[1])
-  else if ((op === '==' || op === '!=') && args.every((part) => part.op !== 'value')) {
-    for (const part of args) seen.around.push({ ...rangeOf(part), before: 'chargedWhole(', after: ')' })
-  }
-  const step = stepOf(node)
-  if (step !== undefined) {
-    seen.named.add(step)
-    return undefined
-  }
-  const inner = op === '.' ? stepOf(args[0]) : undefined
-  if (op === '.' && args[1] === 'failed' && inner !== undefined) seen.asksFailed.add(inner)
-  if (op === 'id' && args === 'steps') return 'names steps as a whole; name each by itself, as steps.name or steps["name"]'
-  if (op === 'id' && (args === 'item' || args === 'index')) seen.readsItem = true
-  if (op === '.' && args[1] === 'body' && args[0].op === 'id' && args[0].args === 'request') seen.readsBody = true
-  for (const child of childrenOf(args)) {
-    const fault = look(child, seen)
-    if (fault !== undefined) return fault
-  }
-  return undefined
-}
-
-/** Of `steps.name` and `steps["name"]`. */
-function stepOf({ op, args }: ASTNode): string | undefined {
-  if (op !== '.' && op !== '[]') return undefined
-  const [of, which] = args
-  if (of.op !== 'id' || of.args !== 'steps') return undefined
-  const name = typeof which === 'string' ? which : which.op === 'value' ? which.args : undefined
-  return typeof name === 'string' ? name : undefined
-}
-
-const rangeOf = ({ range: { start, end } }: ASTNode) => ({ start, end })
-
-function sizeOf(node: ASTNode): number {
-  return childrenOf(node.args).reduce((sum, child) => sum + sizeOf(child), 1)
-}
-
-/** With what is charged, and `matches` by the name of ours. */
-function rewritten(source: string, { around, names }: Seen): string {
-  const inserts = [
-    // What stands around more begins before and ends behind what stands within it.
-    ...around.flatMap(({ start, end, before, after }) => [
-      { at: start, rank: 1, size: start - end, text: before }, { at: end, rank: 0, size: end - start, text: after },
-    ]),
-    ...names.map(([from, to]) => ({ at: source.indexOf('matches', from) + 'matches'.length, rank: 0, size: 0, text: 'Linear', to })),
-  ].toSorted((a, b) => a.at - b.at || a.rank - b.rank || a.size - b.size)
-  let text = ''
-  let from = 0
-  for (const { at, text: more } of inserts) {
-    text += source.slice(from, at) + more
-    from = at
-  }
-  return text + source.slice(from)
-}

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events'
-import type { Effort, StepFacts, Value, ValueFacts } from '../../table/step_expression.ts'
+import type { Effort } from '../../table/effort.ts'
+import type { StepFacts, Value, ValueFacts } from '../../table/step_expression.ts'
 import { failure, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import { isPlainValue } from '../pipeline/headers.ts'
