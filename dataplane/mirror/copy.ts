@@ -7,8 +7,9 @@ import type { TrySpan } from '../telemetry/tracing/try_span.ts'
 import { ConnectionLost, type Controller, type Handler } from '../upstream/dispatch.ts'
 import type { TryOutcome } from '../upstream/backend.ts'
 import type { Upstream } from '../upstream/pool.ts'
-import { Capture, oneOf } from './capture.ts'
-import { answerMax, compareAnswers, type Answered, type Terms } from './compare/answers.ts'
+import { oneOf } from './capture.ts'
+import { answerMax, type Answered, type Terms } from './compare/answers.ts'
+import { Meeting, type Ending } from './meeting.ts'
 import type { Mirrors } from './mirrors.ts'
 import type { CopyOutcome, MirrorTally } from './tally.ts'
 
@@ -39,9 +40,6 @@ export type CopyPlan = Readonly<{
 /** Longer than this nobody needs the rest of a copy's stream. Milliseconds. */
 const streamMax = 300_000
 
-/** How an answer ended: whole, without one, or in a way that is nobody's fault. */
-type Ending = Answered | 'failed' | 'stale'
-
 /**
  * One copy of a request. It gathers the body on its way to the backend, goes out once that is whole, and keeps the
  * caller's request from nothing: what cannot be had at once (an endpoint, room) is not waited for, and nothing is tried
@@ -65,10 +63,8 @@ export class Copy implements Handler {
   #status = 0
   /** Bytes of the answer. */
   #received = 0
-  readonly #caller: Capture | undefined
-  readonly #answer: Capture | undefined
-  #got: Ending | undefined
-  #brought: Ending | undefined
+  /** Undefined: the answer is thrown away. */
+  readonly #meeting: Meeting | undefined
 
   /** @param held bytes of the body that are accounted for already */
   constructor(exchange: Exchange, plan: CopyPlan, held: number) {
@@ -76,20 +72,15 @@ export class Copy implements Handler {
     this.#plan = plan
     this.#held = held
     this.#grpc = isGrpc(valueOf(plan.headers, 'content-type'))
-    if (plan.terms === undefined) return
-    this.#caller = new Capture(plan.mirrors)
-    this.#answer = new Capture(plan.mirrors)
+    const { terms } = plan
+    this.#meeting = terms && new Meeting(exchange, { ...plan, terms, met: () => this.#close() })
   }
 
   /** Called once, before the exchange goes on. */
   begin(): void {
     const exchange = this.#exchange
-    const caller = this.#caller
     this.#plan.tally.inFlight++
-    if (caller !== undefined) {
-      (exchange.headTaps ??= []).push((status, headers) => caller.head(status, headers))
-      ;(exchange.glances ??= []).push((chunk) => caller.data(chunk))
-    }
+    this.#meeting?.begin()
     exchange.onEnd(() => this.#callerEnded())
     const { body, received: { bodyLength } } = exchange
     if (body !== undefined || bodyLength === 0) this.#whole(body)
@@ -173,7 +164,7 @@ export class Copy implements Handler {
     if (this.#stage === 'over') return
     const headers = lowered(rawHeaders)
     this.#status = status
-    this.#answer?.head(status, headers)
+    this.#meeting?.answer.head(status, headers)
     this.#grpcStatus = valueOf(headers, 'grpc-status')
     if (!/^(?:text\/event-stream|application\/grpc)/.test(valueOf(headers, 'content-type') ?? '')) return
     clearTimeout(this.#timer)
@@ -183,10 +174,10 @@ export class Copy implements Handler {
   /** Nobody needs the rest of an answer that is too large; one without end would only keep the process busy. */
   onResponseData(controller: Controller, chunk: Buffer): void {
     if (this.#stage === 'over') return
-    this.#answer?.data(chunk)
+    this.#meeting?.answer.data(chunk)
     this.#received += chunk.length
     if (this.#received <= answerMax && this.#plan.mirrors.moving.take(chunk.length)) return
-    if (this.#answer) this.#answer.lost ??= 'full'
+    if (this.#meeting) this.#meeting.answer.lost ??= 'full'
     this.#plan.tally.pausedUntil = performance.now() + this.#plan.mirrors.limits.afterCut
     this.#end(nothing)
     controller.abort(new Error('the answer to the copy is too large'))
@@ -197,7 +188,7 @@ export class Copy implements Handler {
   }
 
   onResponseEnd(_controller: Controller, rawTrailers: readonly string[]): void {
-    this.#end(this.#answer?.answered(valueOf(lowered(rawTrailers), 'grpc-status') ?? this.#grpcStatus) ?? nothing)
+    this.#end(this.#meeting?.answer.answered(valueOf(lowered(rawTrailers), 'grpc-status') ?? this.#grpcStatus) ?? nothing)
   }
 
   /** A connection that was kept open may be closed as idle in the moment in which it is used: that says nothing. */
@@ -215,58 +206,13 @@ export class Copy implements Handler {
     tally.count(typeof brought === 'string' ? 'failed' : 'answered')
     // A connection for each of many copies that come to nothing costs the callers more than copies may.
     if (brought === 'failed') tally.pausedUntil = Math.max(tally.pausedUntil, performance.now() + mirrors.limits.afterFailure)
-    this.#brought = brought
-    if (this.#plan.terms === undefined) this.#close()
-    else if (this.#got !== undefined) this.#meet(this.#plan.terms)
-    else this.#timer = setTimeout(giveUp, this.#plan.callerPatience, this).unref()
-  }
-
-  /** The caller's answer does not come to an end: a place is not kept for that. */
-  giveUp(): void {
-    this.#got = 'failed'
-    if (this.#plan.terms !== undefined) this.#meet(this.#plan.terms)
+    if (this.#meeting === undefined) this.#close()
+    else this.#meeting.bring(brought)
   }
 
   #callerEnded(): void {
-    const { error, response } = this.#exchange
-    if (this.#stage === 'body') {
-      this.#drop('abandoned')
-      return
-    }
-    if (this.#got !== undefined) return
-    if (this.#stage === 'over') clearTimeout(this.#timer)
-    const grpcStatus = 'grpcStatus' in response && typeof response.grpcStatus === 'number' ? String(response.grpcStatus) : undefined
-    this.#got = error === undefined ? this.#caller?.answered(grpcStatus) : 'failed'
-    if (this.#plan.terms !== undefined) this.#meet(this.#plan.terms)
-  }
-
-  /** Compares, once both answers are there. */
-  #meet(terms: Terms): void {
-    const { tally, mirrors, path, compared } = this.#plan
-    const { requestId, variant: { name: variant = '' } = {} } = this.#exchange
-    const [got, brought] = [this.#got, this.#brought]
-    if (got === undefined || brought === undefined) return
-    const lost = this.#caller?.lost ?? this.#answer?.lost
-    // Where it is the variant of the copies that answered in place of another, the caller got nothing to compare with.
-    if (typeof got === 'string' || got.status >= 500 || variant === tally.variant) tally.skip('caller_failed')
-    else if (brought === 'stale') tally.skip('connection_lost')
-    else if (brought === 'failed') {
-      tally.fail({ requestId, variant })
-      compared(true)
-    } else if (lost !== undefined) tally.skip(lost)
-    else if (mirrors.busy() || mirrors.comparing.left <= 0) tally.skip('busy')
-    else {
-      void compareAnswers(path, got, brought, terms, (spent) => mirrors.comparing.owe(spent)).then((comparison) => {
-        if (comparison.result === 'skipped') tally.skip(comparison.why)
-        else {
-          tally.conclude(comparison, { requestId, variant })
-          compared(comparison.result === 'mismatch')
-        }
-        this.#close()
-      })
-      return
-    }
-    this.#close()
+    if (this.#stage === 'body') this.#drop('abandoned')
+    else this.#meeting?.callerEnded()
   }
 
   /** Nothing was sent, and nothing will be. */
@@ -276,13 +222,12 @@ export class Copy implements Handler {
     this.#close()
   }
 
-  /** Called once: nothing is held any more. What the caller still gets is not kept. */
+  /** Called once: nothing is held any more. */
   #close(): void {
     this.#plan.tally.inFlight--
     this.#plan.mirrors.release(this.#held)
     this.#chunks = []
-    this.#caller?.close()
-    this.#answer?.close()
+    this.#meeting?.close()
   }
 }
 
@@ -290,7 +235,6 @@ export class Copy implements Handler {
 const lane = 0
 
 const cut = (copy: Copy): void => copy.cut()
-const giveUp = (copy: Copy): void => copy.giveUp()
 
 const lowered = (raw: readonly string[]): FlatHeaders => raw.map((text, i) => (i % 2 === 0 ? text.toLowerCase() : text))
 
