@@ -70,7 +70,7 @@ const doors: Record<string, RegExp> = {
   express: /^dataplane\/server\.ts$/,
   'mmdb-lib': /^dataplane\/pipeline\/geo\.ts$/,
   ioredis: /^dataplane\/redis\.ts$/,
-  'http-proxy': /^dataplane\/upstream\/tunnel\.ts$/,
+  'http-proxy': /^dataplane\/upstream\/tunnel-proxy\.ts$/,
   undici: /^outgoing\//,
   jsonwebtoken: /^dataplane\/filters\/auth\//,
   yaml: /^(controller\/sources\/files|crds\/generate|build\/release)/,

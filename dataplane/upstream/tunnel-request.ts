@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
+import type { IncomingHttpHeaders } from 'node:http'
 import { Agent as TlsAgent } from 'node:https'
 import { Agent } from '../http.ts'
 import { failure, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
-import { valueOf } from '../pipeline/headers.ts'
+import { valueOf, type FlatHeaders } from '../pipeline/headers.ts'
 import { guardedLookup } from '../../outgoing/guard.ts'
 import type { Upstream } from './pool.ts'
 import type { TlsTerms } from './tls.ts'
@@ -45,8 +46,15 @@ export function agentOf(protocol: string, guard: Upstream['address']['guard'], t
   return agent
 }
 
+/** A 101 opens the tunnel only when it is the answer to our very request (RFC 6455 section 4.1). */
+export function opens(answer: IncomingHttpHeaders, asked: Readonly<FlatHeaders>): boolean {
+  return answer.upgrade?.toLowerCase() === 'websocket'
+    && (answer.connection ?? '').toLowerCase().split(',').some((name) => name.trim() === 'upgrade')
+    && answer['sec-websocket-accept'] === acceptOf(valueOf(asked, 'sec-websocket-key') ?? '')
+}
+
 /** What a backend answers to this key when it opens the tunnel (RFC 6455 section 4.2.2). */
-export const acceptOf = (key: string) => createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+const acceptOf = (key: string) => createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
 
 /** What a tunnel that ended in this way says about its endpoint. */
 export const failedBy = ({ code }: Failure) =>

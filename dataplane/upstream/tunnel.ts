@@ -1,11 +1,8 @@
 import type { ClientRequest, IncomingMessage } from 'node:http'
-import { createRequire } from 'node:module'
 import { isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type httpProxy from 'http-proxy'
 import { failure, type Failure } from '../pipeline/errors.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
-import { valueOf } from '../pipeline/headers.ts'
 import { refuseExchange } from '../pipeline/reply.ts'
 import type { TryOutcome } from './backend.ts'
 import type { Destination } from './destination.ts'
@@ -17,17 +14,11 @@ import type { Upstream } from './pool.ts'
 import { Relay } from './relay.ts'
 import { responseHead } from './response.ts'
 import { Patience, unreadable } from './patience.ts'
-import { acceptOf, agentOf, failedBy, headersOf } from './tunnel-request.ts'
+import { askForTunnel } from './tunnel-proxy.ts'
+import { failedBy, opens } from './tunnel-request.ts'
 
 /** The client's connection once its door has let go of it, and the bytes that came with the request. */
 export type Opened = Readonly<{ socket: Duplex; head: Buffer }>
-
-/** Loaded with the first tunnel: most proxies see none. */
-let loaded: httpProxy | undefined
-function library(): httpProxy {
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what import() would give, without waiting
-  return (loaded ??= (createRequire(import.meta.url)('http-proxy') as typeof httpProxy).createProxyServer({ ws: true, toProxy: true, xfwd: false }))
-}
 
 /** An end that stays open after the other has closed its half is given this long without a byte. */
 const halfOpenMax = 1000
@@ -119,9 +110,7 @@ export class Tunnel {
     if ('code' in upstream) return this.#fail(upstream, '')
     this.#upstream = upstream
     const { origin, guard } = upstream.address
-    const terms = upstream.tlsTerms()
-    const { protocol, hostname, port } = new URL(origin)
-    const host = hostname.replace(/^\[|\]$/g, '')
+    const host = new URL(origin).hostname.replace(/^\[|\]$/g, '')
     if (guard && isIP(host) !== 0 && !mayReach(host, guard)) {
       return this.#fail(failure('upstream_connect_failed', 'The backend could not be reached.'), 'address refused')
     }
@@ -139,48 +128,29 @@ export class Tunnel {
     })
     gate.on('error', ignore)
     this.#gate = gate
-
-    const proxy = library()
-    // http-proxy tells of the request that it makes by an event, at once, and before it listens to it itself.
-    proxy.once('proxyReqWs', (request: ClientRequest) => {
-      this.#request = request
-      // It would join and mend the path once more; what was matched is what is sent.
-      request.path = path
-      request.once('socket', (socket: Socket) => socket.once('connect', () => { this.#connected = true }))
-      request.on('upgrade', (answer, socket: Socket, head) => this.#accept(gate, answer, socket, head))
-    })
     const { connect = Number.POSITIVE_INFINITY, firstByte = Number.POSITIVE_INFINITY } = rule.timeouts
     const request = this.#patience.limit - exchange.startedAt
     this.#patience.tell(this.#to.headers)
     this.#schedule(Math.min(connect, request))
     this.#deadlines = { answer: Math.min(request, firstByte + connect) }
-    const target = { protocol, hostname: host, host, port: port === '' ? (protocol === 'https:' ? '443' : '80') : port, path: '' }
-    // It reads no more of them than this.
-    const bare: object = { method: 'GET', url: '/', headers: headersOf(this.#span?.mark(this.#to.headers) ?? this.#to.headers), connection: {}, socket: {} }
-    const { noDeprecation } = process
-    // It copies options with util._extend, and a warning on stderr is of no use to who runs this.
-    process.noDeprecation = true
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- see above
-    proxy.ws(bare as IncomingMessage, gate, this.#opened.head, { target, agent: agentOf(protocol, guard, terms) }, (error) => this.#failed(upstream, error))
-    process.noDeprecation = noDeprecation ?? false
-    // Its own listener would write any other answer to the client as it is.
-    this.#request?.removeAllListeners('response').on('response', (answer: IncomingMessage) => this.#relay(answer))
+    askForTunnel({
+      upstream, path, gate, head: this.#opened.head, headers: this.#span?.mark(this.#to.headers) ?? this.#to.headers,
+      onRequest: (request) => { this.#request = request },
+      onConnect: () => { this.#connected = true },
+      onUpgrade: (answer, socket, head) => this.#accept(gate, answer, socket, head),
+      onAnswer: (answer) => this.#relay(answer),
+      onError: (error) => this.#failed(upstream, error),
+    })
   }
 
   #deadlines = { answer: Number.POSITIVE_INFINITY }
 
-  /** A 101 opens the tunnel only when it is the answer to our very request (RFC 6455 section 4.1). */
   #accept(gate: Gate, answer: IncomingMessage, backend: Socket, head: Buffer): void {
     if (this.#over || gate.destroyed) {
       backend.destroy()
       return
     }
-    const { headers } = answer
-    const key = valueOf(this.#to.headers, 'sec-websocket-key') ?? ''
-    const valid = headers.upgrade?.toLowerCase() === 'websocket'
-      && (headers.connection ?? '').toLowerCase().split(',').some((name) => name.trim() === 'upgrade')
-      && headers['sec-websocket-accept'] === acceptOf(key)
-    if (!valid) {
+    if (!opens(answer.headers, this.#to.headers)) {
       this.#fail(failure('upstream_protocol', 'The backend answered with something that is no WebSocket.'), 'bad 101')
       backend.destroy()
       return
