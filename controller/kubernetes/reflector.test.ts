@@ -6,7 +6,8 @@ import { FakeServer, json, status } from '../../test/fakes/api-server.ts'
 import type { Api, RawObject } from './api.ts'
 import type { Change } from './change.ts'
 import { SERVICES as KIND } from './kinds.ts'
-import { Reflector, type ReflectorOptions } from './reflector.ts'
+import { Reflector } from './reflector.ts'
+import type { ReflectorOptions } from './reflector_options.ts'
 
 type Line = Readonly<{ level: string; msg: string; fields: Readonly<Record<string, unknown>> | undefined }>
 

@@ -1,43 +1,13 @@
-import { keyOf, pathOf, type Kind, type Api, type RawObject } from './api.ts'
-import type { Log } from '../log.ts'
+import { keyOf, pathOf, type RawObject } from './api.ts'
 import { backoff } from './backoff.ts'
 import { changesBetween, changesOf, type Change, type Entry } from './change.ts'
 import { sleep, systemClock, type Clock } from './clock.ts'
+import { Complaint } from './complaint.ts'
 import { list, setBackTo, type Target } from './list.ts'
+import type { ReflectorOptions } from './reflector_options.ts'
 import type { Trouble } from './trouble.ts'
 import { verify } from './verify.ts'
 import { watch, type WatchEvent } from './watch.ts'
-
-export type ReflectorOptions<T> = Readonly<{
-  api: Api
-  kind: Kind
-  namespace?: string
-  labelSelector?: string
-  /** Without its CRD the kind is not empty but unread: for the kinds that hold the routes themselves. */
-  required?: boolean
-  /**
-   * What is kept of an object; all else is dropped at once. `previous` is what was kept of the same object (same uid):
-   * answer it when nothing of interest changed, and no change is reported.
-   */
-  keep(object: RawObject, previous: T | undefined): T
-  /** After the store has changed; a list is one call. What it throws is logged and forgotten. */
-  onChange(changes: readonly Change<T>[]): void
-  /** Once, after the first complete list (or the first proof that the kind does not exist). */
-  onSynced(): void
-  /** The server's history is known up to there: after what a list or a watch brought of it is in the store. */
-  onVersion?(resourceVersion: string): void
-  /** The server's history ends before this version, which it had once: it was set back, as a restore of etcd does. */
-  onSetBack?(from: string, to: string): void
-  /** The server does not let us read it, or does again. */
-  onDenied?(denied: boolean): void
-  log: Log
-  clock?: Clock
-  random?: () => number
-  /** Milliseconds of silence before a watch is taken for dead. */
-  idle?: number
-  /** Milliseconds between two full lists that check what the watch brought. */
-  relist?: number
-}>
 
 /** A watch that lived this long was healthy: the waits start anew after it. Milliseconds. */
 const HEALTHY = 30_000
@@ -66,12 +36,12 @@ export class Reflector<T> {
   readonly #random: () => number
   readonly #target: Target
   readonly #stop = new AbortController()
+  readonly #complaint: Complaint
   #items: Map<string, Entry<T>> = new Map()
   #synced = false
   #running: Promise<void> | undefined
   #listedAt = 0
   #absentSince: number | undefined
-  #told = ''
   #denied = false
   /** The history was set back since the last list: a version that is known may be given again, or a generation, to something else. */
   #doubted = false
@@ -81,6 +51,7 @@ export class Reflector<T> {
   constructor(options: ReflectorOptions<T>) {
     this.#options = options
     this.#clock = options.clock ?? systemClock
+    this.#complaint = new Complaint(options)
     this.#random = options.random ?? Math.random
     this.#target = {
       api: options.api,
@@ -100,7 +71,7 @@ export class Reflector<T> {
 
   /** How it stands with the server. */
   get state(): WatchState {
-    if (this.#told !== '') return this.#absentSince === undefined ? 'failing' : 'absent'
+    if (this.#complaint.open) return this.#absentSince === undefined ? 'failing' : 'absent'
     return this.#synced ? 'following' : 'reading'
   }
 
@@ -143,7 +114,7 @@ export class Reflector<T> {
         }
       }
       if (signal.aborted) return
-      this.#tell(trouble)
+      this.#complaint.of(trouble)
       if (trouble?.why === 'denied' && trouble.status === 403) this.#deny(true)
       if (trouble === undefined) continue
       // Another trouble than before is progress: a server that starts refuses connections, then rights, then versions.
@@ -225,7 +196,7 @@ export class Reflector<T> {
       onVersion: version => {
         onVersion(version)
         this.#options.onVersion?.(version)
-        this.#tell(undefined)
+        this.#complaint.of(undefined)
       },
       onEvent: event => this.#apply(event),
     })
@@ -298,25 +269,6 @@ export class Reflector<T> {
     } catch (error) {
       this.#options.log('error', 'a handler failed', { kind: this.#options.kind.plural, error: String(error) })
     }
-  }
-
-  /** Says what is wrong when that changes, and when it is over; not once a retry. */
-  #tell(trouble: Trouble | undefined): void {
-    const text = trouble === undefined ? '' : `${trouble.why}: ${trouble.message}`
-    if (text === this.#told) return
-    this.#told = text
-    const { kind, namespace, required, log } = this.#options
-    const name = kind.group === '' ? kind.plural : `${kind.plural}.${kind.group}`
-    const where = namespace === undefined ? 'in all namespaces' : `in namespace ${namespace}`
-    const fields = { kind: name, namespace: namespace ?? '', ...(trouble && { why: trouble.why, error: trouble.message }) }
-    if (trouble === undefined) return log('info', `reading ${name} ${where} again`, fields)
-    if (trouble.why === 'denied') {
-      return log('error', `may not read ${name} ${where}: grant list and watch on it to the service account`, fields)
-    }
-    if (trouble.why === 'absent') {
-      return log(required ? 'error' : 'info', `${name} is not installed in the cluster${required ? ': apply its CRD' : ''}`, fields)
-    }
-    log('warn', `cannot read ${name} ${where}, trying again`, fields)
   }
 }
 
