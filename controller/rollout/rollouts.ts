@@ -4,12 +4,12 @@ import type { Compiled, RouteOutcome } from '../compile/compiled.ts'
 import { keyOf } from '../kubernetes/api.ts'
 import type { Resource, Snapshot } from '../sources/snapshot.ts'
 import { Alarm } from './alarm.ts'
-import type { About, Kept, RolloutsOptions } from './about.ts'
-import { isMarked, obey, parseCommand, unmarked, type Command, type Earlier } from './commands.ts'
+import type { Kept, RolloutsOptions } from './about.ts'
+import { Annotations } from './annotations.ts'
+import { obey, type Command, type Earlier } from './commands.ts'
 import { adopted, decide, due, entryOf, factsOf, next, putInForce, sameMove, watched, type Around, type Moment, type Rolled } from './entry.ts'
 import type { WatchedStep } from './judge.ts'
 import type { News } from './machine.ts'
-import { Once } from './once.ts'
 import { fromStatus } from './recorded.ts'
 import { underWay, type RuleState } from './state.ts'
 
@@ -22,7 +22,7 @@ export class Rollouts {
   /** `status.rules` by uid, as it was last seen on the server or in the file. */
   readonly #seen = new Map<string, unknown>()
   readonly #keys = new Map<string, string>()
-  readonly #once = new Once()
+  readonly #annotations: Annotations
   #table: NonNullable<Snapshot['rollouts']> = new Map()
   /** Routes whose part of the table is another one than it says. */
   readonly #moved = new Set<string>()
@@ -36,6 +36,7 @@ export class Rollouts {
 
   constructor(options: RolloutsOptions) {
     this.#options = options
+    this.#annotations = new Annotations(options, (key, rule, command, text) => this.#obey(key, rule, command, text))
     this.#alarm = new Alarm(options.clock, () => this.#tick())
   }
 
@@ -80,7 +81,7 @@ export class Rollouts {
       const state = written.get(rule)
       if (!state || !sameMove(state, entry.decided)) continue
       if (putInForce(entry, this.#options.clock.now())) moved = true
-      if (state.command !== undefined) this.#handled(kept.about, rule, state.command)
+      if (state.command !== undefined) this.#annotations.handled(kept.about, rule, state.command)
     }
     if (this.#turn(kept) || moved) this.#options.moved()
     this.#schedule()
@@ -108,7 +109,7 @@ export class Rollouts {
   /** After a change of leadership, with what the server has now: a watch may be behind. */
   lead(statuses: ReadonlyMap<string, unknown>): void {
     for (const [uid, rules] of statuses) this.#seen.set(uid, rules)
-    this.#once.clear()
+    this.#annotations.clear()
     for (const kept of this.#kept.values()) this.#adopt(kept)
     for (const kept of this.#kept.values()) this.#turn(kept)
     this.#options.moved()
@@ -144,7 +145,7 @@ export class Rollouts {
     this.#going.delete(kept)
     this.#keys.delete(about.uid)
     this.#seen.delete(about.uid)
-    for (const rule of rules.keys()) this.#once.forget(about.uid, rule)
+    for (const rule of rules.keys()) this.#annotations.forget(about.uid, rule)
     this.#moved.add(key)
   }
 
@@ -224,34 +225,14 @@ export class Rollouts {
   }
 
   #commands(kept: Kept): void {
-    const given = kept.resource.commands
-    for (const [rule, text] of given ?? []) {
-      if (!isMarked(text)) this.#options.claim(kept.about, rule, text)
-      else if (!this.#once.deal(kept.about.uid, rule, text)) continue
-      // Obeyed by whoever led before, who did not come to take it away.
-      else if (kept.rules.get(rule)?.decided.command === text) this.#handled(kept.about, rule, text)
-      else void this.#annotated(kept.about, rule, text)
-    }
+    this.#annotations.read(kept)
     for (const [rule, entry] of kept.rules) {
-      if (given?.has(rule)) continue
-      this.#once.forget(kept.about.uid, rule)
+      if (kept.resource.commands?.has(rule)) continue
+      this.#annotations.forget(kept.about.uid, rule)
       const around = kept.around.get(rule)
       const { command, ...rest } = entry.decided
       if (around && command !== undefined) decide(entry, rest, around, this.#options.clock.now())
     }
-  }
-
-  async #annotated(about: About, rule: string, text: string): Promise<void> {
-    const plain = unmarked(text)
-    const command = parseCommand(plain)
-    const refused = typeof command === 'string' ? command : await this.#obey(keyOf(about.namespace, about.name), rule, command, text)
-    if (refused === undefined) return
-    this.#options.tell(about, rule, { type: 'Warning', reason: 'RolloutCommandRefused', message: `${plain}: ${refused}` })
-    this.#handled(about, rule, text)
-  }
-
-  #handled(about: About, rule: string, text: string): void {
-    if (this.#once.finish(about.uid, rule, text)) this.#options.handled(about, rule, text)
   }
 
   /** @param text of the annotation that it stands in */
