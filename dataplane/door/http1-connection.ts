@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
-import { madeBuffers } from '../garbage.ts'
 import { cutOff, type Cut } from '../pipeline/cut.ts'
 import { failure, type Failure } from '../pipeline/errors.ts'
 import type { BodyLength, Received } from '../pipeline/exchange.ts'
 import type { Gateway } from '../pipeline/gateway.ts'
 import { rawError } from '../pipeline/reply.ts'
 import { screen, screenedAgain } from '../pipeline/screen.ts'
+import { UploadBuffers } from './http1-buffers.ts'
 import type { Head } from './http1-head.ts'
 import { BadRequest, RequestReader, type RequestSink } from './http1-reader.ts'
 import { Http1Request, type Tap } from './http1-request.ts'
@@ -26,10 +26,6 @@ const lingerMax = 1
 const idleMax = keepAliveSeconds + 5
 /** Bytes of the next requests that are kept while one is being answered; then no more is read. */
 const aheadMax = 65_536
-
-/** What reads of an upload go into: two buffers by turns, which grow with what comes. */
-const bufferMin = 65_536
-const bufferMax = 262_144
 
 /** What a connection is busy with, and so what bounds its time. */
 const Doing = { waiting: 0, answering: 1, discarding: 2, leaving: 3, tunnel: 4 } as const
@@ -58,10 +54,7 @@ export class Http1Connection implements RequestSink, Tap {
   /** What is read goes into memory that is used again. */
   #lends = true
   /** Where an upload is read into. */
-  #own: Buffer | undefined
-  /** Where it was read into before, and whether all of that has gone. */
-  #other: Buffer | undefined
-  #otherGone = false
+  #buffers: UploadBuffers | undefined
 
   constructor(socket: Socket, remoteAddress: string, gateway: Gateway) {
     this.socket = socket
@@ -86,7 +79,7 @@ export class Http1Connection implements RequestSink, Tap {
 
   /** Takes what has come; it is lent. False: no more for the moment. */
   take(bytes: Buffer): boolean {
-    if (this.#other !== undefined && this.#request?.pending === false) this.#otherGone = true
+    if (this.#buffers !== undefined && this.#request?.pending === false) this.#buffers.gone()
     if (this.#doing === Doing.tunnel) return this.socket.push(Buffer.from(bytes))
     if (this.#ahead !== undefined) this.#keep(bytes)
     else this.#advance(bytes)
@@ -163,7 +156,7 @@ export class Http1Connection implements RequestSink, Tap {
   }
 
   data(chunk: Buffer): void {
-    this.#request?.take(chunk, this.#lends && this.#own === undefined)
+    this.#request?.take(chunk, this.#lends && this.#buffers === undefined)
   }
 
   end(): void {
@@ -187,7 +180,7 @@ export class Http1Connection implements RequestSink, Tap {
   /** Is ready for the next request. */
   #next(): void {
     this.#request = undefined
-    this.#own = this.#other = undefined
+    this.#buffers = undefined
     this.#become(Doing.waiting)
     this.#reader.next()
     const ahead = this.#ahead
@@ -265,17 +258,9 @@ export class Http1Connection implements RequestSink, Tap {
   buffer(last: Buffer, length: number): Buffer | undefined {
     const request = this.#request
     if (request === undefined || request.complete || !request.streams) return undefined
-    const own = this.#own
-    if (own === undefined) return this.#own = bufferOf(bufferMin)
-    const { pending } = request
-    // A larger one is for a backend that keeps up, and stays in use: what is made anew, and is soon over, should be small.
-    const size = pending ? bufferMin : length === last.length ? Math.min(last.length * 4, bufferMax) : last.length
-    if (!pending && size <= own.length) return own
-    const other = this.#other
-    this.#own = other !== undefined && this.#otherGone && other.length >= size ? other : bufferOf(size)
-    this.#other = own
-    this.#otherGone = !pending
-    return this.#own
+    if (this.#buffers !== undefined) return this.#buffers.next(last, length, request.pending)
+    this.#buffers = new UploadBuffers()
+    return this.#buffers.own
   }
 
   #become(doing: Doing): void {
@@ -302,11 +287,6 @@ export class Http1Connection implements RequestSink, Tap {
     response?.close()
     this.#request?.abort()
   }
-}
-
-function bufferOf(size: number): Buffer {
-  madeBuffers(size)
-  return Buffer.allocUnsafeSlow(size)
 }
 
 const noConnect = failure('method_not_allowed', 'CONNECT is not served here.')

@@ -1,6 +1,6 @@
-import { isUtf8 } from 'node:buffer'
 import { fold, type Wanted } from './pointers.ts'
 import { valueMax, type BodyScan, type BodyValue } from './scan.ts'
+import { textOf } from './text.ts'
 
 /** How deep a body may be nested: deeper than any request of a model is, and less than what breaks other readers. */
 const depthMax = 1000
@@ -296,27 +296,4 @@ export class JsonScan implements BodyScan {
 
 function childAt(node: Wanted, index: number): Wanted | undefined {
   return index <= node.lastIndex ? node.children.get(String(index)) : undefined
-}
-
-/** What stands between the quotes. */
-function textOf(bytes: Buffer, cut: boolean): string | undefined {
-  const whole = cut ? beginningOf(bytes) : bytes
-  if (!isUtf8(whole)) return undefined
-  try {
-    const text: unknown = JSON.parse(`"${whole.toString()}"`)
-    return typeof text === 'string' ? text : undefined
-  } catch {
-    return undefined
-  }
-}
-
-/** Without the character or the escape that it breaks off in. */
-function beginningOf(bytes: Buffer): Buffer {
-  let end = bytes.length
-  const slash = bytes.lastIndexOf(BACKSLASH)
-  let slashes = 0
-  while (bytes[slash - slashes] === BACKSLASH) slashes++
-  if (slash >= end - 6 && slashes % 2 === 1) end = slash
-  for (let i = 0; i < 4 && !isUtf8(bytes.subarray(0, end)); i++) end--
-  return bytes.subarray(0, end)
 }
