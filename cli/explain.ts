@@ -4,6 +4,7 @@ import type { Question } from '../dataplane/explain/question.ts'
 import type { Options } from './flags.ts'
 import { imagineTable } from './imagined.ts'
 import { plain } from './plain.ts'
+import { reach } from './reach.ts'
 
 type Output = Readonly<{ stdout: (text: string) => void; stderr: (text: string) => void }>
 
@@ -38,7 +39,7 @@ async function fromFiles({ filename, gateway, allowUrl }: Options<'explain'>, qu
 }
 
 async function ask(admin: string, question: Question): Promise<Explanation> {
-  const answer = await fetch(new URL('/explain', admin), { method: 'POST', body: JSON.stringify(question) })
+  const answer = await reach(new URL('/explain', admin), { method: 'POST', body: JSON.stringify(question) })
   const text = await answer.text()
   if (!answer.ok) throw new Error(`${admin} answers ${answer.status}: ${text.trim().slice(0, 500)}`)
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what our own admin port says

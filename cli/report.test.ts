@@ -36,4 +36,11 @@ suite('lists of a proxy', () => {
       assert.deepEqual([await command({ admin, output: 'text' }, (text) => { out = text }), out], [0, none])
     })
   }
+
+  test('nobody there is told with the address and the reason, whichever addresses its name has', async () => {
+    // Nothing listens on port 2, and nothing is given it while this runs.
+    for (const host of ['127.0.0.1', 'localhost']) {
+      await assert.rejects(mirrors({ admin: `http://${host}:2`, output: 'text' }, assert.fail), new RegExp(`^Error: http://${host}:2 cannot be reached: .*ECONNREFUSED 127\\.0\\.0\\.1:2`))
+    }
+  })
 })

@@ -5,6 +5,7 @@ import type { ModelRoute, ModelRouteStatus } from '../crds/types.gen.ts'
 import { fileWeights } from '../controller/sources/files-weights.ts'
 import type { WeightChange } from '../controller/sources/weights.ts'
 import type { Options } from './flags.ts'
+import { reach } from './reach.ts'
 
 /** A route as it is asked for, and what became of it. */
 export type SeenRoute = Readonly<{
@@ -97,10 +98,7 @@ function overControl(control: string, namespace: string, route: string, tokenFil
 }
 
 async function asked<T>(url: URL, init?: RequestInit): Promise<T> {
-  const answer = await fetch(url, { ...init, signal: AbortSignal.timeout(takenWithin) }).catch((error: unknown) => {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error)
-    throw new Error(`${url.origin} does not answer: ${cause}`)
-  })
+  const answer = await reach(url, { ...init, signal: AbortSignal.timeout(takenWithin) })
   const text = await answer.text()
   if (!answer.ok) throw new Error(`${url.origin} answers ${answer.status}: ${reasonIn(text)}`)
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what our own control port says

@@ -100,7 +100,7 @@ test('an unknown route or rule is named with what there is', async (t) => {
   const { url } = await control(t, [progressing])
   await assert.rejects(run(['status', 'frode', '-n', 'ml', '--control', url]), /there is no ModelRoute ml\/frode/)
   await assert.rejects(run(['pause', 'fraud', 'inferr', '-n', 'ml', '--control', url]), /has no rule inferr; it has infer/)
-  await assert.rejects(run(['pause', 'fraud', '-n', 'ml', '--control', 'http://127.0.0.1:1']), /does not answer/)
+  await assert.rejects(run(['pause', 'fraud', '-n', 'ml', '--control', 'http://127.0.0.1:1']), /^Error: http:\/\/127\.0\.0\.1:1 cannot be reached: /)
 })
 
 const phase = (name: string) => ({ rules: [{ name: 'infer', phase: name, backends: [stable, canary] }] })

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { ConsoleState, type Look } from '../../table/console.ts'
+import { reach } from '../reach.ts'
 import { shotOf, type Shot } from './rows.ts'
 
 export type Wanted = Readonly<{
@@ -31,10 +32,7 @@ async function ask({ url, signal }: Wanted, view: Look['view'], sort: Look['sort
   const asked = new URL('/console/state', url)
   asked.search = String(new URLSearchParams({ view, sort, search, limit: String(rulesMax) }))
   const limited = AbortSignal.any([signal, AbortSignal.timeout(patience)])
-  const answer = await fetch(asked, { signal: limited }).catch((error: unknown) => {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
-    throw new Error(`${url.origin} cannot be reached: ${cause instanceof Error ? cause.message || cause.name : String(cause)}`)
-  })
+  const answer = await reach(asked, { signal: limited })
   const text = await answer.text()
   if (!answer.ok) throw new Error(`${url.origin} answers ${answer.status}: ${text.trim().slice(0, 300)}`)
   const state = v.safeParse(v.pipe(v.string(), v.parseJson(), ConsoleState), text)
