@@ -45,7 +45,7 @@ export async function placeOf(options: Options<'rollout'>): Promise<Place> {
   const [{ connect, loadUserConfig }, { clusterRollouts }] = await Promise.all([
     import('../controller/kubernetes/connect.ts'), import('../controller/kubernetes/rollouts.ts'),
   ])
-  const api = connect(loadUserConfig(kubeconfig))
+  const api = connect(loadUserConfig(kubeconfig, ', or --control URL of a controller over files'))
   const namespace = given ?? api.namespace
   const cluster = clusterRollouts(api)
   const read = async () => seenOf(await cluster.read(namespace, route), `ModelRoute ${namespace}/${route}`)

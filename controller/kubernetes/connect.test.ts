@@ -9,7 +9,8 @@ import { FakeClock } from '../../test/fakes/clock.ts'
 import type { Api } from './api.ts'
 import { pathOf } from './api.ts'
 import { sharedClock } from './clock.ts'
-import { connect, loadConfig } from './connect.ts'
+import { connect, loadConfig, loadUserConfig } from './connect.ts'
+import { answered } from './trouble.ts'
 
 let server: FakeServer
 let api: Api
@@ -99,6 +100,16 @@ test('the time of the server is told with each answer', async () => {
   assert.ok(Math.abs((told[0]?.getTime() ?? 0) - Date.now()) < 60_000)
 })
 
+test('a command tells what the cluster says from that it says nothing', async () => {
+  server.intercept = (_request, response) => {
+    response.writeHead(403).end('not you\n')
+    return true
+  }
+  const refused = await api.call({ path: '/' })
+  assert.throws(() => answered(refused), { message: 'the cluster says 403: not you' })
+  assert.throws(() => answered({ status: 0, body: undefined, message: 'connect ECONNREFUSED 127.0.0.1:6443' }), { message: 'the cluster gives no answer: connect ECONNREFUSED 127.0.0.1:6443' })
+})
+
 test('whose clock is a day off goes by that of the API server, and seconds are no news', () => {
   const base = new FakeClock()
   const said: number[] = []
@@ -140,4 +151,19 @@ test('outside a cluster and without a kubeconfig the error says what to give', (
   } finally {
     if (host !== undefined) process.env['KUBERNETES_SERVICE_HOST'] = host
   }
+})
+
+test('where kubectl has no cluster selected, a command says so, and not what becomes of a guess', (t) => {
+  const home = mkdtempSync(join(tmpdir(), 'home-'))
+  const { HOME, KUBECONFIG } = process.env
+  t.after(() => {
+    rmSync(home, { recursive: true })
+    for (const [name, value] of Object.entries({ HOME, KUBECONFIG })) {
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+    }
+  })
+  process.env['HOME'] = home
+  delete process.env['KUBECONFIG']
+  assert.throws(() => loadUserConfig(undefined, ', or --control URL'), { message: 'no cluster is selected: KUBECONFIG is not set, and there is no ~/.kube/config; give --kubeconfig FILE, or --control URL' })
 })

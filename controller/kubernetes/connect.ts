@@ -20,12 +20,19 @@ export function loadConfig(kubeconfig?: string): KubeConfig {
   return config
 }
 
-/** For a command that a person gives: what kubectl would use. Throws when there is none. */
-export function loadUserConfig(kubeconfig?: string): KubeConfig {
+/** Where the library looks last, as kubectl did once: nobody has named a cluster. */
+const NOBODYS = 'http://localhost:8080'
+
+/** For a command that a person gives: what kubectl would use. Throws when there is none. `otherwise`: what else they may have meant. */
+export function loadUserConfig(kubeconfig?: string, otherwise = ''): KubeConfig {
   const config = new KubeConfig()
   if (kubeconfig === undefined) config.loadFromDefault()
   else config.loadFromFile(kubeconfig)
-  if (config.getCurrentCluster() === null) throw new Error('the kubeconfig has no current context with a cluster')
+  const cluster = config.getCurrentCluster()
+  if (kubeconfig === undefined && cluster?.name === 'cluster' && cluster.server === NOBODYS) {
+    throw new Error(`no cluster is selected: KUBECONFIG is not set, and there is no ~/.kube/config; give --kubeconfig FILE${otherwise}`)
+  }
+  if (cluster === null) throw new Error('the kubeconfig has no current context with a cluster')
   return config
 }
 

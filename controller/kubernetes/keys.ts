@@ -1,5 +1,6 @@
 import { isApiKey, type KeyStore } from '../sources/keys.ts'
-import { isRecord, type Answer, type Api } from './api.ts'
+import { isRecord, type Api } from './api.ts'
+import { answered } from './trouble.ts'
 
 /** API keys in a cluster, with the rights of whoever asks. */
 export function clusterKeys(api: Api): KeyStore {
@@ -24,9 +25,4 @@ export function clusterKeys(api: Api): KeyStore {
       answered(await api.call({ method: 'DELETE', path: secrets(namespace, name) }))
     },
   }
-}
-
-function answered(answer: Answer): Answer {
-  if (answer.status >= 200 && answer.status < 300) return answer
-  throw new Error(`the cluster says ${answer.status === 0 ? '' : `${answer.status}: `}${answer.message}`)
 }

@@ -1,9 +1,9 @@
 import { unmarked } from '../rollout/commands.ts'
 import { COMMAND } from '../sources/kubernetes-objects.ts'
 import type { WeightChange } from '../sources/weights.ts'
-import { isObject, isRecord, pathOf, type Answer, type Api } from './api.ts'
+import { isObject, isRecord, pathOf, type Api } from './api.ts'
 import { EVENTS, MODEL_ROUTES } from './kinds.ts'
-import { troubleOf } from './trouble.ts'
+import { answered } from './trouble.ts'
 
 /** Routes in a cluster, with the rights of whoever asks, which is written down as `fieldManager`. Throws what the server says. */
 export function clusterRollouts(api: Api, fieldManager = 'modelroute-cli') {
@@ -39,9 +39,4 @@ export function clusterRollouts(api: Api, fieldManager = 'modelroute-cli') {
       answered(await api.call({ method: 'PATCH', path: path(namespace, name), query: { fieldManager }, body, contentType: 'application/json-patch+json' }))
     },
   }
-}
-
-function answered(answer: Answer): Answer {
-  if (answer.status >= 200 && answer.status < 300 && isRecord(answer.body)) return answer
-  throw new Error(`the cluster says ${troubleOf(answer).message}`)
 }

@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import type { Api, Answer } from './api.ts'
 import { pathOf } from './api.ts'
 import { API_VERSION, MODEL_ROUTES } from './kinds.ts'
-import { troubleOf } from './trouble.ts'
+import { answered } from './trouble.ts'
 
 const ConditionSchema = v.object({
   type: v.string(), status: v.string(), reason: v.string(), message: v.optional(v.string(), ''), observedGeneration: v.optional(v.number()),
@@ -60,9 +60,4 @@ function routeOf(answer: Answer): TrialRoute {
   const route = v.safeParse(RouteSchema, answered(answer).body)
   if (!route.success) throw new Error('the cluster answers with something that is no ModelRoute')
   return route.output
-}
-
-function answered(answer: Answer): Answer {
-  if (answer.status >= 200 && answer.status < 300) return answer
-  throw new Error(`the cluster says ${troubleOf(answer).message}`)
 }

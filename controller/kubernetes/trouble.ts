@@ -21,6 +21,13 @@ export function troubleOf(answer: Answer): Trouble {
   return status === 0 ? { why: 'cut', message } : { why: whyOf(answer), status, message: `${status} ${message}`.trim() }
 }
 
+/** The answer of a cluster that did what a person's command asked of it. Throws what it said instead. */
+export function answered(answer: Answer): Answer {
+  const { status, message } = answer
+  if (status >= 200 && status < 300) return answer
+  throw new Error(status === 0 ? `the cluster gives no answer: ${message}` : `the cluster says ${status}: ${message}`)
+}
+
 function whyOf({ status, body }: Answer): Trouble['why'] {
   switch (status) {
     case 404: return 'absent'
