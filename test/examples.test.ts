@@ -2,6 +2,9 @@ import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
+import { check } from '../cli/check.ts'
+import { readOptions } from '../cli/options.ts'
+import { usage } from '../cli/usage.ts'
 import { createCompiler } from '../controller/compile/compile.ts'
 import { readManifests } from '../controller/sources/files.ts'
 
@@ -29,5 +32,30 @@ test('the README of a folder of examples has all of them, and the README of all 
     const text = readFileSync(join(root, page), 'utf8')
     for (const file of globSync('*.{yaml,jsonl}', { cwd: dirname(join(root, page)) })) assert.ok(text.includes(`](${file})`), `${page}: ${file}`)
     assert.ok(index.includes(`](${page.slice('examples/'.length)})`), page)
+  }
+})
+
+test('the command of each README does what it says: of its manifest nothing is missing but what is yours', async () => {
+  const pages = globSync('examples/*/README.md', { cwd: root }).filter((page) => !page.startsWith('examples/quickstart/'))
+  for (const page of pages) {
+    const [, name = '', rest = ''] = /^```bash\nnpx modelroute (\w+) (.*)\n```$/m.exec(readFileSync(join(root, page), 'utf8')) ?? []
+    const words = rest.replaceAll('"', '').split(' ').map((word) => (word.startsWith('examples/') ? join(root, word) : word))
+    const said = { stdout: '', stderr: '' }
+    const output = { stdout: (text: string) => { said.stdout += text }, stderr: (text: string) => { said.stderr += text } }
+    if (name === 'usage') {
+      const options = readOptions('usage', words, {})
+      assert.ok(!('usage' in options), page)
+      await usage(options, output)
+      assert.match(said.stdout, /\d/, page)
+      continue
+    }
+    assert.equal(name, 'check', page)
+    const options = readOptions('check', words, {})
+    assert.ok(!('usage' in options), page)
+    const code = await check(options, output)
+    const lines = said.stdout.split('\n').filter((line) => line !== '')
+    assert.deepEqual(lines.filter((line) => !elsewhere.test(line)), [], page)
+    assert.equal(code, lines.length > 0 ? 1 : 0, page)
+    assert.match(said.stderr, /^\d+ objects?: /m, page)
   }
 })

@@ -19,6 +19,10 @@ export type Block = Readonly<{ language: string; name: string; text: string }>
 export const blocksOf = (page: string): Block[] => [...page.matchAll(/^```(\w+)(?: (\w+))?.*\n([^]*?)^```/gm)]
   .map(([, language = '', name = '', text = '']) => ({ language, name, text }))
 
+/** What a reader types of the `console` blocks of a page: what is behind each prompt, with the lines that it goes on in. */
+export const typedIn = (page: string): string[] => blocksOf(page).filter(({ language }) => language === 'console')
+  .flatMap(({ text }) => [...text.matchAll(/^\$ ((?:.*\\\n)*.*)$/gm)].map(([, command = '']) => command))
+
 export type WalkOptions = Readonly<{
   /** The shell's folder. */
   cwd: string
@@ -144,11 +148,16 @@ echo 'the table is as it was' >&2; exit 1`)
   return first(folder)
 }
 
+type ServedOptions = { ports?: Readonly<Record<string, number>> } & Pick<WalkOptions, 'stands' | 'alike'>
+
+/** A page whose gateway runs from files. */
+export const walkServed = (t: TestContext, page: string, options: ServedOptions = {}) => walkBlocks(t, blocksOf(readFileSync(join(root, page), 'utf8')), options)
+
 /**
- * A page whose gateway runs from files: `bash serve` is its second terminal, on free ports, and `sleep 1` behind an edit is until
- * the proxy has another table. @param ports what else the page names, by the port that it writes
+ * `bash serve` is the gateway's own terminal, on free ports, and `sleep 1` behind an edit is until the proxy has another table.
+ * @param ports what else the blocks name, by the port that they write
  */
-export async function walkServed(t: TestContext, page: string, options: { ports?: Readonly<Record<string, number>> } & Pick<WalkOptions, 'stands' | 'alike'> = {}): Promise<string[]> {
+export async function walkBlocks(t: TestContext, blocks: readonly Block[], options: ServedOptions = {}): Promise<string[]> {
   const [http = 0, admin = 0, control = 0] = await freePorts(3)
   const ports = { ...options.ports, '8080': http, '9901': admin, '9903': control }
   const adapt = (text: string) => Object.entries(ports).reduce((all, [from, to]) => all.replaceAll(`127.0.0.1:${from}`, `127.0.0.1:${to}`), text)
@@ -168,7 +177,6 @@ export async function walkServed(t: TestContext, page: string, options: { ports?
     }
     await patientSleep(t, admin, bin)
   }
-  const blocks = blocksOf(readFileSync(join(root, page), 'utf8'))
   return walk(t, blocks, { ...options, cwd, env, adapt, stands: { serve, ...options.stands } }).catch((error: unknown) => {
     t.diagnostic(`what the gateway said last:\n${said}`)
     throw error

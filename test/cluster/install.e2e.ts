@@ -10,6 +10,7 @@ import { startControlPlane } from './control-plane.ts'
 import type { ControlPlane } from './control-plane.ts'
 import { startKubelet } from './kubelet.ts'
 import type { Kubelet } from './kubelet.ts'
+import { models } from './models.ts'
 import { outsideNamespace } from './netns.ts'
 import { until } from './wait.ts'
 
@@ -164,29 +165,3 @@ suite('the chart, installed', { skip: outsideNamespace() }, () => {
     await assert.rejects(cluster.kubectl('-n', 'ml', 'get', 'modelroutes'), /doesn't have a resource type|could not find the requested resource/)
   })
 })
-
-/** Two versions of the quickstart's model, each a Deployment and a Service. */
-function models(): object[] {
-  return [
-    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'ml' } },
-    ...['1', '2'].flatMap((version) => {
-      const labels = { app: `fraud-v${version}` }
-      const program = "import { startModelServer } from '/app/examples/quickstart/server.ts'; " +
-        `await startModelServer({ version: '${version}', port: 8000, host: '0.0.0.0' })`
-      const container = {
-        name: 'model', image: 'quickstart', command: ['node', '--input-type=module', '-e', program], ports: [{ containerPort: 8000 }],
-        readinessProbe: { httpGet: { path: '/v2/health/ready', port: 8000 }, periodSeconds: 1 },
-      }
-      return [
-        {
-          apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: labels.app, namespace: 'ml' },
-          spec: { replicas: 1, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [container] } } },
-        },
-        {
-          apiVersion: 'v1', kind: 'Service', metadata: { name: labels.app, namespace: 'ml' },
-          spec: { selector: labels, ports: [{ name: 'http', port: 8000 }] },
-        },
-      ]
-    }),
-  ]
-}

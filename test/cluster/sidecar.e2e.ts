@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { promisify } from 'node:util'
 import { parseAllDocuments } from 'yaml'
+import { typedIn } from '../walk.ts'
 import { kustomize } from './chart/tools.ts'
 import { startControlPlane } from './control-plane.ts'
 import type { ControlPlane } from './control-plane.ts'
@@ -144,8 +145,12 @@ suite('sidecars', { skip: outsideNamespace() }, () => {
   test('where no policy adds them, a pod without one is refused, and the patch of the release adds it', async () => {
     await kubectl('delete', 'mutatingadmissionpolicybinding', 'modelroute-sidecar')
     await until('the policy to be gone', () => tried(pod({ 'modelroute.io/inject': 'default' })).then(() => false, (error: Error) => /no sidecar was added/.test(error.message)))
-    const patch = await kubectl('-n', 'modelroute', 'get', 'configmap', 'modelroute-sidecar', '-o', 'jsonpath={.data.patch\\.yaml}')
-    await kubectl('-n', 'ml', 'patch', 'deploy/shop', '--type=strategic', '-p', patch)
+    // As the page has it.
+    const cwd = temporaryFolder('patched')
+    const env = { ...process.env, KUBECONFIG: cluster.kubeconfig, PATH: `${dirname(cluster.binaries.kubectl)}:${process.env['PATH'] ?? ''}` }
+    const commands = typedIn(readFileSync(join(root, 'docs/sidecar.md'), 'utf8'))
+    assert.equal(commands.length, 2)
+    for (const command of commands) await promisify(execFile)('bash', ['-ec', command], { cwd, env })
     await kubectl('-n', 'ml', 'scale', 'deploy/shop', '--replicas=1')
     await available('shop')
     await until('an answer', () => /asked 200 stable true/.test(kubelet.logs('ml', 'shop', 'shop')))

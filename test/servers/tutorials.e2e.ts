@@ -1,14 +1,15 @@
 // The tutorials, walked: each command of their pages in order, and what the pages say comes out of it.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { promisify } from 'node:util'
 import { adopt } from '../cluster/process.ts'
 import { freePorts } from '../free-ports.ts'
 import { walkServed } from '../walk.ts'
 import { startLlama, startTriton } from './servers.ts'
-import { cannotRun } from './venv.ts'
+import { cannotRun, ensureVenv } from './venv.ts'
 
 const root = join(import.meta.dirname, '../..')
 const portOf = (url: string) => Number(new URL(url).port)
@@ -59,5 +60,15 @@ test('docs/tutorials/triton.md does what it says, with a real Triton over its mo
 test('docs/tutorials/openai.md does what it says, with a real server of the OpenAI API', { skip: await cannotRun(), timeout: 300_000 }, async (t) => {
   const llama = await startLlama()
   t.after(() => llama.stop())
-  await walkServed(t, 'docs/tutorials/openai.md', { ports: { 8000: portOf(llama.url) } })
+  const { folder } = await ensureVenv('sdk')
+  await walkServed(t, 'docs/tutorials/openai.md', {
+    ports: { 8000: portOf(llama.url) },
+    stands: {
+      async openai(text) {
+        const env = { ...process.env, PATH: `${join(folder, 'bin')}:${process.env['PATH'] ?? ''}` }
+        const { stdout } = await promisify(execFile)('bash', ['-ec', text], { env })
+        assert.match(stdout, /Model\(id='assistant'/)
+      },
+    },
+  })
 })
