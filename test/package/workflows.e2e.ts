@@ -57,6 +57,25 @@ test('they check what everybody checks on their own machine, and a release no le
   }
 })
 
+test('what is released is signed, and says what is in it and where it was made', () => {
+  const of = (name: string) => workflows.get('release.yml')?.jobs[name] ?? assert.fail(name)
+  const scripts = (name: string) => of(name).steps.flatMap(({ run }) => run ?? []).join('\n')
+  const using = (name: string, action: string) => of(name).steps.filter(({ uses }) => uses?.startsWith(`${action}@`)).map((step) => step.with ?? {})
+  const [image = {}] = using('image', 'docker/build-push-action')
+  assert.deepEqual([image['push'], image['provenance'], image['sbom'], image['platforms']], [true, 'mode=max', true, 'linux/amd64,linux/arm64'])
+  // Once for what npm says is in it, once for where it was made.
+  const attested = using('image', 'actions/attest')
+  assert.deepEqual(attested.map((given) => [given['sbom-path'], given['push-to-registry']]), [['dist/sbom.cdx.json', true], [undefined, true]])
+  assert.match(scripts('image'), /^cosign sign --yes --recursive "\$IMAGE@\$DIGEST"$/m)
+  assert.match(scripts('chart'), /^cosign sign --yes "[^"]*@\$\{digest:\?/m)
+  assert.match(scripts('npm'), /^npm publish \.\/dist\/package --provenance --access public /m)
+  assert.match(scripts('release'), /for format in cyclonedx spdx; do[^]*npm sbom /)
+  assert.match(scripts('release'), /build\/release\.ts notes /)
+  // Who signs, and who vouches for where it was made, is told by the token of the job.
+  for (const name of ['image', 'npm', 'chart']) assert.equal(of(name).permissions?.['id-token'], 'write', name)
+  assert.equal(of('image').permissions?.['attestations'], 'write')
+})
+
 test('a release is made of one tag, and nothing is published before all is checked', () => {
   const { jobs: steps } = parse(readFileSync(join(root, '.github/workflows/release.yml'), 'utf8')) as { jobs: Record<string, { needs?: string | string[] }> }
   const before = (job: string): string[] => [steps[job]?.needs ?? []].flat().flatMap((name) => [name, ...before(name)])
