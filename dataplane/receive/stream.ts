@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import type { Ack, Measurements } from '../../table/messages.ts'
 import type { ShowFleet } from '../console/told.ts'
 import type { Log, Store } from '../store.ts'
+import { pauseBefore } from './backoff.ts'
 import type { Conversation, Identity } from './conversation.ts'
 import { converse } from './conversation.ts'
 import type { ClientTls, Target } from './dial.ts'
@@ -143,8 +144,7 @@ export function startReceiver(options: ReceiverOptions): Receiver {
     peer.silent = false
     if (feeder === peer) feedFrom(chosen())
     if (closed || !wanted.has(key)) return void peers.delete(key)
-    const most = Math.min(timing.backoffMax, timing.backoffMin * 2 ** Math.min(peer.failures, 16))
-    const timer = setTimeout(() => void call(key, peer), most * (0.5 + Math.random() / 2))
+    const timer = setTimeout(() => void call(key, peer), pauseBefore(peer.failures, timing.backoffMin, timing.backoffMax))
     peer.hangUp = () => clearTimeout(timer)
   }
 
