@@ -26,6 +26,16 @@ const names = Array.from({ length: 10 }, (_, i) => `model-${i}`)
 type Condition = Readonly<{ type: string; status: string; observedGeneration: number }>
 type Status = Readonly<{ observedGeneration: number; weights: string; dataPlane: { programmed: number; total: number }; conditions: readonly Condition[] }>
 
+type Definition = Readonly<{ spec: { versions: readonly object[] } }>
+
+/** The paths of all fields of a version, in order. */
+function fieldsOf(version: object): string[] {
+  const below = (node: unknown, at: string): string[] => (typeof node !== 'object' || node === null ? [] : Object.entries(node).flatMap(([key, value]) => (
+    key === 'properties' ? Object.entries(value as object).flatMap(([name, field]) => [`${at}.${name}`, ...below(field, `${at}.${name}`)]) : below(value, at)
+  )))
+  return below(version, '').sort()
+}
+
 suite('an upgrade, and the way back', { skip: outsideNamespace() }, () => {
   let cluster: ControlPlane
   let kubelet: Kubelet
@@ -64,6 +74,15 @@ suite('an upgrade, and the way back', { skip: outsideNamespace() }, () => {
       seen = wrong
       return wrong.length === 0
     }, { timeout: 120_000, describe: () => JSON.stringify(seen) })
+  }
+  /** The definitions that are installed have the fields of a release's, no more and no fewer. */
+  async function definitionsOf(release: string): Promise<void> {
+    for (const name of ['modelroutes.modelroute.io', 'ratelimitpolicies.modelroute.io']) {
+      const { spec } = parse(readFileSync(join(release, `crds/${name}.yaml`), 'utf8')) as Definition
+      const installed = await cluster.api.get<Definition & { metadata: { annotations: Record<string, string> } }>(`/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${name}`)
+      assert.deepEqual(installed.spec.versions.map(fieldsOf), spec.versions.map(fieldsOf), name)
+      assert.equal(installed.metadata.annotations['helm.sh/resource-policy'], 'keep')
+    }
   }
   const edit = (name: string, stable: number) => cluster.api.patch(`${routes}/${name}`, { spec: route(name, stable).spec })
   /** While `change` goes on, routes are edited all the time. Then the statuses are right. */
@@ -118,13 +137,16 @@ suite('an upgrade, and the way back', { skip: outsideNamespace() }, () => {
   })
 
   test('helm upgrade brings the programs, the definitions and the chart of this release', { timeout: 280_000 }, async () => {
+    await definitionsOf(old)
     await whileEditing(() => typed('Upgrade'))
     await all(current)
+    await definitionsOf(root)
   })
 
   test('helm rollback brings those of the release before', { timeout: 280_000 }, async () => {
     await whileEditing(() => typed('Roll back'))
     await all(previous.version)
+    await definitionsOf(old)
   })
 
   test('proxies of this release are fed by controllers of the one before', { timeout: 280_000 }, async () => {
