@@ -1,6 +1,6 @@
 /**
  * Every code a reply, the log and the metrics can carry. Callers script against them, so a code never changes its
- * meaning or its status. docs/errors.md explains each; errors.test.ts holds the two together.
+ * meaning or its status. docs/errors.md explains each, and `npm run generate` keeps the two together.
  */
 export const errors = {
   invalid_request: { status: 400, title: 'The request is not valid' },
