@@ -24,14 +24,18 @@ const cuts: readonly (readonly [string, Cut | undefined])[] = [
 
 const percent = (part: number) => `${(part * 100).toFixed(1)} %`
 
-for (const [what, scale] of [['150 requests/s of 100 allowed', 1], ['90 requests/s of 100 allowed', 0.6]] as const) {
-  console.log(`\n${what}, limit 6,000 a minute, 10 minutes; cut off from 2:10 to 6:10\n`)
-  console.log('| partition | quota | admitted/limit | worst minute | refused though there was room | added latency p50 | p99 |\n| --- | --- | ---: | ---: | ---: | ---: | ---: |')
-  for (const [name, cut] of cuts) {
-    for (const [design, how] of designs) {
-      const regions = world.regions.map((region) => ({ ...region, demand: region.demand.map((rate) => rate * scale) }))
-      const { admitted, worst, needless, p50, p99 } = sumsOf(play({ ...world, regions, design: how, ...(cut && { cut }) }), world.limit)
-      console.log(`| ${name} | ${design} | ${percent(admitted)} | ${percent(worst)} | ${percent(needless)} | ${p50} ms | ${p99} ms |`)
-    }
+/** @param scale of the demand */
+export function tableOf(scale: number): string {
+  const regions = world.regions.map((region) => ({ ...region, demand: region.demand.map((rate) => rate * scale) }))
+  const rows = cuts.flatMap(([name, cut]) => designs.map(([design, how]) => {
+    const { admitted, worst, needless, p50, p99 } = sumsOf(play({ ...world, regions, design: how, ...(cut && { cut }) }), world.limit)
+    return `| ${name} | ${design} | ${percent(admitted)} | ${percent(worst)} | ${percent(needless)} | ${p50} ms | ${p99} ms |\n`
+  }))
+  return `| partition | quota | admitted/limit | worst minute | refused though there was room | added latency p50 | p99 |\n| --- | --- | ---: | ---: | ---: | ---: | ---: |\n${rows.join('')}`
+}
+
+if (import.meta.main) {
+  for (const [what, scale] of [['150 requests/s of 100 allowed', 1], ['90 requests/s of 100 allowed', 0.6]] as const) {
+    console.log(`\n${what}, limit 6,000 a minute, 10 minutes; cut off from 2:10 to 6:10\n\n${tableOf(scale)}`)
   }
 }

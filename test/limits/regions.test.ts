@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import test from 'node:test'
+import { tableOf } from '../../bench/regions.ts'
 import { cutOff, play, sumsOf, world, type Cut, type Design, type Scenario } from './regions.ts'
 
 const small: Omit<Scenario, 'design'> = {
@@ -61,4 +64,8 @@ test('fixed shares refuse while there is room, as soon as demand moves', () => {
 test('a region beside its Redis waits for none of the others', () => {
   const { p99 } = sumsOf(play({ ...small, design: { kind: 'demand', every: 10_000 }, cut: cutOff('b') }), small.limit)
   assert.equal(p99, 0.5)
+})
+
+test('docs/scale.md has what the simulation says: npm run bench:regions', () => {
+  assert.ok(readFileSync(join(import.meta.dirname, '../../docs/scale.md'), 'utf8').includes(`\n${tableOf(1)}\n`))
 })
