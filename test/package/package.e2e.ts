@@ -92,6 +92,17 @@ suite('the package', () => {
     for (const path of starts) assert.ok(existsSync(join(installed, path)), path)
   })
 
+  test('says what is in it, as a release publishes it: all of what it brings, and nothing else', async () => {
+    const brought = Object.keys((JSON.parse(readFileSync(join(built, 'npm-shrinkwrap.json'), 'utf8')) as { packages: object }).packages).filter((path) => path !== '')
+    for (const [format, list] of [['cyclonedx', 'components'], ['spdx', 'packages']] as const) {
+      const { stdout } = await run('npm', ['sbom', '--package-lock-only', `--sbom-format=${format}`], { cwd: built, maxBuffer: 2 ** 25 })
+      const entries = (JSON.parse(stdout) as Record<string, { name: string }[]>)[list] ?? []
+      const names = new Set(entries.map(({ name }) => name))
+      for (const path of brought) assert.ok(names.has(path.split('node_modules/').at(-1) ?? ''), `${format}: ${path}`)
+      assert.deepEqual(Object.keys(manifest.devDependencies).filter((name) => names.has(name) && !brought.includes(`node_modules/${name}`)), [])
+    }
+  })
+
   test('brings nothing of development', () => {
     const brought = readdirSync(join(user, 'node_modules'))
     assert.ok(brought.length > 100, brought.join())
