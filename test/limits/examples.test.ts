@@ -158,6 +158,18 @@ example('concurrency', 'four at once for each caller', async (t) => {
   for (const one of [...running, other]) assert.equal((await one).status, 200)
 })
 
+example('queue', 'who comes too early waits, where there is room to; a batch job has a count of its own', async (t) => {
+  const { call } = await serve(t, 'queue', ok)
+  const nightly = await call({ consumer: 'nightly', groups: ['batch'] }, infer)
+  assert.match(nightly.headers.get('ratelimit-policy') ?? '', /"batch";q=10000;w=3600/)
+  // Twenty have their turn at once, fifty wait for it.
+  const answers = await Promise.all(Array.from({ length: 400 }, () => call({ consumer: 'ann' }, infer)))
+  assert.doesNotMatch(answers[0]?.headers.get('ratelimit-policy') ?? '', /batch/)
+  const codes = answers.map(({ status, headers }) => (status === 200 ? 'served' : headers.get('x-modelroute-error')))
+  assert.deepEqual(new Set(codes), new Set(['queue_timeout', 'served']))
+  assert.ok(codes.filter((code) => code === 'served').length >= 19)
+})
+
 test('every example is tested', () => {
   assert.deepEqual(readdirSync(folder).filter((name) => name.endsWith('.yaml')).sort(), [...tested].map((name) => `${name}.yaml`).sort())
 })
