@@ -19,6 +19,7 @@ const tutorials = 'test/servers/tutorials.e2e.ts'
 /** By page: how many blocks of `bash` and lines behind a prompt it has that a test types, and which tests do. */
 const typed: Readonly<Record<string, readonly [count: number, ...tests: string[]]>> = {
   'README.md': [12, 'test/readme.test.ts', commands],
+  'charts/modelroute/README.md': [1, commands],
   'docs/ab-testing.md': [1, 'examples/ab/compare.test.ts'],
   'docs/alerts.md': [38, cluster, commands],
   'docs/auth.md': [4, commands],
@@ -56,6 +57,7 @@ const untyped: readonly (readonly [command: RegExp, why: string])[] = [
   [/^npm ci( && npm (start|test))?$/, 'what every run of these tests begins with'],
   [/^npm run (check|build|build:image|generate|soak|test:\w+|bench(:\w+)?)\b/, 'the tests themselves, what they look at, and measurements of minutes: their names are held below'],
   [/^docker (run|build|buildx) /, 'no container engine: test/cluster/image.e2e.ts runs what the image has as the chart does'],
+  [/^helm install modelroute oci:/, 'the registry has it after a release: the same is installed from its folder'],
   [/^(cosign|gh|npm audit) /, 'what is published and signed by a release, and nothing before'],
   [/^npm install --global modelroute$/, 'the registry has it after a release: test/package installs what would be published'],
   [/^git clone /, 'this repository'],
@@ -66,7 +68,7 @@ const shellOf = (page: string) => {
   const text = readFileSync(join(root, page), 'utf8')
   return [...blocksOf(text).filter(({ language }) => language === 'bash').map((block) => block.text.trim()), ...typedIn(text)]
 }
-const all = [...globSync('*.md', { cwd: root }), ...globSync('{docs,examples,dataplane,test,.github}/**/*.md', { cwd: root })].sort()
+const all = [...globSync('*.md', { cwd: root }), ...globSync('{charts,docs,examples,dataplane,test,.github}/**/*.md', { cwd: root })].sort()
 const excused = (command: string) => untyped.some(([pattern]) => command.replaceAll('\\\n', ' ').split('\n').every((line) => pattern.test(line) || line === 'npm ci'))
 
 test('every command of every page is typed by a test, or cannot be', () => {

@@ -4,8 +4,10 @@ import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 
 const root = join(import.meta.dirname, '..')
-const pages = ['*.md', 'docs/**/*.md', 'examples/**/*.md', 'dataplane/**/*.md', 'test/**/*.md', '.github/**/*.md'].flatMap((pattern) => globSync(pattern, { cwd: root }))
+const pages = ['*.md', 'docs/**/*.md', 'examples/**/*.md', 'charts/**/*.md', 'dataplane/**/*.md', 'test/**/*.md', '.github/**/*.md'].flatMap((pattern) => globSync(pattern, { cwd: root }))
 const texts = new Map(pages.map((page) => [page, withoutCode(readFileSync(join(root, page), 'utf8'))]))
+
+const published = 'https://github.com/modelroute/modelroute/blob/main/'
 
 /** What looks like a link or a heading there is none. */
 function withoutCode(text: string): string {
@@ -30,9 +32,11 @@ test('every link between pages leads to a file and a heading that there are', ()
   const anchors = new Map<string, ReadonlySet<string>>()
   for (const [page, text] of texts) {
     for (const target of linksOf(text)) {
-      if (/^[a-z]+:/.test(target)) continue
-      const [path = '', anchor] = target.split('#')
-      const file = path === '' ? page : join(dirname(page), decodeURIComponent(path))
+      // A page that is read elsewhere has addresses of what is here.
+      const own = target.startsWith(published)
+      if (!own && /^[a-z]+:/.test(target)) continue
+      const [path = '', anchor] = (own ? target.slice(published.length) : target).split('#')
+      const file = own ? path : path === '' ? page : join(dirname(page), decodeURIComponent(path))
       if (!existsSync(join(root, file))) broken.push(`${page}: ${target}`)
       else if (anchor !== undefined && file.endsWith('.md')) {
         const known = anchors.get(file) ?? anchorsOf(texts.get(file) ?? withoutCode(readFileSync(join(root, file), 'utf8')))
@@ -58,4 +62,10 @@ test('every page of docs is found by following links from the README', () => {
   }
   follow('README.md')
   assert.deepEqual(pages.filter((page) => page.startsWith('docs/') && !reached.has(page)), [])
+})
+
+test('a file of this repository that a page names is there', () => {
+  const missing = [...texts].flatMap(([page, text]) => [...text.matchAll(/`((?:test|bench|cli|controller|dataplane|table|outgoing|console|charts|crds|build|exposition|examples|dashboards)\/[\w./*-]+)`/g)]
+    .flatMap(([, path = '']) => (globSync(path, { cwd: root }).length > 0 ? [] : [`${page}: ${path}`])))
+  assert.deepEqual(missing, [])
 })

@@ -76,6 +76,7 @@ suite('the commands of the pages that change a cluster', { skip: outsideNamespac
     const [install = '', ...readme] = typedIn(text)
     const [same, wait = '', selftest = ''] = typedIn(below('docs/kubernetes.md', 'Install'))
     assert.equal(install, same)
+    assert.equal(typedIn(page('charts/modelroute/README.md'))[1], wait)
     // Where Pods are processes, the port of a Service is that of its Pods.
     await type(`${install},gatewayDefaults.service.port=8080,gatewayDefaults.service.httpsPort=8443,gatewayDefaults.drain.delaySeconds=0,tests.timeoutSeconds=200`)
     await type(wait)

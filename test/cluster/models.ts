@@ -13,7 +13,7 @@ export function models(): object[] {
       return [
         {
           apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: labels.app, namespace: 'ml' },
-          spec: { replicas: 1, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [container] } } },
+          spec: { replicas: 1, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [container], terminationGracePeriodSeconds: 1 } } },
         },
         {
           apiVersion: 'v1', kind: 'Service', metadata: { name: labels.app, namespace: 'ml' },

@@ -45,7 +45,7 @@ async function run(files: readonly string[], extra: readonly string[]): Promise<
   }
   const isTimed = (file: string) => timed.includes(basename(file, '.e2e.ts'))
   const alone = await runFiles(files.filter(isTimed), { ...how, timed: true })
-  const beside = await runFiles(longestFirst(files.filter((file) => !isTimed(file)), ['rollout', 'restore', 'ha', 'kubernetes', 'install', 'chart', 'secrets']), { ...how, atOnce: 2 })
+  const beside = await runFiles(longestFirst(files.filter((file) => !isTimed(file)), ['rollout', 'restore', 'ha', 'commands', 'kubernetes', 'install', 'chart', 'secrets']), { ...how, atOnce: 2 })
   const { tests, pass, fail, skipped } = totals
   const sums = `${pass} passed, ${fail} failed, ${skipped} skipped`
   process.stdout.write(`\ncluster tests: ${tests} in ${files.length} files, ${sums}\n`)
