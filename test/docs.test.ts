@@ -3,6 +3,7 @@ import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { parse } from 'yaml'
 import { isCommand } from '../cli/commands.ts'
 import { readOptions } from '../cli/options.ts'
 import { createCompiler } from '../controller/compile/compile.ts'
@@ -12,11 +13,39 @@ import { readManifests } from '../controller/sources/files.ts'
 const elsewhere = /does not exist|no ReferenceGrant/
 
 const root = join(import.meta.dirname, '..')
-const pages = [...globSync('*.md', { cwd: root }), ...globSync('{docs,examples}/**/*.md', { cwd: root })]
+const pages = [...globSync('*.md', { cwd: root }), ...globSync('{docs,examples,dataplane}/**/*.md', { cwd: root })]
+
+type Schema = Readonly<{ properties: Readonly<Record<string, Schema>>; items: Schema }>
+type Fragment = Readonly<Record<string, unknown>>
+
+const specOf = (name: string): Schema => (parse(readFileSync(join(root, `crds/${name}.modelroute.io.yaml`), 'utf8')) as { spec: { versions: [{ schema: { openAPIV3Schema: Schema } }] } })
+  .spec.versions[0].schema.openAPIV3Schema.properties['spec']!
+const fieldsOf = ({ properties }: Schema) => Object.keys(properties)
+const ofRoute = fieldsOf(specOf('modelroutes'))
+const ofRule = [...fieldsOf(specOf('modelroutes').properties['rules']!.items), ...ofRoute]
+const ofPolicy = fieldsOf(specOf('ratelimitpolicies'))
+
+const object = (kind: string, spec: object) => JSON.stringify({ apiVersion: 'modelroute.io/v1alpha1', kind, metadata: { name: 'fraud', namespace: 'ml' }, spec })
+const variants = ['stable', 'canary', 'shadow'].map((variant, at) => ({ variant, name: `fraud-v${at}`, port: 8000 }))
+const whole = (rule: Fragment) => ({ name: 'infer', ...(!('backendRefs' in rule) && !('compose' in rule) && { backendRefs: variants }), ...rule })
+
+/** The manifest that a block is, or that a part of one stands for: undefined where it is something else. */
+function manifestOf(block: string): string | undefined {
+  if (/^apiVersion: modelroute\.io\//m.test(block)) return block
+  const part = parse(block.split(/^---$/m)[0] ?? '') as Fragment | null
+  if (typeof part !== 'object' || part === null || Array.isArray(part)) return undefined
+  const spec = Object.keys(part).join() === 'spec' ? part['spec'] as Fragment : part
+  const { rules = [{}] } = spec
+  const within = (known: readonly string[]) => Array.isArray(rules) && Object.keys(spec).every((field) => known.includes(field))
+  if (within(ofRoute)) return object('ModelRoute', { ...spec, rules: (rules as Fragment[]).map(whole) })
+  if (within(ofRule)) return object('ModelRoute', { rules: [whole(spec)] })
+  if ('limits' in spec && within(ofPolicy)) return object('RateLimitPolicy', { targetRefs: [{ group: 'modelroute.io', kind: 'ModelRoute', name: 'fraud' }], ...spec })
+  return undefined
+}
 
 for (const page of pages) {
   const text = readFileSync(join(root, page), 'utf8')
-  const ours = [...text.matchAll(/^```yaml\n(.*?)^```/gms)].flatMap(([, block = '']) => (/^apiVersion: modelroute\.io\//m.test(block) ? [block] : []))
+  const ours = [...text.matchAll(/^```yaml\n(.*?)^```/gms)].flatMap(([, block = '']) => manifestOf(block) ?? [])
   if (ours.length > 0) {
     test(`the manifests of ${page} are ones that are served, but for what they name`, async (t) => {
       const folder = mkdtempSync(join(tmpdir(), 'docs-'))
