@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
@@ -214,5 +215,21 @@ describe('modelroute as a process', () => {
     const ports = ['--http-port', '0', '--admin-port', '0', '--control-port', '0', '--host', '127.0.0.1']
     const { code, stderr } = await run(['serve', '-f', '/nowhere/at/all', ...ports])
     assert.deepEqual([code, stderr], [1, 'modelroute: /nowhere/at/all: no such file or folder\n'])
+  })
+
+  it('a port that is taken is named with the flag that chooses another', async (t) => {
+    const cwd = await folder(t, { 'good.yaml': good })
+    const other = createServer().listen(0, '127.0.0.1')
+    t.after(() => other.close())
+    await once(other, 'listening')
+    const bound = other.address()
+    const taken = String(typeof bound === 'object' ? bound?.port : '')
+    for (const flag of ['--http-port', '--admin-port', '--control-port', '--health-port']) {
+      const ports = Object.entries({ '--http-port': '0', '--admin-port': '0', '--control-port': '0', [flag]: taken }).flat()
+      const { code, stderr } = await run(['serve', '-f', cwd, '--host', '127.0.0.1', ...ports])
+      assert.deepEqual([code, stderr], [1, `modelroute: port ${taken} on 127.0.0.1 is taken (EADDRINUSE): stop what listens there, or give another by ${flag}; 0 takes a free one\n`])
+    }
+    const { code, stderr } = await run(['controller', '-f', cwd, '--push-port', taken, '--control-port', '0'])
+    assert.deepEqual([code, stderr.includes('give another by --push-port;')], [1, true])
   })
 })

@@ -4,6 +4,7 @@ import { type Command, commands, isCommand } from './commands.ts'
 import type { Options } from './flags.ts'
 import { helpOf, overview } from './help.ts'
 import { readOptions } from './options.ts'
+import { listenFault } from './listen-fault.ts'
 
 const OK = 0
 const FAILED = 1
@@ -22,7 +23,12 @@ function command<C extends Command>(name: C, execute: (options: Options<C>) => P
       return OK
     }
     const options = readOptions(name, words, process.env)
-    if (!('usage' in options)) return execute(options)
+    if (!('usage' in options)) {
+      return execute(options).catch((error: unknown) => {
+        const fault = listenFault(error, name, options)
+        throw fault === undefined ? error : new Error(fault, { cause: error })
+      })
+    }
     stderr(options.usage.map((line) => `modelroute ${name}: ${line}\n`).join(''))
     return USAGE
   }

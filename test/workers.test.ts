@@ -182,7 +182,7 @@ test('a port that is taken ends it with one message, and no worker is left', { t
   child.stderr.setEncoding('utf8').on('data', (text: string) => { said += text })
   const [code] = await once(child, 'close') as [number | null]
   assert.equal(code, 1)
-  assert.match(said, /EADDRINUSE/)
+  assert.match(said, /port \d+ on 127\.0\.0\.1 is taken \(EADDRINUSE\): .* --http-port;/)
 })
 
 test('a limit is one for all workers, and so is what is told of who used how much', { timeout: 200_000, skip: linux }, async (t) => {
