@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
+import { pemFault } from '../../table/pem.ts'
 import type { Log } from '../log.ts'
 
 /** Files in PEM. `clientCa` is what a proxy's certificate must be signed by. */
@@ -25,6 +26,8 @@ async function readCredentials(files: TlsFiles): Promise<Credentials> {
     readFile(files.key, 'utf8'),
     files.clientCa === undefined ? undefined : readFile(files.clientCa, 'utf8'),
   ])
+  const fault = pemFault(files, { cert, key, clientCa: ca })
+  if (fault !== undefined) throw new Error(fault)
   const credentials = { cert, key, ...(ca !== undefined && { ca }) }
   createSecureContext(credentials)
   return credentials

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
+import { pemFault } from '../../table/pem.ts'
 
 /** Files in PEM. `clientCa`: clients must show a certificate that it signed. */
 export type CertificateFiles = Readonly<{ cert: string; key: string; clientCa?: string | undefined }>
@@ -26,14 +27,16 @@ export const tlsFloor = {
   ].join(':'),
 } as const satisfies SecureContextOptions
 
-async function load({ cert, key, clientCa }: CertificateFiles): Promise<Certificate> {
+async function load(files: CertificateFiles): Promise<Certificate> {
+  const { cert, key, clientCa } = files
   const [certPem, keyPem, ca] = await Promise.all([
     readFile(cert, 'utf8'),
     readFile(key, 'utf8'),
     clientCa === undefined ? undefined : readFile(clientCa, 'utf8'),
   ])
+  const fault = pemFault(files, { cert: certPem, key: keyPem, clientCa: ca })
+  if (fault !== undefined) throw new Error(fault)
   const options = { ...tlsFloor, cert: certPem, key: keyPem, ...(ca !== undefined && { ca }) }
-  // Refuses what a server could not use: half a file, or the key of another certificate.
   return { options, context: createSecureContext(options) }
 }
 

@@ -7,7 +7,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls'
+import { connect as connectTls, getCACertificates, setDefaultCACertificates, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { authority, type Certified } from '../certificates.ts'
 import { WebSocket, WebSocketServer } from 'ws'
 import { testProxy } from './proxy.ts'
@@ -34,7 +34,7 @@ async function front(t: TestContext, certified: Certified, clientCa?: Certified)
     https: { bind: { host: '127.0.0.1', port: 0 }, files: clientCa ? files : { cert, key } },
   })
   const { port: https } = new URL(proxy.urls.https ?? '')
-  return { proxy, port: Number(https), put }
+  return { proxy, port: Number(https), put, trust: (cert: string) => writeFileSync(files.clientCa, cert) }
 }
 
 /** A handshake, and what came of it. */
@@ -111,6 +111,29 @@ test('a replaced certificate is used without a restart, and an unusable one is n
   const { promise, resolve } = Promise.withResolvers<string>()
   kept.once('data', (data: Buffer) => resolve(data.toString()))
   assert.match(await promise, /^HTTP\/1\.1 200/)
+})
+
+for (const [what, certified, clientCa, why] of [
+  ['of no certificate', { ...server(), cert: '' }, undefined, /tls\.crt: holds no certificate in PEM$/],
+  ['of no key', { ...server(), key: 'none' }, undefined, /tls\.key: holds no private key in PEM, or one with a passphrase$/],
+  ['of the key of another', { ...server(), key: server().key }, undefined, /tls\.key: is not the key of the certificate in .*tls\.crt$/],
+  ['of no authority', server(), { cert: '', key: '' }, /ca\.crt: holds no certificate of an authority in PEM$/],
+] as const) {
+  test(`files ${what} are an error at the start, which names the file`, { timeout: 120_000 }, async (t) => {
+    await assert.rejects(front(t, certified, clientCa), why)
+  })
+}
+
+test('an authority that is emptied lets in nobody whom the one before did not', { timeout: 120_000 }, async (t) => {
+  const { port, proxy, trust } = await front(t, server(), ours)
+  // Without an authority Node trusts all public ones, of which this is one now.
+  const known = getCACertificates('default')
+  setDefaultCACertificates([...known, theirs.cert])
+  t.after(() => setDefaultCACertificates(known))
+  trust('')
+  await eventually(() => proxy.text().includes('ca.crt: holds no certificate of an authority in PEM'))
+  await assert.rejects(ask(port, theirs.issue('stranger')))
+  assert.equal(await ask(port, ours.issue('client')), 200)
 })
 
 test('a WebSocket tunnel opens over TLS too, and carries what it is given both ways', { timeout: 120_000 }, async (t) => {
