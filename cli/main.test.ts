@@ -113,6 +113,7 @@ describe('modelroute', { concurrency: 2 }, () => {
     const flag = await run(['check', '--filname', 'x'])
     assert.equal(flag.code, 2)
     assert.match(flag.stderr, /did you mean --filename\?/)
+    assert.match((await run(['check', '--file', 'x'])).stderr, /did you mean --filename\?/)
   })
 })
 

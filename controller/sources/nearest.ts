@@ -18,10 +18,12 @@ function distance(from: string, to: string): number {
   return last[to.length] ?? 0
 }
 
-/** The word that was probably meant; undefined where none is near. */
+/** The word that was probably meant: a near one, or the only one that begins so. Undefined where there is none. */
 export function nearest(word: string, words: readonly string[]): string | undefined {
   const wanted = word.slice(0, 64).toLowerCase()
   const ranked = words.map((each) => ({ each, far: distance(wanted, each.toLowerCase()) }))
   const [best] = ranked.toSorted((a, b) => a.far - b.far)
-  return best !== undefined && best.far <= Math.max(1, Math.floor(best.each.length / 4)) ? best.each : undefined
+  if (best !== undefined && best.far <= Math.max(1, Math.floor(best.each.length / 4))) return best.each
+  const begun = wanted.length < 3 ? [] : words.filter((each) => each.toLowerCase().startsWith(wanted))
+  return begun.length === 1 ? begun[0] : undefined
 }

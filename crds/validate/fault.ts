@@ -36,20 +36,35 @@ export function kindOf(value: unknown): string {
 
 /**
  * The known word that the given one was probably meant to be: equal but for case, or at most a third of its letters
- * away. Long words are nobody's typing error, and comparing them costs the product of their lengths.
+ * away, or else the one that begins as it does. Long words are nobody's typing error, and comparing them costs the
+ * product of their lengths.
  */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
   if (word.length > 64) return undefined
   let best: string | undefined
   let least = Math.floor(Math.max(word.length, 3) / 3) + 1
+  let alike: string | undefined
+  let most = 0
   for (const candidate of known) {
     const away = word.toLowerCase() === candidate.toLowerCase() ? 0 : distance(word, candidate)
     if (away < least) {
       best = candidate
       least = away
     }
+    const shared = beginning(word, candidate)
+    if (shared > most) {
+      alike = candidate
+      most = shared
+    }
   }
-  return best
+  return best ?? (most >= Math.max(4, word.length - 3) ? alike : undefined)
+}
+
+/** How many letters both begin with. */
+function beginning(a: string, b: string): number {
+  let at = 0
+  while (at < a.length && a[at] === b[at]) at++
+  return at
 }
 
 /** Levenshtein's edit distance. */

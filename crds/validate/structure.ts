@@ -119,7 +119,7 @@ function fault(root: unknown, error: ErrorObject): Fault {
     case 'required':
       return { field: below(field, String(params['missingProperty'])), message: 'is required' }
     case 'type':
-      return say(wrongType(String(params['type']), data))
+      return say(wrongType(String(params['type']), data, schema))
     case 'enum':
       return say(wrongWord(data, params['allowedValues']))
     case 'const':
@@ -166,11 +166,17 @@ const typeWords: Readonly<Record<string, string>> = {
   string: 'a string', integer: 'an integer', boolean: 'true or false', object: 'an object', array: 'a list',
 }
 
-function wrongType(expected: string, got: unknown): string {
+function wrongType(expected: string, got: unknown, schema: unknown): string {
   const message = `must be ${typeWords[expected] ?? expected}, not ${kindOf(got)}`
   if (got === null) return `${message}: give it a value or leave it out`
   const scalar = typeof got === 'number' || typeof got === 'boolean'
-  if (expected === 'string' && scalar) return `${message}: write "${got}"`
+  if (expected === 'string' && scalar) {
+    const { pattern, expects } = isObject(schema) ? schema : {}
+    // Quotes alone would be the next mistake.
+    if (typeof pattern === 'string' && typeof expects === 'string' && !new RegExp(pattern, 'u').test(String(got))) return `must be ${expects}, not ${quote(got)}`
+    // What was written may be another of YAML's words.
+    return typeof got === 'boolean' ? `${message}: put it in quotes, as yes, no, on, off, y and n have to be in YAML` : `${message}: write "${got}"`
+  }
   if (expected === 'integer' && typeof got === 'string' && /^-?\d{1,15}$/.test(got)) return `${message}: write ${got}`
   if (expected === 'integer' && typeof got === 'number') return `${message}: ${got}`
   return message
