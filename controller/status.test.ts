@@ -122,6 +122,9 @@ describe('the status of a route', () => {
     assert.deepEqual(programmedOf(outcome, [proxy('p1', 'h1')]), [
       'False', 'Rejected', 'The last good version stays in force on 1 of 1 proxies; this one was not accepted: no such header',
     ])
+    const asked = outcomeOf({ accepted: no('Invalid', 'spec.rules[0].wieght: unknown field; did you mean weight? The last good version stays in force') })
+    assert.deepEqual(programmedOf(asked, [proxy('p1', 'h1')])[2],
+      'The last good version stays in force on 1 of 1 proxies; this one was not accepted: spec.rules[0].wieght: unknown field; did you mean weight?')
   })
 
   test('says PartiallyInvalid only when it is', () => {

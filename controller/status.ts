@@ -2,6 +2,7 @@ import type { Condition, ModelRouteStatus, RateLimitPolicyStatus, RuleStatus } f
 import { differences } from '../table/changes.ts'
 import type { Hashes } from '../table/version.ts'
 import type { PolicyOutcome, RouteOutcome, Verdict } from './compile/compiled.ts'
+import { withoutKept } from './compile/problems.ts'
 import { partKey, type ProxyView } from './push/publish.ts'
 import { toStatus } from './rollout/recorded.ts'
 import type { RuleState } from './rollout/state.ts'
@@ -175,7 +176,7 @@ function programmed(outcome: RouteOutcome, reach: Reach): Verdict {
     return { status: 'False', reason: 'Rejected', message: `Nothing of the route is in force: ${outcome.accepted.message}` }
   }
   if (outcome.accepted.status === 'False') {
-    const message = `The last good version stays in force on ${of}; this one was not accepted: ${outcome.accepted.message}`
+    const message = `The last good version stays in force on ${of}; this one was not accepted: ${withoutKept(outcome.accepted.message)}`
     return { status: 'False', reason: 'Rejected', message }
   }
   if (reach.rejected > 0) {
@@ -219,7 +220,7 @@ function policyProgrammed(outcome: PolicyOutcome, programmed: (route: string) =>
   const { accepted, targets, kept, overridden } = outcome
   if (accepted.status !== 'True') {
     const what = kept ? 'The last good version stays in force; this one was not accepted' : 'None of its limits is in force'
-    return { status: 'False', reason: 'Rejected', message: `${what}: ${accepted.message}` }
+    return { status: 'False', reason: 'Rejected', message: `${what}: ${withoutKept(accepted.message)}` }
   }
   const done = targets.filter(target => target.accepted && programmed(target.name)).length
   const message = `In force on ${done} of ${targets.length} targets.${overridden === undefined ? '' : ` ${overridden}.`}`

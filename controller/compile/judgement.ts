@@ -3,7 +3,7 @@ import type { Problem, Resource, Snapshot } from '../sources/snapshot.ts'
 import type { PolicyOutcome, Verdict } from './compiled.ts'
 import type { PolicyDraft, TargetRef } from './policies.ts'
 import type { Fate } from './precedence.ts'
-import { listed, summary } from './problems.ts'
+import { listed, stillInForce, summary } from './problems.ts'
 
 type Target = PolicyOutcome['targets'][number]
 
@@ -58,7 +58,7 @@ function acceptance(
 ): Verdict {
   const errors = problems.filter(({ severity }) => severity === 'error')
   if (refused) {
-    return { status: 'False', reason: refused.reason, message: `${summary(errors)}${refused.kept ? '. The last good version stays in force' : ''}` }
+    return { status: 'False', reason: refused.reason, message: refused.kept ? stillInForce(summary(errors)) : summary(errors) }
   }
   const all = (reason: string) => targets.every((target) => target.reason === reason)
   if (all('TargetNotFound')) return { status: 'False', reason: 'TargetNotFound', message: summary(errors) }

@@ -5,7 +5,7 @@ import type { Problem } from '../sources/snapshot.ts'
 import type { RouteOutcome, Verdict } from './compiled.ts'
 import type { Loss } from './conflicts.ts'
 import type { Needs } from './needs.ts'
-import { listed, summary, warning } from './problems.ts'
+import { listed, stillInForce, summary, warning } from './problems.ts'
 import type { PolicyDraft } from './policies.ts'
 import { govern, type Fate } from './precedence.ts'
 import type { RouteDraft } from './routes.ts'
@@ -130,8 +130,6 @@ function conflictOf(draft: RouteDraft, { rule, match, winner, whole, hosts }: Lo
   return { field, reason: 'Conflicted', message, severity: 'error' }
 }
 
-const kept = '. The last good version stays in force'
-
 function acceptance(
   draft: RouteDraft,
   alive: ReadonlySet<string>,
@@ -139,7 +137,7 @@ function acceptance(
   problems: readonly Problem[],
 ): Verdict {
   const refuse = (reason: string, why: readonly Problem[]): Verdict => {
-    return { status: 'False', reason, message: `${summary(why)}${alive.size > 0 ? kept : ''}` }
+    return { status: 'False', reason, message: alive.size > 0 ? stillInForce(summary(why)) : summary(why) }
   }
   if (draft.refused) return refuse(draft.refused.reason, draft.refused.problems)
   const nowhere = problems.filter(({ reason, severity }) => reason === 'NoMatchingGateway' && severity === 'error')

@@ -26,10 +26,21 @@ export function summary(problems: readonly Problem[]): string {
 /** A condition's message is read in a terminal: the first few sentences, and how many more there are. */
 export function listed(sentences: readonly string[]): string {
   const shown = sentences.slice(0, 8)
-  return [...shown, ...(sentences.length > shown.length ? [`And ${sentences.length - shown.length} more`] : [])].join(
-    '. ',
-  )
+  return [...shown, ...(sentences.length > shown.length ? [`And ${sentences.length - shown.length} more`] : [])].reduce(followed, '')
 }
+
+/** One sentence after another; what ends as a question has its end. */
+function followed(text: string, next: string): string {
+  return text === '' ? next : `${text}${/[.?!]$/.test(text) ? '' : '.'} ${next}`
+}
+
+const KEPT = 'The last good version stays in force'
+
+/** What a refusal says where something of the object goes on. */
+export const stillInForce = (why: string): string => followed(why, KEPT)
+
+/** Why it was refused, for where what goes on is told already. */
+export const withoutKept = (message: string): string => message.replace(new RegExp(`\\.? ${KEPT}$`), '')
 
 /** Bounds what untrusted text (a name, a pattern) adds to a message. */
 export function quote(text: string): string {
