@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import test, { type TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { parseAllDocuments } from 'yaml'
 import { curlLines } from './requests.ts'
 import { PORTS, startModelServer } from './server.ts'
@@ -83,6 +86,13 @@ test('a wrong method is 405 with what is allowed, a wrong path 404, a body over 
 test('a taken port is refused by its number, with a way out', async (t) => {
   const port = Number(new URL(await start(t, '1')).port)
   await assert.rejects(startModelServer({ version: '2', port, host: '127.0.0.1' }), new RegExp(`port ${port} .* is taken`))
+  // By themselves they say it in a line, and none is left behind.
+  const servers = spawn(process.execPath, [fileURLToPath(new URL('servers.ts', import.meta.url)), '0', String(port)])
+  let said = ''
+  servers.stderr.setEncoding('utf8').on('data', (text: string) => { said += text })
+  const [code] = await once(servers, 'close') as [number | null]
+  assert.equal(code, 1)
+  assert.match(said, new RegExp(`^port ${port} .* is taken, .*\\n$`))
 })
 
 test('the manifests name the ports that the servers listen on', () => {
