@@ -48,6 +48,15 @@ test('a key is shown once, and the file holds its digest alone, for nobody else 
   assert.match(table, /^CONSUMER +TIER +GROUPS +EXPIRES +SECRET\nann@acme +pro +a,b +2026-04-01T00:00:00\.000Z +key-ann-acme-/)
 })
 
+test('no key is made that is over already, and a namespace without keys is named', async (t) => {
+  const { file, run } = place(t)
+  await assert.rejects(run(`create --consumer ann --expires 2025-12-31T00:00:00Z -o ${file}`), { message: '--expires 2025-12-31T00:00:00Z is in the past: nobody could use the key' })
+  await run(`create --consumer ann -n ml -o ${file}`)
+  assert.equal((await run(`list -o ${file}`)).err, 'there is no key in namespace default\n')
+  assert.equal((await run(`list -n ml --consumer bob -o ${file}`)).err, 'bob has no key in namespace ml\n')
+  assert.equal((await run(`list -n ml -o ${file}`)).err, '')
+})
+
 test('a rotated key has what the old one had, and the old one ends after the overlap', async (t) => {
   const { file, run, secrets } = place(t)
   const first = (await run(`create --consumer ann --tier pro --label team=x -o ${file}`)).out.trim()

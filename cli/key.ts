@@ -87,6 +87,7 @@ async function list({ consumer }: Options<'key'>, { store, namespace }: Place, o
   const rows = known.map(({ metadata: { name, annotations = {} } }) => ['consumer', 'tier', 'groups', 'expires']
     .map((what) => annotations[`modelroute.io/${what}`] || '-').concat(name))
     .filter(([who]) => consumer === undefined || who === consumer)
+  if (rows.length === 0) output.stderr(`${consumer === undefined ? 'there is' : `${consumer} has`} no key in namespace ${namespace}\n`)
   const table = [['CONSUMER', 'TIER', 'GROUPS', 'EXPIRES', 'SECRET'], ...rows]
   const widths = table[0]?.map((_, at) => Math.max(...table.map((row) => row[at]?.length ?? 0))) ?? []
   output.stdout(table.map((row) => `${row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join('  ').trimEnd()}\n`).join(''))
@@ -140,8 +141,10 @@ function isOver({ annotations }: KeyManifest['metadata'], now: number): boolean 
 
 const units: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 }
 
-/** `90d`, `12h`, or a time of RFC 3339; values.ts has seen that it is one of them. */
+/** `90d`, `12h`, or a time of RFC 3339; values.ts has seen that it is one of them. Throws where that is over already. */
 function instantOf(text: string, now: number): string {
   const [, amount, unit = ''] = /^([0-9]+)([dhms])$/.exec(text) ?? []
-  return new Date(amount === undefined ? Date.parse(text) : now + Number(amount) * (units[unit] ?? 0)).toISOString()
+  const instant = amount === undefined ? Date.parse(text) : now + Number(amount) * (units[unit] ?? 0)
+  if (instant <= now) throw new Error(`--expires ${text} is in the past: nobody could use the key`)
+  return new Date(instant).toISOString()
 }
