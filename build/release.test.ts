@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { parse } from 'yaml'
-import { disagreements, notesOf, withImage } from './release.ts'
+import { disagreements, notesOf, withImage, withLinks } from './release.ts'
 
 const changelog = `# Changelog
 
@@ -33,6 +33,12 @@ test('the notes of a release are its section of the changelog, and no other', ()
   assert.equal(notesOf(changelog, '1.2.3'), '### Added\n\n- This, [as told](docs/x.md).')
   assert.equal(notesOf(changelog, '1.2.3-rc.1'), '- That.')
   assert.equal(notesOf(changelog, '1.2'), '')
+})
+
+test('links of the notes lead to what the release has, from a page that is elsewhere', () => {
+  const told = (text: string) => withLinks(text, stated.manifest.repository.url, 'v1.2.3')
+  assert.equal(told(notesOf(changelog, '1.2.3')), '### Added\n\n- This, [as told](https://github.com/modelroute/modelroute/blob/v1.2.3/docs/x.md).')
+  assert.equal(told('[a](https://example.com/a) and [b](docs/b.md#c)'), '[a](https://example.com/a) and [b](https://github.com/modelroute/modelroute/blob/v1.2.3/docs/b.md#c)')
 })
 
 test('a release is made where tag, package, chart, changelog and repository agree', () => {

@@ -44,6 +44,10 @@ export function notesOf(changelog: string, version: string): string {
   return lines.slice(from + 1, to === -1 ? undefined : to).join('\n').trim()
 }
 
+/** Links to files beside the changelog, as a page elsewhere has them: to what they were in that release. */
+export const withLinks = (notes: string, url: string, tag: string): string =>
+  notes.replaceAll(/\]\((?![a-z]+:|#)([^)\s]+)\)/g, (_, path: string) => `](${url.replace(/^git\+|\.git$/g, '')}/blob/${tag}/${path})`)
+
 /** The chart's values with that image as their default. */
 export function withImage(values: string, repository: string, digest: string): string {
   if (!/^sha256:[0-9a-f]{64}$/.test(digest)) throw new Error(`${digest} is no digest of an image`)
@@ -63,7 +67,11 @@ function main([what, first, second]: readonly string[]): number {
     return 2
   }
   const values = 'charts/modelroute/values.yaml'
-  if (what === 'notes') writeFileSync(second, `${notesOf(read('CHANGELOG.md'), first.replace(/^v/, ''))}\n`)
+  if (what === 'notes') {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a file of this repository
+    const { repository } = JSON.parse(read('package.json')) as Stated['manifest']
+    writeFileSync(second, `${withLinks(notesOf(read('CHANGELOG.md'), first.replace(/^v/, '')), repository?.url ?? '', first)}\n`)
+  }
   else writeFileSync(join(root, values), withImage(read(values), first, second))
   return 0
 }

@@ -63,6 +63,9 @@ test('what is released is signed, and says what is in it and where it was made',
   const using = (name: string, action: string) => of(name).steps.filter(({ uses }) => uses?.startsWith(`${action}@`)).map((step) => step.with ?? {})
   const [image = {}] = using('image', 'docker/build-push-action')
   assert.deepEqual([image['push'], image['provenance'], image['sbom'], image['platforms']], [true, 'mode=max', true, 'linux/amd64,linux/arm64'])
+  const given = [...String(image['build-args']).matchAll(/^(\w+)=/gm)].map(([, name = '']) => name)
+  const taken = [...readFileSync(join(root, 'Dockerfile'), 'utf8').matchAll(/^ARG (\w+)/gm)].map(([, name = '']) => name)
+  assert.deepEqual(new Set(given), new Set(taken), 'what the Dockerfile asks for is given')
   // Once for what npm says is in it, once for where it was made.
   const attested = using('image', 'actions/attest')
   assert.deepEqual(attested.map((given) => [given['sbom-path'], given['push-to-registry']]), [['dist/sbom.cdx.json', true], [undefined, true]])
