@@ -55,10 +55,13 @@ export function createAdminServer(deps: AdminDeps): Server {
     ['/upstreams', get(async () => listed(await deps.upstreams()))],
     ['/explain', { method: 'POST', answer: (body) => answerQuestion(deps, body) }],
     ['/cache', { method: 'DELETE', answer: (_, query) => forget(deps, query) }],
-  ]), (request, response, path) => {
-    if (!console.owns(path)) return false
-    console.answer(request, response, path).catch(() => send(request, response, plain(500, 'failed')))
-    return true
+  ]), {
+    paths: ['/console'],
+    answer(request, response, path) {
+      if (!console.owns(path)) return false
+      console.answer(request, response, path).catch(() => send(request, response, plain(500, 'failed')))
+      return true
+    },
   })
 }
 
@@ -100,15 +103,19 @@ async function forget({ purge }: AdminDeps, query: string): Promise<Answer> {
   return { status: 200, type: 'application/json', body: `${JSON.stringify(await purge(what))}\n` }
 }
 
-/** @param other takes requests that no handler is for */
-function createPort(handlers: ReadonlyMap<string, Handler>, other: (request: IncomingMessage, response: ServerResponse, path: string) => boolean = () => false): Server {
+type Others = Readonly<{ paths: readonly string[]; answer: (request: IncomingMessage, response: ServerResponse, path: string) => boolean }>
+const none: Others = { paths: [], answer: () => false }
+
+/** @param others take requests that no handler is for */
+function createPort(handlers: ReadonlyMap<string, Handler>, others = none): Server {
+  const pages = [...[...handlers].map(([path, { method }]) => method === 'GET' ? path : `${method} ${path}`), ...others.paths].join(', ')
   return createServer({ headersTimeout: 10_000, requestTimeout: 10_000, connectionsCheckingInterval: 1000 }, (request, response) => {
     const path = (request.url ?? '').replace(/\?.*$/, '')
     const handler = handlers.get(path)
     const wrong = handler?.open === true ? undefined : foreign(request.headers, request.method)
     if (wrong !== undefined) send(request, response, plain(403, wrong))
     else if (handler === undefined) {
-      if (!other(request, response, path)) send(request, response, plain(404, 'not found'))
+      if (!others.answer(request, response, path)) send(request, response, plain(404, `no such page; there are ${pages}`))
     } else if (request.method !== handler.method && !(handler.method === 'GET' && request.method === 'HEAD')) {
       response.setHeader('allow', handler.method)
       send(request, response, plain(405, `only ${handler.method}`))

@@ -99,6 +99,10 @@ test('the health port tells nothing of the table, the admin port does; readiness
   proxy.activate(active('1', [route()], { 'ml/s:80': [1] }))
   assert.deepEqual([await status(proxy.urls.health, '/readyz'), await status(proxy.urls.admin, '/readyz')], [200, 200])
   assert.deepEqual([await status(proxy.urls.health, '/table'), await status(proxy.urls.health, '/x')], [404, 404])
+  // Whoever looks around is told what there is.
+  const said = async (url: string | undefined) => (await fetch(`${url}/`)).text()
+  assert.equal(await said(proxy.urls.health), 'no such page; there are /healthz, /readyz, /metrics\n')
+  assert.equal(await said(proxy.urls.admin), 'no such page; there are /healthz, /readyz, /metrics, /table, /usage, /mirrors, /predictions, /upstreams, POST /explain, DELETE /cache, /console\n')
   const table = await (await fetch(`${proxy.urls.admin}/table`)).json() as { version: string; routes: { id: string }[]; endpoints: { id: string }[] }
   assert.deepEqual([table.version, table.routes[0]?.id, table.endpoints[0]?.id], ['1', 'ml/fraud', 'ml/s:80'])
   assert.equal((await fetch(`${proxy.urls.admin}/table`, { method: 'DELETE' })).status, 405)
