@@ -35,10 +35,17 @@ test('no object of the schema takes what it does not name, unless it says so', (
 })
 
 test('every value is explained, but for those that Kubernetes explains', () => {
-  const kubernetes = /(^|\.)(serviceAccount\.annotations|annotations|labels|podAnnotations|podLabels|nodeSelector|tolerations|affinity|priorityClassName|resources\..*|image\.(pullPolicy|repository)|service\.(type|port|annotations|loadBalancerClass|loadBalancerSourceRanges|externalTrafficPolicy)|autoscaling\.(enabled|minReplicas|maxReplicas)|existingSecret(Key)?(\..*)?|headersSecretKey|extra[A-Z]\w+|securityContext\..*|podSecurityContext\..*|logLevel|enabled|volume|name)$/
+  const kubernetes = /(^|\.)(serviceAccount\.annotations|annotations|labels|podAnnotations|podLabels|nodeSelector|tolerations|affinity|priorityClassName|resources\..*|image\.(pullPolicy|repository)|service\.(type|port|annotations|loadBalancerClass|loadBalancerSourceRanges|externalTrafficPolicy)|autoscaling\.(enabled|minReplicas|maxReplicas)|existingSecret(Key)?(\..*)?|extra[A-Z]\w+|securityContext\..*|podSecurityContext\..*|logLevel|enabled|volume|name)$/
   const bare = (all: readonly Value[], explained: boolean): string[] => all.flatMap(({ path: at, comment, children }) => {
     const told = explained || comment !== ''
     return children === undefined ? (told || kubernetes.test(at) ? [] : [at]) : bare(children, told)
   })
   assert.deepEqual(bare(values(), false), [])
+})
+
+test('a Secret that is there already is named in one way wherever there is one', () => {
+  const flat = (all: readonly Value[]): string[] => all.flatMap(({ path: at, children }) => [at, ...flat(children ?? [])])
+  const named = flat(values()).filter((at) => /secret/i.test(at))
+  assert.ok(named.length > 8)
+  assert.deepEqual(named.filter((at) => !/(^|\.)existingSecret(Key|\.(controller|proxy))?$|^(imagePullSecrets|secretNamespaces)$/.test(at)), [])
 })
