@@ -44,6 +44,7 @@ suite('the commands of the pages that change a cluster', { skip: outsideNamespac
   function shell(t: TestContext, more: NodeJS.ProcessEnv = {}): (command: string) => Promise<string> {
     const { bin, env } = emptyFolder(t)
     for (const program of [cluster.binaries.helm, cluster.binaries.kubectl]) symlinkSync(program, join(bin, basename(program)))
+    symlinkSync('modelroute', join(bin, 'kubectl-modelroute'))
     return async (command) => {
       const words = ['-eo', 'pipefail', '-c', command]
       const { stdout } = await promisify(execFile)('bash', words, { cwd: folder, env: { ...env, KUBECONFIG: cluster.kubeconfig, ...more } })
@@ -121,6 +122,7 @@ suite('the commands of the pages that change a cluster', { skip: outsideNamespac
     await kubectl('-n', 'ml', 'patch', 'modelroute', 'fraud', '--type=json', '-p', JSON.stringify([{ op: 'add', path: '/spec/rules/0/rollout', value: { candidate: 'canary', steps } }]))
     await phase('Stable')
     assert.match(await type(status), /infer/)
+    assert.equal(await type(`kubectl ${status}`), await type(status))
     await underWay()
     await type(promote)
     await until('the second step', async () => (await rule())?.step === 2)
