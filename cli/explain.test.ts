@@ -97,6 +97,9 @@ spec:
   assert.equal(broken.stderr, `${file}:7 ModelRoute/ml/fraud spec.rules[0].backendRefs[0].wieght Invalid: unknown field; did you mean weight?\n`)
   assert.match(broken.stdout, /^code {6}no_route$/m)
 
+  const elsewhere = await run('-f', quickstart, 'GET', '/v2/models/fraud', '--gateway', 'edge')
+  assert.equal(elsewhere.stderr, 'no route is for the gateway edge, only for default\n')
+
   // A Service that only the cluster has is what the explanation itself tells of.
   await writeFile(file, route('weight', 'name: fraud, port: 8000'))
   const missing = await run('-f', file, 'GET', '/')

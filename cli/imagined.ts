@@ -41,6 +41,8 @@ export async function imagineTable(paths: readonly string[], { gateway, allowUrl
   const table = runtime.table()
   // Manifests alone need not have the Services that a cluster has, and what is asked of them says so itself.
   const problems = rowsOf(manifests, compiled).filter(({ reason, severity }) => severity === 'error' && reason !== 'BackendNotFound').map(lineOf)
+  const fleets = [...compiled.fleets.keys()]
+  if (fleets.length > 0 && !fleets.includes(gateway)) problems.push(`no route is for the gateway ${gateway}, only for ${fleets.join(', ')}`)
   if (refused === undefined && table !== undefined) return { table, runtime, problems }
   await runtime.close()
   throw new Error(refused === undefined ? 'there is no table' : `${refused.id}: ${refused.message}`)

@@ -29,6 +29,7 @@ export async function ledgerFiles(path: string, since: number): Promise<string[]
       if (file === path) throw error
       return undefined
     })
+    if (about?.isDirectory() === true) throw new Error(`${file} is a folder, and no ledger`)
     if (about !== undefined && about.mtimeMs >= since) found.push(file)
   }
   return found

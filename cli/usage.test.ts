@@ -39,8 +39,9 @@ test('what was rotated is read too, packed or not, and a record that comes twice
   const { out, err } = await run('--ledger', file, '--by', 'consumer', '-o', 'csv')
   // Ten times 0.1 in doubles would not be so even.
   assert.equal(out, 'consumer,requests,errors,input_tokens,cached_tokens,output_tokens,rows,cost\r\na,5,0,5,0,10,0,0.5\r\n')
-  assert.match(err, /1 records came twice/)
-  assert.match(err, /1 lines cannot be read/)
+  assert.match(err, /1 record came twice and counts once/)
+  assert.match(err, /1 line cannot be read/)
+  await assert.rejects(run('--ledger', folder), { message: `${folder} is a folder, and no ledger` })
 })
 
 test('names that callers chose are no formula in a spreadsheet, no new cell, and nothing that a terminal obeys', async (t) => {

@@ -28,8 +28,8 @@ export async function usage(options: Options<'usage'>, { stdout, stderr }: Out):
   stdout(formats[options.output](report))
   for (const note of [
     ...report.notes,
-    ...(found.duplicates > 0 ? [`${found.duplicates} records came twice and count once`] : []),
-    ...(found.unreadable > 0 ? [`${found.unreadable} lines cannot be read`] : []),
+    ...(found.duplicates > 0 ? [found.duplicates === 1 ? '1 record came twice and counts once' : `${found.duplicates} records came twice and count once`] : []),
+    ...(found.unreadable > 0 ? [`${found.unreadable} line${found.unreadable === 1 ? '' : 's'} cannot be read`] : []),
     ...(found.records === 0 ? ['no usage records were found'] : []),
   ]) stderr(`modelroute usage: ${note}\n`)
   return 0
