@@ -8,6 +8,7 @@ import { CONTROLLER_LINE, streamLink } from '../../table/link.ts'
 import { isLoopback } from '../../table/loopback.ts'
 import type { FromController, FromProxy, Link } from '../../table/messages.ts'
 import { FromController as FromControllerSchema, MINOR, MINOR_HEADER, minorOf } from '../../table/messages.ts'
+import { pemFault } from '../../table/pem.ts'
 
 /** Files in PEM, read anew for each connection. `ca` is what the controller's certificate must be signed by. */
 export type ClientTls = Readonly<{ cert?: string | undefined; key?: string | undefined; ca?: string | undefined }>
@@ -56,6 +57,10 @@ export async function targetsOf(url: URL): Promise<Target[]> {
 async function pem(tls: ClientTls) {
   const read = (file: string | undefined) => (file === undefined ? undefined : readFile(file))
   const [cert, key, ca] = await Promise.all([read(tls.cert), read(tls.key), read(tls.ca)])
+  if (tls.cert !== undefined && tls.key !== undefined) {
+    const fault = pemFault({ cert: tls.cert, key: tls.key, clientCa: tls.ca }, { cert: String(cert), key: String(key), clientCa: ca?.toString() })
+    if (fault !== undefined) throw new Error(fault)
+  }
   return { ...(cert && { cert }), ...(key && { key }), ...(ca && { ca }) }
 }
 
