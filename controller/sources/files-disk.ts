@@ -57,7 +57,9 @@ async function listFolder(given: string, path: string, root: number): Promise<Li
     [dirname(path), new Set([basename(path)])],
   ])
   const files: Found[] = []
+  let below = ''
   for (const entry of await readdir(path, { withFileTypes: true })) {
+    if (entry.isDirectory() && !entry.name.startsWith('.')) below = ', and those below it are not read: give each by its own -f'
     if (!manifest.test(entry.name) || entry.isDirectory()) continue
     const file = join(path, entry.name)
     try {
@@ -70,7 +72,7 @@ async function listFolder(given: string, path: string, root: number): Promise<Li
     }
   }
   files.sort((a, b) => compare(a.order, b.order))
-  const problem = files.length === 0 ? 'no .yaml, .yml or .json file in this folder' : undefined
+  const problem = files.length === 0 ? `no .yaml, .yml or .json file in this folder${below}` : undefined
   return problem === undefined ? { files, watch } : { files, watch, problem }
 }
 

@@ -103,6 +103,14 @@ status: {url: http://x, conditions: [{type: Ready, status: 'True'}]}
     assert.match((await readManifests([path])).problems[0]?.message ?? '', /not UTF-8/)
   })
 
+  it('a folder that has only folders says that those are not read', async (t) => {
+    const path = await folder(t)
+    const told = async () => (await readManifests([path])).problems.map(({ message }) => message)
+    assert.deepEqual(await told(), ['no .yaml, .yml or .json file in this folder'])
+    await mkdir(join(path, 'overlays'))
+    assert.deepEqual(await told(), ['no .yaml, .yml or .json file in this folder, and those below it are not read: give each by its own -f'])
+  })
+
   it('a folder is read by its extensions, not recursively, and in order', async (t) => {
     const path = await folder(t)
     await mkdir(join(path, 'sub.yaml'))
