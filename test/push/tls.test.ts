@@ -46,8 +46,8 @@ for (const [what, tls, why] of [
   ['with a certificate of another authority', { ...onDisk(theirs.issue('proxy')), ca }, /does the controller trust/],
   ['that trusts another authority', { ...onDisk(ours.issue('proxy')), ca: otherCa }, UNTRUSTED],
   ['that trusts only the public authorities', onDisk(ours.issue('proxy')), UNTRUSTED],
-  ['whose certificate is none', { ...onDisk({ ...ours.issue('proxy'), cert: '' }), ca }, /\.crt: holds no certificate in PEM/],
-  ['whose authority is empty', { ...onDisk(ours.issue('proxy')), ca: onDisk({ cert: '', key: '' }).cert }, /\.crt: holds no certificate of an authority in PEM/],
+  ['whose certificate is none', { ...onDisk({ ...ours.issue('proxy'), cert: '' }), ca }, /\.crt holds no certificate in PEM/],
+  ['whose authority is empty', { ...onDisk(ours.issue('proxy')), ca: onDisk({ cert: '', key: '' }).cert }, /\.crt holds no certificate of an authority in PEM/],
   ['whose key file is missing', { cert: ca, key: join(folder, 'none'), ca }, /ENOENT/],
 ] as const) {
   test(`a proxy ${what} gets nothing, and logs why`, async (t) => {
@@ -110,7 +110,7 @@ test('the push channel is not opened to everybody by accident', async () => {
   await assert.rejects(controller({ host: '0.0.0.0', accept, tls }), /--client-ca/)
   const nobody = join(folder, 'nobody.crt')
   writeFileSync(nobody, '')
-  await assert.rejects(controller({ host: '0.0.0.0', accept, tls: { ...tls, clientCa: nobody } }), /nobody\.crt: holds no certificate of an authority in PEM/)
+  await assert.rejects(controller({ host: '0.0.0.0', accept, tls: { ...tls, clientCa: nobody } }), /nobody\.crt holds no certificate of an authority in PEM/)
   const open = await controller({ host: '0.0.0.0', accept, insecure: true })
   await open.close()
 })
