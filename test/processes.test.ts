@@ -105,6 +105,19 @@ test('an edit that breaks a rule leaves its last good version in force, also ove
   assert.equal(conditions.get('Accepted'), 'False')
 })
 
+test('the log of serve tells what was read, and what of it an edit changes', async (t) => {
+  const { file, edit } = await setUp(t)
+  edit(route(100, 0))
+  const { lines } = await run(t, ['http'], ...serveArgs(file))
+  const told = (what: RegExp) => until(String(what), () => lines.some((line) => what.test(line)))
+  await told(/"level":"info","msg":"manifests accepted","routes":1,"policies":0}/)
+  edit(route(0, 100))
+  await told(/"msg":"manifest accepted","kind":"ModelRoute","namespace":"default","name":"fraud","file":"[^"]*all\.yaml","line":\d+,/)
+  edit('')
+  await told(/"msg":"manifest gone","kind":"ModelRoute","namespace":"default","name":"fraud"}/)
+  assert.equal(lines.filter((line) => /"msg":"manifests? (accepted|gone)"/.test(line)).length, 3)
+})
+
 test('a controller over files feeds two proxies; both follow an edit, and outlive its end, one of them over a restart', async (t) => {
   const { folder, file, edit } = await setUp(t)
   edit(route(100, 0))

@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import { fileToken } from '../actions/file-token.ts'
 import { systemClock } from '../kubernetes/clock.ts'
-import type { Problem } from '../sources/snapshot.ts'
 import type { Log } from '../log.ts'
 import { freshPepper } from '../pepper.ts'
 import { manifestOf } from '../rotation.ts'
@@ -11,7 +10,7 @@ import { FileRollouts } from '../sources/files-rollouts.ts'
 import { FileSource } from '../sources/files.ts'
 import { fileWeights } from '../sources/files-weights.ts'
 import { reweighings } from '../sources/weights.ts'
-import type { View } from '../statuses.ts'
+import { tellOfManifests } from './manifests.ts'
 import type { Mode } from './mode.ts'
 
 /**
@@ -25,29 +24,10 @@ export function fileMode(paths: readonly string[], stateDir: string | undefined,
   const revisions = new FileRevisions(fileIn('revisions.json'), log)
   const rollouts = new FileRollouts(fileIn('rollouts.json'), log)
 
-  function tell({ severity, field, reason, message }: Problem, where: Readonly<Record<string, unknown>>): void {
-    const refused = severity === 'error'
-    log(refused ? 'error' : 'warn', refused ? 'manifest refused' : 'manifest', { ...where, field, reason, why: message })
-  }
+  const told = tellOfManifests(source, log)
   source.onProblems((_, fresh) => {
-    for (const problem of fresh) tell(problem, { file: problem.file, line: problem.line })
+    for (const problem of fresh) told.problem(problem)
   })
-
-  let told = new Set<string>()
-  function tellOfResources({ compiled }: View): void {
-    const now = new Set<string>()
-    for (const [kind, outcomes] of [['ModelRoute', compiled.routes], ['RateLimitPolicy', compiled.policies]] as const) {
-      for (const [key, { generation, problems }] of outcomes) {
-        const [namespace = '', name = ''] = key.split('/')
-        for (const problem of problems) {
-          const id = [kind, key, generation, problem.field, problem.reason, problem.message].join('\n')
-          now.add(id)
-          if (!told.has(id)) tell(problem, { kind, namespace, name, ...source.locate(kind, namespace, name, problem.field) })
-        }
-      }
-    }
-    told = now
-  }
 
   return {
     async start(onSnapshot, recorder) {
@@ -78,7 +58,7 @@ export function fileMode(paths: readonly string[], stateDir: string | undefined,
     },
     makeKey: (key) => addRotated(paths, manifestOf(key)),
     report(view) {
-      tellOfResources(view)
+      told.resources(view.compiled)
       const inForce = [...view.compiled.routes].flatMap(([key, { inForce }]) => (inForce ? [[key, inForce] as const] : []))
       revisions.keep(new Map(inForce))
       rollouts.keep(view)
