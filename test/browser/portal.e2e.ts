@@ -9,6 +9,7 @@ import { promisify } from 'node:util'
 import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
 import { startServing, type Served } from '../../cli/serve.ts'
 import { httpUpstream } from '../dataplane/sockets.ts'
+import { inBash } from '../bash.ts'
 import { serviceAt } from '../manifests.ts'
 
 const run = promisify(execFile)
@@ -106,8 +107,7 @@ suite('the portal in a browser', () => {
     assert.match(await fraud.innerText(), /0 of 20 requests in 24 h used, 20 left/)
     await fraud.getByText('curl', { exact: true }).click()
     const snippet = await fraud.locator('pre').first().innerText()
-    const { stdout } = await run('bash', ['-c', `${snippet} -s --fail`], { env: { ...process.env, MODELROUTE_KEY: key } })
-    assert.equal(stdout, '{"served":"/v2/models/fraud/infer"}')
+    assert.equal(await inBash(`${snippet} -s --fail`, { env: { ...process.env, MODELROUTE_KEY: key } }), '{"served":"/v2/models/fraud/infer"}')
     await page.reload()
     assert.match(await fraud.innerText(), /1 of 20 requests in 24 h used, 19 left/)
     assert.match(await page.locator('dl').innerText(), /1 served, 0 refused/)

@@ -1,12 +1,11 @@
 // What the pages have behind a prompt, because it changes a cluster: typed as it stands there, in the order of the pages, in a
 // cluster where each has the case that it is for.
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { after, before, suite, test, type TestContext } from 'node:test'
-import { promisify } from 'node:util'
 import type { RuleStatus } from '../../crds/types.gen.ts'
+import { inBash } from '../bash.ts'
 import { blockOf } from '../example.ts'
 import { emptyFolder, typedIn } from '../walk.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
@@ -45,12 +44,8 @@ suite('the commands of the pages that change a cluster', { skip: outsideNamespac
     const { bin, env } = emptyFolder(t)
     for (const program of [cluster.binaries.helm, cluster.binaries.kubectl]) symlinkSync(program, join(bin, basename(program)))
     symlinkSync('modelroute', join(bin, 'kubectl-modelroute'))
-    return async (command) => {
-      const words = ['-eo', 'pipefail', '-c', command]
-      const { stdout } = await promisify(execFile)('bash', words, { cwd: folder, env: { ...env, KUBECONFIG: cluster.kubeconfig, ...more } })
-        .catch(async (error: Error) => assert.fail(`${error.message}\n${await kubelet.describe()}`))
-      return stdout
-    }
+    return (command) => inBash(command, { cwd: folder, env: { ...env, KUBECONFIG: cluster.kubeconfig, ...more } })
+      .catch(async (error: Error) => assert.fail(`${error.message}\n${await kubelet.describe()}`))
   }
   /** `kubectl port-forward` to a pod of this component, until the test ends. */
   async function forward(t: TestContext, component: string, port: number): Promise<void> {

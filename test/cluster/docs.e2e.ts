@@ -1,13 +1,12 @@
 // Pages that need a cluster, walked: the tutorial of KServe, backup and restore, and what the runbooks look at. Then all manifests
 // of examples/, on the API server and before the controller.
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { globSync, readFileSync, symlinkSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { after, before, suite, test, type TestContext } from 'node:test'
-import { promisify } from 'node:util'
 import { parseAllDocuments } from 'yaml'
 import { startController } from '../../controller/main.ts'
+import { inBash } from '../bash.ts'
 import { blocksOf, emptyFolder, walk, type WalkOptions } from '../walk.ts'
 import type { KubeObject } from './api.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
@@ -106,7 +105,7 @@ suite('the pages that need a cluster', { skip: outsideNamespace() }, () => {
     try {
       for (const { text } of looks) {
         // It changes nothing, and so may be done again where something took too long on a machine with other work.
-        await until(text, () => promisify(execFile)('bash', ['-eo', 'pipefail', '-c', `${names?.text.replace('ROUTE=fraud', 'ROUTE=iris')}${text}`], { cwd, env }), { timeout: 60_000, every: 1000 })
+        await until(text, () => inBash(`${names?.text.replace('ROUTE=fraud', 'ROUTE=iris')}${text}`, { cwd, env }), { timeout: 60_000, every: 1000 })
       }
     } finally {
       endForwards()

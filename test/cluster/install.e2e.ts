@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { promisify } from 'node:util'
+import { inBash } from '../bash.ts'
 import { startControlPlane } from './control-plane.ts'
 import type { ControlPlane } from './control-plane.ts'
 import { startKubelet } from './kubelet.ts'
@@ -38,7 +39,7 @@ suite('the chart, installed', { skip: outsideNamespace() }, () => {
   /** Runs a script as the guide's reader would, at the root of the repository; files it makes stay out of it. */
   const shell = async (script: string) => {
     const env = { ...process.env, KUBECONFIG: cluster.kubeconfig, PATH: `${folder}/bin:${process.env.PATH ?? ''}` }
-    return (await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', script], { cwd: folder, env })).stdout
+    return inBash(script, { cwd: folder, env })
   }
   const proxies = () => kubelet.pods().filter(({ labels }) => labels['modelroute.io/gateway'] === 'default')
   const infer = async (ip: string | undefined, headers: Record<string, string> = {}) => {

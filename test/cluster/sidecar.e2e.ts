@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { promisify } from 'node:util'
 import { parseAllDocuments } from 'yaml'
+import { inBash } from '../bash.ts'
 import { typedIn } from '../walk.ts'
 import { kustomize } from './chart/tools.ts'
 import { startControlPlane } from './control-plane.ts'
@@ -150,7 +151,7 @@ suite('sidecars', { skip: outsideNamespace() }, () => {
     const env = { ...process.env, KUBECONFIG: cluster.kubeconfig, PATH: `${dirname(cluster.binaries.kubectl)}:${process.env['PATH'] ?? ''}` }
     const commands = typedIn(readFileSync(join(root, 'docs/sidecar.md'), 'utf8'))
     assert.equal(commands.length, 2)
-    for (const command of commands) await promisify(execFile)('bash', ['-ec', command], { cwd, env })
+    for (const command of commands) await inBash(command, { cwd, env })
     await kubectl('-n', 'ml', 'scale', 'deploy/shop', '--replicas=1')
     await available('shop')
     await until('an answer', () => /asked 200 stable true/.test(kubelet.logs('ml', 'shop', 'shop')))

@@ -1,10 +1,10 @@
 // The tutorials, walked: each command of their pages in order, and what the pages say comes out of it.
 import assert from 'node:assert/strict'
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { promisify } from 'node:util'
+import { inBash } from '../bash.ts'
 import { adopt } from '../cluster/process.ts'
 import { freePorts } from '../free-ports.ts'
 import { walkServed } from '../walk.ts'
@@ -66,8 +66,7 @@ test('docs/tutorials/openai.md does what it says, with a real server of the Open
     stands: {
       async openai(text) {
         const env = { ...process.env, PATH: `${join(folder, 'bin')}:${process.env['PATH'] ?? ''}` }
-        const { stdout } = await promisify(execFile)('bash', ['-ec', text], { env })
-        assert.match(stdout, /Model\(id='assistant'/)
+        assert.match(await inBash(text, { env }), /Model\(id='assistant'/)
       },
     },
   })
