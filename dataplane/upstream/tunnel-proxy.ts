@@ -4,10 +4,11 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type httpProxy from 'http-proxy'
 import type { Upstream } from './pool.ts'
-import { agentOf, headersOf } from './tunnel-request.ts'
+import { agentOf, headersOf, type placeOf } from './tunnel-request.ts'
 
 export type Asked = Readonly<{
   upstream: Upstream
+  place: ReturnType<typeof placeOf>
   path: string
   /** Names and values by turns. */
   headers: readonly string[]
@@ -26,10 +27,8 @@ export type Asked = Readonly<{
 }>
 
 /** Asks a backend for a tunnel, by http-proxy, which joins the two ends once there is one. */
-export function askForTunnel({ upstream, path, headers, gate, head, onRequest, onConnect, onUpgrade, onAnswer, onError }: Asked): void {
-  const { origin, guard } = upstream.address
-  const { protocol, hostname, port } = new URL(origin)
-  const host = hostname.replace(/^\[|\]$/g, '')
+export function askForTunnel({ upstream, place, path, headers, gate, head, onRequest, onConnect, onUpgrade, onAnswer, onError }: Asked): void {
+  const { protocol, host, port } = place
   const proxy = library()
   let request: ClientRequest | undefined
   // It tells of the request that it makes by an event, at once, and before it listens to it itself.
@@ -41,14 +40,14 @@ export function askForTunnel({ upstream, path, headers, gate, head, onRequest, o
     made.once('socket', (socket: Socket) => socket.once('connect', onConnect))
     made.on('upgrade', onUpgrade)
   })
-  const target = { protocol, hostname: host, host, port: port === '' ? (protocol === 'https:' ? '443' : '80') : port, path: '' }
+  const target = { protocol, hostname: host, host, port, path: '' }
   // It reads no more of them than this.
   const bare: object = { method: 'GET', url: '/', headers: headersOf(headers), connection: {}, socket: {} }
   const { noDeprecation } = process
   // It copies options with util._extend, and a warning on stderr is of no use to who runs this.
   process.noDeprecation = true
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- see above
-  proxy.ws(bare as IncomingMessage, gate, head, { target, agent: agentOf(protocol, guard, upstream.tlsTerms()) }, onError)
+  proxy.ws(bare as IncomingMessage, gate, head, { target, agent: agentOf(protocol, upstream.address.guard, upstream.tlsTerms()) }, onError)
   process.noDeprecation = noDeprecation ?? false
   // Its own listener would write any other answer to the client as it is.
   request?.removeAllListeners('response').on('response', onAnswer)

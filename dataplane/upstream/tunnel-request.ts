@@ -31,6 +31,12 @@ export function headersOf(flat: readonly string[]): Record<string, string | stri
   return { ...Object.fromEntries(headers), connection: 'Upgrade', upgrade: 'websocket' }
 }
 
+/** Where an origin is; the host as it is connected to, without brackets. */
+export function placeOf(origin: string): Readonly<{ protocol: string; host: string; port: string }> {
+  const { protocol, hostname, port } = new URL(origin)
+  return { protocol, host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? (protocol === 'https:' ? '443' : '80') : port }
+}
+
 const agents = new Map<string, Agent>()
 
 /** Never one that keeps connections; a URL's address is checked when connecting. */

@@ -15,7 +15,7 @@ import { Relay } from './relay.ts'
 import { responseHead } from './response.ts'
 import { Patience, unreadable } from './patience.ts'
 import { askForTunnel } from './tunnel-proxy.ts'
-import { failedBy, opens } from './tunnel-request.ts'
+import { failedBy, opens, placeOf } from './tunnel-request.ts'
 
 /** The client's connection once its door has let go of it, and the bytes that came with the request. */
 export type Opened = Readonly<{ socket: Duplex; head: Buffer }>
@@ -110,8 +110,8 @@ export class Tunnel {
     if ('code' in upstream) return this.#fail(upstream, '')
     this.#upstream = upstream
     const { origin, guard } = upstream.address
-    const host = new URL(origin).hostname.replace(/^\[|\]$/g, '')
-    if (guard && isIP(host) !== 0 && !mayReach(host, guard)) {
+    const place = placeOf(origin)
+    if (guard && isIP(place.host) !== 0 && !mayReach(place.host, guard)) {
       return this.#fail(failure('upstream_connect_failed', 'The backend could not be reached.'), 'address refused')
     }
     exchange.endpoint = upstream.label
@@ -134,7 +134,7 @@ export class Tunnel {
     this.#schedule(Math.min(connect, request))
     this.#deadlines = { answer: Math.min(request, firstByte + connect) }
     askForTunnel({
-      upstream, path, gate, head: this.#opened.head, headers: this.#span?.mark(this.#to.headers) ?? this.#to.headers,
+      upstream, place, path, gate, head: this.#opened.head, headers: this.#span?.mark(this.#to.headers) ?? this.#to.headers,
       onRequest: (request) => { this.#request = request },
       onConnect: () => { this.#connected = true },
       onUpgrade: (answer, socket, head) => this.#accept(gate, answer, socket, head),
