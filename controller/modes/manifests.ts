@@ -12,6 +12,7 @@ type Telling = Readonly<{
 
 /** Logs what becomes of manifests: over files there is no status to look at. */
 export function tellOfManifests(source: FileSource, log: Log): Telling {
+  let before: Compiled | undefined
   let told = new Set<string>()
   /** By kind and name, the generation that is accepted; undefined where none is. Nothing: nothing has been told yet. */
   let accepted: Map<string, number | undefined> | undefined
@@ -23,7 +24,11 @@ export function tellOfManifests(source: FileSource, log: Log): Telling {
 
   return {
     problem: (problem) => tell(problem, { file: problem.file, line: problem.line }),
-    resources({ routes, policies }) {
+    resources(compiled) {
+      // Reports come with each answer of a proxy, too.
+      if (compiled === before) return
+      before = compiled
+      const { routes, policies } = compiled
       const [wrong, known] = [new Set<string>(), new Map<string, number | undefined>()]
       for (const [kind, outcomes] of [['ModelRoute', routes], ['RateLimitPolicy', policies]] as const) {
         for (const [key, { generation, problems, accepted: { status } }] of outcomes) {
