@@ -1,14 +1,14 @@
 import { createCompiler } from '../controller/compile/compile.ts'
 import { type Manifests, readManifests } from '../controller/sources/files.ts'
 import { openPlugins } from '../dataplane/plugins/plugins.ts'
+import { count } from './count.ts'
 import type { Options } from './flags.ts'
-import { lineOf, oneLine, type Row, rowsOf } from './problems.ts'
+import { oneLine } from './plain.ts'
+import { lineOf, type Row, rowsOf } from './problems.ts'
 
 const FIELDS = ['file', 'line', 'kind', 'namespace', 'name', 'field', 'reason', 'message', 'severity']
 
 type Output = Readonly<{ stdout: (text: string) => void; stderr: (text: string) => void }>
-
-const count = (n: number, noun: string) => `${n} ${noun}${n === 1 ? '' : 's'}`
 
 function summary({ snapshot }: Manifests, rows: readonly Row[]): string {
   const errors = rows.filter(({ severity }) => severity === 'error').length

@@ -3,6 +3,7 @@ import type { Manifests } from '../controller/sources/files.ts'
 import type { Problem, Resource } from '../controller/sources/snapshot.ts'
 import type { ModelRoute } from '../crds/types.gen.ts'
 import type { Plugins } from '../dataplane/plugins/plugins.ts'
+import { oneLine } from './plain.ts'
 
 /** A problem as `-o json` prints it. `line` counts from 1; null: the file as a whole. What is not known is empty. */
 export type Row = Readonly<{
@@ -68,10 +69,6 @@ export function rowsOf(manifests: Manifests, compiled: Compiled, plugins?: Plugi
   const fileOf = (row: Row) => order.get(row.file) ?? order.size
   return rows.toSorted((a, b) => fileOf(a) - fileOf(b) || (a.line ?? 0) - (b.line ?? 0) || a.column - b.column)
 }
-
-/** One line, and nothing that a terminal would obey: manifests come from anybody. */
-// oxlint-disable-next-line no-control-regex
-export const oneLine = (text: string) => text.replaceAll(/[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+/g, ' ')
 
 const orDash = (text: string) => (text === '' ? '-' : oneLine(text))
 

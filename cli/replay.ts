@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream'
 import type { Difference, Share } from '../dataplane/replay/compare.ts'
 import { replayRecord, type Replay } from '../dataplane/replay/replay.ts'
 import { createSide } from '../dataplane/replay/side.ts'
+import { count } from './count.ts'
 import type { Options } from './flags.ts'
 import { imagineTable, type ImaginedOptions } from './imagined.ts'
 import { plain } from './plain.ts'
@@ -53,8 +54,6 @@ function textOf({ lines, requests, from, until, others, malformed, undecided, di
   ]
   return plain(`${text.join('\n')}\n`)
 }
-
-const count = (of: number, noun: string) => `${of} ${noun}${of === 1 ? '' : 's'}`
 
 function sharesText(shares: readonly Share[], compared: boolean): readonly string[] {
   const rows = shares.map(({ route, rule, variant, from, to }) => [[route, rule, variant].filter((text) => text !== '').join(' '), String(from), String(to)] as const)

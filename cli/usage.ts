@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { count } from './count.ts'
 import type { Options } from './flags.ts'
 import { pricesOf } from './ledger.ts'
 import { ledgerFiles, readLedger, type Found } from './usage-read.ts'
@@ -29,7 +30,7 @@ export async function usage(options: Options<'usage'>, { stdout, stderr }: Out):
   for (const note of [
     ...report.notes,
     ...(found.duplicates > 0 ? [found.duplicates === 1 ? '1 record came twice and counts once' : `${found.duplicates} records came twice and count once`] : []),
-    ...(found.unreadable > 0 ? [`${found.unreadable} line${found.unreadable === 1 ? '' : 's'} cannot be read`] : []),
+    ...(found.unreadable > 0 ? [`${count(found.unreadable, 'line')} cannot be read`] : []),
     ...(found.records === 0 ? ['no usage records were found'] : []),
   ]) stderr(`modelroute usage: ${note}\n`)
   return 0
